@@ -1,0 +1,13 @@
+/** A broken assertion is a defect of ours: it is thrown loudly and never turned into an answer for a client. */
+export class AssertionFailure extends Error {
+  override readonly name = 'AssertionFailure';
+}
+
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new AssertionFailure(message);
+}
+
+/** Closes an exhaustive `switch`: the compiler refuses it while a variant is unhandled. */
+export function assertNever(value: never, what: string): never {
+  throw new AssertionFailure(`unexpected ${what}: ${JSON.stringify(value)}`);
+}

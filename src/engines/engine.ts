@@ -1,0 +1,126 @@
+/**
+ * The engine port: WHAT runs. An implementation knows one kind of server: how it is started, when it is ready, what its
+ * output means and how it sleeps. It starts nothing itself (that is the runtime's work) and shared code never asks which
+ * kind it has: it reads `capabilities`.
+ */
+import type { LaunchId } from '../core/ids.ts';
+import type { ResolvedModel } from '../config/resolved-config.ts';
+
+export interface EngineCapabilities {
+  /** Can listen on a Unix socket, so that nobody else reaches its open routes. */
+  readonly unixSocket: boolean;
+  readonly sleepLevels: readonly (1 | 2)[];
+  /** Idle keep-alive that the engine grants; our pool closes before it. */
+  readonly keepAliveMs: number;
+}
+
+/** Where a launched engine listens, chosen before the launch. */
+export type ListenAddress =
+  | { readonly kind: 'unix'; readonly socketPath: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+
+export interface LaunchContext {
+  readonly launchId: LaunchId;
+  readonly listen: ListenAddress;
+  /** Devices as the engine's tools name them (UUIDs for NVIDIA), in order; empty on host memory. */
+  readonly deviceIds: readonly string[];
+  readonly deviceSource: 'nvidia' | 'simulated' | 'host';
+  /** Reserved on each device; the engine is told to keep within it. */
+  readonly memoryMibPerDevice: number;
+  readonly deviceMemoryMib: number;
+}
+
+/** A command for a runtime. `environment` is complete: nothing of the gateway's own environment is added. */
+export interface EngineCommand {
+  readonly argv: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+export type ProbeResult =
+  | { readonly kind: 'ready'; readonly contextLength: number | null }
+  /** Refused, 5xx, no answer in time: ask again. */
+  | { readonly kind: 'not_ready'; readonly detail: string }
+  /** Something else answers at this address; the launch cannot succeed there. */
+  | { readonly kind: 'stranger'; readonly detail: string };
+
+/** Where a starting engine stands. `percent` is of the phase, null where the engine does not tell. */
+export interface PhaseReport {
+  readonly phase: EnginePhase;
+  readonly percent: number | null;
+}
+
+export type EnginePhase =
+  | 'launching'
+  | 'configuring'
+  | 'downloading'
+  | 'loading'
+  | 'compiling'
+  | 'profiling'
+  | 'capturing'
+  | 'serving';
+
+/** How an engine ended, as far as the runtime knows. */
+export interface ExitStatus {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+export interface Diagnosis {
+  /** Stable word for tests, metrics and remedies. */
+  readonly cause: DiagnosisCause;
+  /** One sentence for the client and the log, with the engine's numbers. */
+  readonly text: string;
+  /** The last line of output that says something, scrubbed of secrets; empty if there was none. */
+  readonly lastLine: string;
+  /** False where only a changed configuration can help. */
+  readonly retryable: boolean;
+}
+
+export type DiagnosisCause =
+  | 'out_of_memory'
+  | 'context_too_long'
+  | 'gated_repository'
+  | 'repository_unreachable'
+  | 'model_not_found'
+  | 'unknown_architecture'
+  | 'unknown_flag'
+  | 'port_taken'
+  | 'tool_parser_missing'
+  | 'executable_missing'
+  | 'too_few_devices'
+  | 'sleep_unsupported'
+  | 'killed'
+  | 'timeout'
+  | 'stranger_on_port'
+  | 'exited_cleanly'
+  | 'unknown';
+
+/** Enough of HTTP to talk to an engine's control routes; made by whoever owns the connection. */
+export interface EngineHttp {
+  request(options: {
+    readonly method: 'GET' | 'POST';
+    readonly path: string;
+    readonly body?: string;
+    readonly timeoutMs: number;
+    readonly signal?: AbortSignal;
+  }): Promise<{ readonly status: number; readonly body: string }>;
+}
+
+export interface Engine {
+  readonly kind: string;
+  readonly capabilities: EngineCapabilities;
+  /** Can this model's server listen on a Unix socket (a `command` may only know `{port}`)? */
+  listensOn(model: ResolvedModel): 'unix' | 'tcp';
+  command(model: ResolvedModel, context: LaunchContext): EngineCommand;
+  /** One look: never waits longer than `timeoutMs`, never throws. Identity is checked: the model list must name us. */
+  probe(
+    http: EngineHttp,
+    model: ResolvedModel,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<ProbeResult>;
+  /** Pure. Null for a line that says nothing about progress. */
+  parseLine(line: string): PhaseReport | null;
+  /** Pure. Reads the exit and the last lines (oldest first). */
+  diagnose(exit: ExitStatus, lines: readonly string[]): Diagnosis;
+}

@@ -1,0 +1,82 @@
+/**
+ * The runtime port: WHERE engines run. It starts and ends processes (later containers and pods), keeps their output and
+ * finds them again after our own death. It knows nothing of models, HTTP or readiness.
+ *
+ * Invariants every implementation keeps (conformance.ts):
+ *  R1. A launch is recorded durably before anything is started; a record whose engine never came is debris and removed.
+ *  R2. An engine's output goes to a file of its own, never to a pipe of ours: it survives our death.
+ *  R3. `stop` resolves only when nothing carries the launch id any more and its socket file is gone, or says what is left.
+ *  R4. `exited` fires exactly once per handle, also for an engine that was stopped on purpose.
+ */
+import type { LaunchId, ModelName } from '../core/ids.ts';
+import type { ExitStatus, ListenAddress } from '../engines/engine.ts';
+
+export interface RuntimeCapabilities {
+  readonly unixSockets: boolean;
+  /** Engines live on when the gateway dies. */
+  readonly survivesUs: boolean;
+}
+
+export interface LaunchSpec {
+  readonly launchId: LaunchId;
+  readonly model: ModelName;
+  readonly argv: readonly string[];
+  /** Complete environment; the runtime adds only its launch id variable. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly listen: ListenAddress;
+  /** Kept in the record for adoption: devices and memory that the scheduler reserved. */
+  readonly deviceIds: readonly string[];
+  readonly memoryMibPerDevice: number;
+  /** Hash of all that makes a launch of this model what it is; a changed one is not adopted. */
+  readonly signature: string;
+}
+
+export interface EngineHandle {
+  readonly launchId: LaunchId;
+  readonly model: ModelName;
+  readonly listen: ListenAddress;
+  /** Process group leader (or container id later), for people. */
+  readonly reference: string;
+  readonly outputFile: string;
+  readonly startedWallMs: number;
+}
+
+export interface LaunchObserver {
+  /** A whole line of output (stdout or stderr), without its newline, at most `LOG_LINE_CHARS_MAX` characters. */
+  line(text: string): void;
+  /** Once. `unknown` exit (both null) for adopted engines. The rest of the output has been delivered before. */
+  exited(exit: ExitStatus): void;
+}
+
+export type LaunchResult =
+  | { readonly kind: 'launched'; readonly handle: EngineHandle }
+  | {
+      readonly kind: 'failed';
+      readonly cause: 'executable_missing' | 'permission' | 'resources';
+      readonly detail: string;
+    };
+
+export type StopResult =
+  | { readonly kind: 'gone'; readonly tookMs: number; readonly forced: boolean }
+  | { readonly kind: 'left'; readonly detail: string };
+
+export interface AdoptedEngine {
+  readonly handle: EngineHandle;
+  readonly spec: LaunchSpec;
+}
+
+export interface Runtime {
+  readonly kind: string;
+  readonly capabilities: RuntimeCapabilities;
+  /** A free address of the wanted kind. TCP ports are on loopback and were free a moment ago. */
+  address(launchId: LaunchId, kind: 'unix' | 'tcp'): Promise<ListenAddress>;
+  launch(spec: LaunchSpec, observer: LaunchObserver): Promise<LaunchResult>;
+  /** SIGTERM, SIGKILL of the whole group at `graceMs`, then verified gone (R3). Calling it twice joins the first call. */
+  stop(handle: EngineHandle, graceMs: number): Promise<StopResult>;
+  /** Kills at once (used when the state of an engine is unknown). */
+  kill(handle: EngineHandle): Promise<StopResult>;
+  /** Engines of an earlier gateway that still run, observed from now on; debris is removed. */
+  adopt(observerFor: (engine: AdoptedEngine) => LaunchObserver): Promise<readonly AdoptedEngine[]>;
+  /** Stops watching without touching the engines (`--leave-engines`). */
+  close(): Promise<void>;
+}
