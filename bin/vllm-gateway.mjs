@@ -1,0 +1,5 @@
+#!/usr/bin/env node
+/** The command `vllm-gateway`. */
+import { launch } from './launch.mjs';
+
+await launch(import.meta.url, 'cli/main');
