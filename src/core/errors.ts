@@ -95,8 +95,8 @@ export const ERRORS = {
     'invalid_request_error',
     'client',
     false,
-    'Content-Type `{contentType}` is not accepted on this route; expected application/json.',
-    'Send `Content-Type: application/json`.',
+    'Content-Type `{contentType}` is not accepted on this route; expected {expected}.',
+    'Send the Content-Type that the message names.',
   ),
   model_missing: entry(
     400,

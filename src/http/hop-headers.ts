@@ -1,0 +1,174 @@
+/**
+ * Which headers cross the gateway, in both directions: one pass over flat `[name, value, ...]` lists as Node and undici
+ * use them, because this runs for each request.
+ *
+ * 1. Headers of one connection (RFC 9110 section 7.6.1 and whatever `Connection` names) end here.
+ * 2. The client's key, cookies and forwarding headers never reach an engine.
+ * 3. Everything else passes as it is, repeated headers included.
+ */
+
+import { asBuffer } from './body-scan.ts';
+
+/** Never forwarded to an engine; hop-by-hop, ours, or set anew by the connection to the engine. */
+const REQUEST_DROPPED: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+  'host',
+  'authorization',
+  'x-api-key',
+  'cookie',
+  'cookie2',
+  'expect',
+  // Events that we may have to end with an error frame must not be compressed.
+  'accept-encoding',
+  'content-length',
+  'x-model',
+  'x-request-id',
+  'forwarded',
+  'via',
+  'x-real-ip',
+]);
+
+/** Never sent to a client: hop-by-hop, or ours to say. */
+const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'x-request-id',
+  'x-accel-buffering',
+  'x-queue-depth',
+]);
+
+/** Longest name in the sets above; longer ones pass without a look. */
+const DROPPED_NAME_CHARS_MAX = 19;
+const NO_NAMES: readonly string[] = [];
+
+export interface UpstreamHeaderOptions {
+  readonly requestId: string;
+  /** Bytes of the body as sent; null when the transport counts them itself or there is no body. */
+  readonly contentLength: number | null;
+  /** The endpoint's own headers (a foreign server's Authorization), lower-case names; they replace the client's. */
+  readonly endpointHeaders: Readonly<Record<string, string>>;
+}
+
+/** Headers for the engine from the client's `rawHeaders`. Flat list. */
+export function upstreamHeaders(rawHeaders: readonly string[], options: UpstreamHeaderOptions): string[] {
+  const named = connectionNames(rawHeaders);
+  const { endpointHeaders } = options;
+  const headers: string[] = ['x-request-id', options.requestId];
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] as string;
+    const lower = name.toLowerCase();
+    if (lower.length <= DROPPED_NAME_CHARS_MAX && REQUEST_DROPPED.has(lower)) continue;
+    if (lower.startsWith('x-forwarded-')) continue;
+    if (named.length > 0 && named.includes(lower)) continue;
+    if (Object.hasOwn(endpointHeaders, lower)) continue;
+    headers.push(name, rawHeaders[index + 1] as string);
+  }
+  for (const name in endpointHeaders) headers.push(name, endpointHeaders[name] as string);
+  if (options.contentLength !== null) headers.push('content-length', String(options.contentLength));
+  return headers;
+}
+
+export interface ClientHeaderOptions {
+  readonly requestId: string;
+  /** Further headers of ours, flat, lower-case names, e.g. `['x-queue-depth', '0']`. */
+  readonly extra: readonly string[];
+}
+
+export interface ClientHeaders {
+  /** Flat list for `writeHead`. */
+  readonly headers: string[];
+  readonly eventStream: boolean;
+  /** The engine's Content-Length, null for chunked answers. */
+  readonly contentLength: number | null;
+}
+
+/** Headers for the client from an engine's raw headers (Buffers as undici gives them, or strings). */
+export function clientHeaders(
+  rawHeaders: readonly (string | Uint8Array)[],
+  options: ClientHeaderOptions,
+): ClientHeaders {
+  const headers: string[] = ['x-request-id', options.requestId];
+  let named = NO_NAMES;
+  let chunked = false;
+  let eventStream = false;
+  let contentLength: number | null = null;
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = text(rawHeaders[index]);
+    const lower = name.toLowerCase();
+    if (lower.length <= DROPPED_NAME_CHARS_MAX && RESPONSE_DROPPED.has(lower)) {
+      if (lower === 'transfer-encoding') chunked = true;
+      else if (lower === 'connection') named = named.concat(listedNames(text(rawHeaders[index + 1])));
+      continue;
+    }
+    const value = text(rawHeaders[index + 1]);
+    if (lower === 'content-length') {
+      contentLength = Number(value);
+      continue;
+    }
+    if (lower === 'content-type') eventStream = isEventStream(value);
+    headers.push(name, value);
+  }
+  if (named.length > 0) removeNames(headers, named);
+  if (chunked) contentLength = null;
+  if (contentLength !== null) headers.push('content-length', String(contentLength));
+  if (eventStream) headers.push('x-accel-buffering', 'no');
+  for (const part of options.extra) headers.push(part);
+  return { headers, eventStream, contentLength };
+}
+
+/** A media type of server-sent events, whatever its parameters. */
+export function isEventStream(contentType: string): boolean {
+  const end = contentType.indexOf(';');
+  const type = end < 0 ? contentType : contentType.slice(0, end);
+  return type.trim().toLowerCase() === 'text/event-stream';
+}
+
+function text(part: string | Uint8Array | undefined): string {
+  if (typeof part === 'string') return part;
+  return part === undefined ? '' : asBuffer(part).toString('latin1');
+}
+
+/** Names listed by all `Connection` headers, lower-case, without the two that every client sends. */
+function connectionNames(rawHeaders: readonly string[]): readonly string[] {
+  let named = NO_NAMES;
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] as string;
+    if (name.length !== 10 || name.toLowerCase() !== 'connection') continue;
+    const value = rawHeaders[index + 1] as string;
+    if (value !== 'keep-alive' && value !== 'close') named = named.concat(listedNames(value));
+  }
+  return named;
+}
+
+function listedNames(value: string): string[] {
+  if (value === 'keep-alive' || value === 'close') return [];
+  return value.split(',').map((name) => name.trim().toLowerCase());
+}
+
+/** Takes named headers out in place, never those that describe the body itself. */
+function removeNames(headers: string[], named: readonly string[]): void {
+  let kept = 2;
+  for (let index = 2; index < headers.length; index += 2) {
+    const name = headers[index] as string;
+    const lower = name.toLowerCase();
+    if (named.includes(lower) && lower !== 'content-type') continue;
+    headers[kept++] = name;
+    headers[kept++] = headers[index + 1] as string;
+  }
+  headers.length = kept;
+}

@@ -1,0 +1,44 @@
+/** What the front tells about each request when it ends: cheap, synchronous, called exactly once per request. */
+import type { LoadKind, Outcome } from '../control/gate.ts';
+import type { ErrorCode } from '../core/errors.ts';
+import type { ModelName } from '../core/ids.ts';
+
+/**
+ * `answered`, `engine_error`, `client_left`, `client_stalled`, `cut`: as the gate's outcomes, for requests that reached
+ * an engine. `refused`: we answered with an error of ours. `left_waiting`: the client left before it had an engine.
+ * `own`: one of our own routes.
+ */
+export type RequestOutcome = Outcome | 'refused' | 'left_waiting' | 'own';
+
+/** Valid only during the call: the object belongs to the request. */
+export interface RequestEnd {
+  /** The client's X-Request-Id or ours. */
+  readonly clientRequestId: string;
+  readonly method: string;
+  /** Path and query as the client sent them; for logs, never for labels. */
+  readonly target: string;
+  /** Null where the request ended before its model was known. */
+  readonly model: ModelName | null;
+  readonly outcome: RequestOutcome;
+  /** Status that the client got; 0: none. */
+  readonly status: number;
+  /** Code of our own error, also of one sent inside a stream; null: none. */
+  readonly code: ErrorCode | null;
+  /** How it came to its engine; null: it did not. */
+  readonly load: LoadKind | null;
+  readonly streamed: boolean;
+  /** From admission to the lease; 0 without a lease. */
+  readonly waitMs: number;
+  /** From arrival to the first byte of an engine's answer; null: there was none. */
+  readonly ttfbMs: number | null;
+  readonly durationMs: number;
+  readonly requestBytes: number;
+  /** Bytes of the answer's body. */
+  readonly responseBytes: number;
+  /** Times it was sent to an engine. */
+  readonly attempts: number;
+}
+
+export interface RequestObserver {
+  requestEnded(end: RequestEnd): void;
+}
