@@ -3,8 +3,9 @@
  * output means and how it sleeps. It starts nothing itself (that is the runtime's work) and shared code never asks which
  * kind it has: it reads `capabilities`.
  */
-import type { LaunchId } from '../core/ids.ts';
+
 import type { ResolvedModel } from '../config/resolved-config.ts';
+import type { LaunchId } from '../core/ids.ts';
 
 export interface EngineCapabilities {
   /** Can listen on a Unix socket, so that nobody else reaches its open routes. */

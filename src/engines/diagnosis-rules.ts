@@ -1,0 +1,66 @@
+/**
+ * How a diagnosis is found: a table of texts is searched in the engine's last lines, the first rule that matches
+ * anywhere counts, so causes stand before the wrappers that vLLM puts around them. Pure.
+ */
+import type { Diagnosis, DiagnosisCause, ExitStatus } from './engine.ts';
+import { lastUsefulLine, readLine, scrubSecrets, shortened, shownLine } from './output-lines.ts';
+
+export interface DiagnosisRule {
+  readonly cause: DiagnosisCause;
+  readonly pattern: RegExp;
+  readonly retryable: boolean;
+  /** One sentence, without a full stop, from the match; `lines` are plain texts for numbers that stand elsewhere. */
+  readonly text: (match: RegExpExecArray, lines: readonly string[]) => string;
+  /** Also believed after the engine had been ready; other texts may then come from requests. */
+  readonly whileServing?: boolean;
+}
+
+/** `servingMark` is the line after which an engine had started. */
+export function diagnoseBy(
+  rules: readonly DiagnosisRule[],
+  servingMark: RegExp,
+  exit: ExitStatus,
+  lines: readonly string[],
+): Diagnosis {
+  const texts = lines.map((line) => readLine(line).text.trim());
+  const served = texts.some((text) => servingMark.test(text));
+  for (const rule of rules) {
+    if (served && rule.whileServing !== true) continue;
+    for (let index = texts.length - 1; index >= 0; index -= 1) {
+      const match = rule.pattern.exec(texts[index] ?? '');
+      if (match === null) continue;
+      return {
+        cause: rule.cause,
+        text: withoutFullStop(shortened(scrubSecrets(rule.text(match, texts)))),
+        lastLine: shownLine(texts[index] ?? ''),
+        retryable: rule.retryable,
+      };
+    }
+  }
+  return diagnoseExit(exit, lines);
+}
+
+/** What the exit alone tells, with the last useful line beside it. */
+function diagnoseExit(exit: ExitStatus, lines: readonly string[]): Diagnosis {
+  const lastLine = shownLine(lastUsefulLine(lines));
+  const after = lastLine === '' ? '' : `: ${withoutFullStop(lastLine)}`;
+  if (exit.signal !== null) {
+    const hint = exit.signal === 'SIGKILL' ? ' (by hand, or by the kernel when host memory ran out)' : '';
+    return { cause: 'killed', text: `killed by ${exit.signal}${hint}${after}`, lastLine, retryable: true };
+  }
+  if (exit.code === 0) {
+    const text = `exited with code 0 without being asked to${after}`;
+    return { cause: 'exited_cleanly', text, lastLine, retryable: true };
+  }
+  if (exit.code === 127 || exit.code === 126) {
+    const text = `the command could not be executed (code ${exit.code})${after}`;
+    return { cause: 'executable_missing', text, lastLine, retryable: false };
+  }
+  const how = exit.code === null ? 'ended in an unknown way' : `exited with code ${exit.code}`;
+  return { cause: 'unknown', text: `${how}${after}`, lastLine, retryable: true };
+}
+
+/** The text goes into a sentence of the error catalogue, which brings its own. */
+function withoutFullStop(text: string): string {
+  return text.replace(/\.+$/, '');
+}

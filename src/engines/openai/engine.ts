@@ -1,0 +1,48 @@
+/**
+ * Any server that talks OpenAI's protocol: started by `command`, or already running behind `url`. Nothing is known of
+ * it, so nothing is assumed: no sleep, no progress, the keep-alive of the most impatient frameworks.
+ */
+import type { ResolvedModel } from '../../config/resolved-config.ts';
+import { assert } from '../../core/assert.ts';
+import { commandArgv, commandListensOn } from '../command-template.ts';
+import type { Engine } from '../engine.ts';
+import type { Environment } from '../engine-environment.ts';
+import { deviceEnvironment, inheritedEnvironment } from '../engine-environment.ts';
+import type { ProbeTarget } from '../openai-probe.ts';
+import { probeOpenAi } from '../openai-probe.ts';
+import { diagnoseServer } from './diagnosis.ts';
+
+/** Node's and uvicorn's default is 5 s. */
+const FOREIGN_KEEP_ALIVE_MS = 4_000;
+
+/** `environment` is the gateway's own, of which a command gets an allow-list. */
+export function createOpenAiEngine(environment: Environment): Engine {
+  return {
+    kind: 'openai',
+    capabilities: { unixSocket: true, sleepLevels: [], keepAliveMs: FOREIGN_KEEP_ALIVE_MS },
+    listensOn: (model) => commandListensOn(model.command ?? []),
+    command: (model, context) => {
+      assert(model.command !== null, `model ${model.name} has no command to launch`);
+      return {
+        argv: commandArgv(model.command, model, context),
+        environment: {
+          ...inheritedEnvironment(environment),
+          ...deviceEnvironment(context),
+          PYTHONUNBUFFERED: '1',
+          SPT_NOENV: '1',
+          ...model.environment,
+        },
+      };
+    },
+    probe: (http, model, timeoutMs, signal) => probeOpenAi(http, targetOf(model), timeoutMs, signal),
+    parseLine: () => null,
+    diagnose: diagnoseServer,
+  };
+}
+
+function targetOf(model: ResolvedModel): ProbeTarget {
+  const names = [model.servedName];
+  return model.url === null
+    ? { names, healthPath: '/health', healthOptional: true, identity: 'required' }
+    : { names, healthPath: model.url.healthPath, healthOptional: true, identity: 'informative' };
+}

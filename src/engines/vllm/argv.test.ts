@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { contextFixture, modelFixture } from '../engine-fixtures.ts';
+import { utilization, vllmArgv } from './argv.ts';
+
+test('a plain model is served under its name, on its socket, within its reservation', () => {
+  assert.deepEqual(vllmArgv(modelFixture(), contextFixture()), [
+    'vllm',
+    'serve',
+    'acme/small',
+    '--served-model-name',
+    'small',
+    '--uds',
+    '/run/e/abc.sock',
+    '--max-num-seqs',
+    '16',
+    '--gpu-memory-utilization',
+    '0.25',
+  ]);
+});
+
+test('every option becomes its flag, and a TCP address host and port', () => {
+  const model = modelFixture({
+    servedName: 'behind',
+    vllm: {
+      executable: ['python3', '-m', 'wrapper'],
+      maxModelLen: 4096,
+      maxNumSeqs: 0,
+      tensorParallelSize: 2,
+      quantization: 'awq',
+      dtype: 'half',
+      enforceEager: true,
+      extraArgs: ['--enable-prefix-caching', '--seed', '7'],
+    },
+  });
+  const argv = vllmArgv(model, contextFixture({ listen: { kind: 'tcp', host: '127.0.0.1', port: 9123 } }));
+  assert.deepEqual(argv, [
+    ...['python3', '-m', 'wrapper', 'serve', 'acme/small', '--served-model-name', 'behind'],
+    ...['--host', '127.0.0.1', '--port', '9123', '--max-model-len', '4096', '--tensor-parallel-size', '2'],
+    ...['--quantization', 'awq', '--dtype', 'half', '--gpu-memory-utilization', '0.25', '--enforce-eager'],
+    ...['--enable-prefix-caching', '--seed', '7'],
+  ]);
+});
+
+test('host memory gets no GPU flag', () => {
+  const argv = vllmArgv(modelFixture(), contextFixture({ deviceSource: 'host', deviceIds: [] }));
+  assert.ok(!argv.includes('--gpu-memory-utilization'));
+});
+
+for (const [extraArgs, dropped] of [
+  [['--max-num-seqs', '4'], '--max-num-seqs'],
+  [['--max_num_seqs=4'], '--max-num-seqs'],
+  [['--no-enforce-eager'], '--enforce-eager'],
+  [['-tp', '4'], '--tensor-parallel-size'],
+  [['-q', 'fp8'], '--quantization'],
+  [['--device-memory-utilization', '0.5'], '--gpu-memory-utilization'],
+] as const) {
+  test(`extra_args ${extraArgs.join(' ')} replace our ${dropped}`, () => {
+    const model = modelFixture({
+      vllm: { enforceEager: true, tensorParallelSize: 2, quantization: 'awq', extraArgs },
+    });
+    const argv = vllmArgv(model, contextFixture());
+    const generated = argv.slice(0, -extraArgs.length);
+    assert.ok(!generated.includes(dropped), argv.join(' '));
+    assert.deepEqual(argv.slice(-extraArgs.length), extraArgs);
+  });
+}
+
+test('extra_args cannot move an engine away from where the gateway looks for it', () => {
+  const argv = vllmArgv(modelFixture({ vllm: { extraArgs: ['--port', '8000'] } }), contextFixture());
+  assert.ok(argv.includes('--uds'));
+});
+
+test('a command of its own is filled in and nothing is added', () => {
+  const command = ['run.sh', '--listen={socket}', '{name}', '{model}', '{"a":{"b":1}}', '{port}'];
+  assert.deepEqual(vllmArgv(modelFixture({ command }), contextFixture()), [
+    'run.sh',
+    '--listen=/run/e/abc.sock',
+    'small',
+    'acme/small',
+    '{"a":{"b":1}}',
+    '{port}',
+  ]);
+});
+
+test('utilisation is the reservation, rounded down, and never above the configured one for whole devices', () => {
+  const of = (memoryMibPerDevice: number, deviceMemoryMib: number, reserved: number | null): number =>
+    utilization(modelFixture({ need: { deviceCount: 1, pool: null, memoryMibPerDevice: reserved } }), {
+      memoryMibPerDevice,
+      deviceMemoryMib,
+    });
+  assert.equal(of(1000, 3000, 1000), 0.3333);
+  assert.equal(of(0.9 * 24_564, 24_564, 22_107), 0.9);
+  assert.equal(of(23_000, 24_000, 23_000), 0.9583);
+  assert.equal(of(23_000, 24_000, null), 0.9);
+  assert.equal(of(12_000, 24_000, null), 0.5);
+  assert.equal(of(30_000, 24_000, 30_000), 1);
+});

@@ -1,0 +1,86 @@
+/**
+ * The command line of `vllm serve`. Flags of the user's `extra_args` come last and verbatim; a flag that they name is not
+ * generated too, because some of vLLM's flags take lists and would not simply be overridden.
+ */
+
+import type { ResolvedModel } from '../../config/resolved-config.ts';
+import { assert } from '../../core/assert.ts';
+import { commandArgv } from '../command-template.ts';
+import type { LaunchContext } from '../engine.ts';
+
+/** Where listening is decided: the gateway would not find an engine that listens elsewhere. */
+const FLAGS_KEPT: ReadonlySet<string> = new Set(['--uds', '--host', '--port']);
+
+/** Short names of flags that we generate, as vLLM knows them. */
+const FLAG_ALIASES: Readonly<Record<string, string>> = {
+  '-tp': '--tensor-parallel-size',
+  '-q': '--quantization',
+  '--device-memory-utilization': '--gpu-memory-utilization',
+  '--no-enforce-eager': '--enforce-eager',
+};
+
+type Flag = readonly [name: string, ...values: string[]];
+
+/** argv of a launch: the model's own `command` where it has one, else `vllm serve`. */
+export function vllmArgv(
+  model: ResolvedModel,
+  context: LaunchContext,
+  executable: readonly string[] = model.vllm.executable,
+): readonly string[] {
+  if (model.command !== null) return commandArgv(model.command, model, context);
+  assert(model.repo !== null, `model ${model.name} has neither a repository nor a command`);
+  const given = namesOf(model.vllm.extraArgs);
+  const generated = flags(model, context).filter(([name]) => FLAGS_KEPT.has(name) || !given.has(name));
+  return [...executable, 'serve', model.repo, ...generated.flat(), ...model.vllm.extraArgs];
+}
+
+function flags(model: ResolvedModel, context: LaunchContext): readonly Flag[] {
+  const { vllm } = model;
+  const list: Flag[] = [['--served-model-name', model.servedName], ...listenFlags(context)];
+  if (vllm.maxModelLen > 0) list.push(['--max-model-len', String(vllm.maxModelLen)]);
+  if (vllm.maxNumSeqs > 0) list.push(['--max-num-seqs', String(vllm.maxNumSeqs)]);
+  if (vllm.tensorParallelSize > 1) list.push(['--tensor-parallel-size', String(vllm.tensorParallelSize)]);
+  if (vllm.quantization !== null) list.push(['--quantization', vllm.quantization]);
+  if (vllm.dtype !== null) list.push(['--dtype', vllm.dtype]);
+  if (context.deviceSource !== 'host') {
+    list.push(['--gpu-memory-utilization', String(utilization(model, context))]);
+  }
+  if (vllm.enforceEager) list.push(['--enforce-eager']);
+  return list;
+}
+
+function listenFlags({ listen }: LaunchContext): readonly Flag[] {
+  return listen.kind === 'unix'
+    ? [['--uds', listen.socketPath]]
+    : [
+        ['--host', listen.host],
+        ['--port', String(listen.port)],
+      ];
+}
+
+/**
+ * Share of each device that vLLM may take: what was reserved there, and for a model that gets whole devices not more
+ * than its configured utilisation. Rounded down, so that the engine never claims a byte beyond its reservation.
+ */
+export function utilization(
+  model: ResolvedModel,
+  context: Pick<LaunchContext, 'memoryMibPerDevice' | 'deviceMemoryMib'>,
+): number {
+  const share = context.deviceMemoryMib > 0 ? context.memoryMibPerDevice / context.deviceMemoryMib : 1;
+  const wanted =
+    model.need.memoryMibPerDevice === null ? Math.min(share, model.vllm.gpuMemoryUtilization) : share;
+  // A reservation of 0.9 x total divides to 0.8999999: without the nudge rounding down would lose a step.
+  return Math.max(0.0001, Math.min(1, Math.floor(wanted * 10_000 + 1e-6) / 10_000));
+}
+
+/** Long names of the flags in an argument list; vLLM reads underscores as dashes. */
+function namesOf(extraArgs: readonly string[]): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const argument of extraArgs) {
+    if (!argument.startsWith('-')) continue;
+    const name = argument.split('=', 1)[0] ?? argument;
+    const dashed = name.startsWith('--') ? name.replaceAll('_', '-') : name;
+    names.add(FLAG_ALIASES[dashed] ?? dashed);
+  }
+  return names;
+}

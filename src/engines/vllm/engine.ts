@@ -1,0 +1,39 @@
+/** vLLM, and the simulation of it: the same flags, lines and routes, another executable. */
+import type { ResolvedModel } from '../../config/resolved-config.ts';
+import { commandListensOn } from '../command-template.ts';
+import type { Engine } from '../engine.ts';
+import type { Environment } from '../engine-environment.ts';
+import { probeOpenAi } from '../openai-probe.ts';
+import { vllmArgv } from './argv.ts';
+import { diagnoseVllm } from './diagnosis.ts';
+import { VLLM_KEEP_ALIVE_MS, vllmEnvironment } from './environment.ts';
+import { parseVllmLine } from './phases.ts';
+
+export interface VllmEngineOptions {
+  readonly kind: string;
+  /** argv prefix that runs the server. */
+  readonly executable: (model: ResolvedModel) => readonly string[];
+  /** The gateway's own environment, of which the engine gets an allow-list. */
+  readonly environment: Environment;
+}
+
+export function createVllmEngine(options: VllmEngineOptions): Engine {
+  return {
+    kind: options.kind,
+    capabilities: { unixSocket: true, sleepLevels: [1, 2], keepAliveMs: VLLM_KEEP_ALIVE_MS },
+    listensOn: (model) => (model.command === null ? 'unix' : commandListensOn(model.command)),
+    command: (model, context) => ({
+      argv: vllmArgv(model, context, options.executable(model)),
+      environment: vllmEnvironment(model, context, options.environment),
+    }),
+    probe: (http, model, timeoutMs, signal) =>
+      probeOpenAi(
+        http,
+        { names: [model.servedName], healthPath: '/health', healthOptional: false, identity: 'required' },
+        timeoutMs,
+        signal,
+      ),
+    parseLine: parseVllmLine,
+    diagnose: diagnoseVllm,
+  };
+}
