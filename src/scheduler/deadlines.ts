@@ -1,0 +1,112 @@
+/**
+ * Exact timers: each model has at most one, armed for the nearest thing that is due. A deadline that moves later leaves
+ * the armed timer alone (it fires, finds nothing due and is armed anew), so that a busy model costs no timer per request.
+ */
+import { COLD } from './engine-state.ts';
+import { engineExited } from './lifecycle.ts';
+import { drainDeadlinePassed, hasStartingNeighbour, stopEngine } from './moves.ts';
+import { expire, wish } from './requests.ts';
+import { type Decision, isIdle, type ModelState } from './state.ts';
+
+/** An idle engine beside one that starts is looked at again after this. */
+const NEIGHBOUR_RECHECK_MS = 1_000;
+const NEVER = Number.POSITIVE_INFINITY;
+
+export function nextDeadlineMs(model: ModelState): number {
+  const review = model.round === null ? NEVER : model.reviewAtMs;
+  return Math.min(model.queue.nextDeadlineMs(), review, engineDeadlineMs(model));
+}
+
+function engineDeadlineMs(model: ModelState): number {
+  const engine = model.engine;
+  switch (engine.kind) {
+    case 'cold':
+      return model.round !== null && engine.notBeforeMs > 0 ? engine.notBeforeMs : NEVER;
+    case 'failed':
+      return model.policy.alwaysOn ? engine.untilMs : NEVER;
+    case 'starting':
+    case 'draining':
+      return engine.deadlineMs;
+    case 'stopping':
+      return engine.retryAtMs;
+    case 'awake':
+      return idleDeadlineMs(model);
+    case 'external':
+      return NEVER;
+  }
+}
+
+/** R5: idleness counts from the end of the last request, and never while one runs or waits. */
+function idleDeadlineMs(model: ModelState): number {
+  const engine = model.engine;
+  const { inactivityTimeoutMs, alwaysOn, minResidenceMs } = model.policy;
+  if (engine.kind !== 'awake' || inactivityTimeoutMs === 0 || alwaysOn || !isIdle(model)) return NEVER;
+  return Math.max(
+    engine.lastUseMs + inactivityTimeoutMs,
+    engine.keepUntilMs,
+    engine.readyMs + minResidenceMs,
+  );
+}
+
+/** Does whatever of this model is due. */
+export function deadlinePassed(d: Decision, model: ModelState): void {
+  model.armedMs = NEVER;
+  d.touched.add(model);
+  expire(d, model);
+  const engine = model.engine;
+  if (engine.kind === 'cold' && model.round !== null && engine.notBeforeMs <= d.nowMs) {
+    // The pause is over: forget it, so that it arms no timer again.
+    model.engine = COLD;
+    d.review = true;
+  }
+  if (model.round !== null && model.reviewAtMs <= d.nowMs) d.review = true;
+  if (engineDeadlineMs(model) > d.nowMs) return;
+  engineDeadlinePassed(d, model);
+}
+
+function engineDeadlinePassed(d: Decision, model: ModelState): void {
+  const engine = model.engine;
+  switch (engine.kind) {
+    case 'starting': {
+      const text = `it was not ready within ${model.policy.loadTimeoutMs / 1000} s (phase ${engine.phase})`;
+      engineExited(d, model, { cause: 'timeout', text, retryable: true });
+      return;
+    }
+    case 'draining':
+      drainDeadlinePassed(d, model);
+      return;
+    case 'stopping':
+      engine.retryAtMs = NEVER;
+      d.effects.push({
+        kind: 'stop',
+        model: model.policy.name,
+        launchId: engine.reservation.launchId,
+        graceMs: 0,
+        reason: `its stop could not be verified: ${engine.reason}`,
+      });
+      return;
+    case 'awake':
+      if (hasStartingNeighbour(d, model)) {
+        engine.keepUntilMs = d.nowMs + NEIGHBOUR_RECHECK_MS;
+        return;
+      }
+      stopEngine(d, model, `it has been idle for ${model.policy.inactivityTimeoutMs / 1000} s`);
+      return;
+    case 'failed':
+      wish(d, model);
+      return;
+    case 'cold':
+    case 'external':
+      return;
+  }
+}
+
+/** Arms a timer for every touched model whose nearest deadline is earlier than its armed one. */
+export function armTimers(d: Decision): void {
+  for (const model of d.touched) {
+    const atMs = nextDeadlineMs(model);
+    if (atMs >= model.armedMs) continue;
+    model.armedMs = atMs;
+    d.effects.push({ kind: 'set_timer', key: model.policy.name, atMs });
+  }
+}

@@ -1,0 +1,110 @@
+/** A scheduler's view of its devices for placement. */
+import type { DeviceView, Placement, ResidentView } from '../placement/place.ts';
+import { place } from '../placement/place.ts';
+import { evictionLossMs } from './credit.ts';
+import { isMoving, reservationOf } from './engine-state.ts';
+import type { DeviceBudget } from './model-policy.ts';
+import type { ModelState, SchedulerState } from './state.ts';
+import { startCostMs, yieldsAtMs } from './turn.ts';
+
+/** A busy victim's clients wait while it is away: its queue weighs this many times its absence (scheduling.md section 7, lesson 3). */
+const BUSY_VICTIM_WEIGHT = 3;
+/** A load that nobody waits for may be given up before this share of its expected time. */
+const ABANDON_SHARE = 0.5;
+
+/** The placement of `model` among all devices that no plan of another model holds. */
+export function placeNow(
+  state: SchedulerState,
+  model: ModelState,
+  nowMs: number,
+  onlyOn?: readonly string[],
+): Placement {
+  const devices = deviceViews(state, model, nowMs).filter(
+    (device) => onlyOn === undefined || onlyOn.includes(device.id),
+  );
+  return place(model.policy, devices);
+}
+
+/** Finds out anew, after a change of policies or devices, which models can never be loaded. */
+export function refreshFeasibility(state: SchedulerState): void {
+  const empty = [...state.devices.values()].map((device) => emptyView(device));
+  for (const model of state.models.values()) {
+    const placement = model.policy.managed ? place(model.policy, empty) : null;
+    model.neverFits = placement?.kind === 'never' ? placement.why : null;
+  }
+}
+
+function emptyView(device: DeviceBudget): WritableView {
+  return { ...device, reservedMib: 0, leavingMib: 0, moving: false, held: false, residents: [] };
+}
+
+export function deviceViews(state: SchedulerState, forModel: ModelState, nowMs: number): DeviceView[] {
+  const views = new Map<string, WritableView>();
+  for (const device of state.devices.values()) views.set(device.id, emptyView(device));
+  for (const plan of state.plans.values()) {
+    if (plan.model === forModel.policy.name) continue;
+    for (const id of plan.deviceIds) {
+      const view = views.get(id);
+      if (view !== undefined) view.held = true;
+    }
+  }
+  for (const model of state.models.values()) {
+    const reservation = reservationOf(model.engine);
+    if (reservation === null) continue;
+    const resident = residentView(state, model, reservation.memoryMibPerDevice, nowMs);
+    for (const id of reservation.deviceIds) {
+      const view = views.get(id);
+      if (view === undefined) continue;
+      view.reservedMib += reservation.memoryMibPerDevice;
+      view.moving ||= isMoving(model.engine);
+      if (resident === null) view.leavingMib += reservation.memoryMibPerDevice;
+      else view.residents.push(resident);
+    }
+  }
+  return [...views.values()];
+}
+
+/** Null: it is on its way out already. */
+function residentView(
+  state: SchedulerState,
+  model: ModelState,
+  memoryMib: number,
+  nowMs: number,
+): ResidentView | null {
+  const engine = model.engine;
+  switch (engine.kind) {
+    case 'awake': {
+      const lossMs = evictionLossMs(state, model, engine.reservation);
+      const queued = (model.queue.size + model.running.size) * BUSY_VICTIM_WEIGHT * startCostMs(model);
+      const yieldsInMs = Math.max(0, yieldsAtMs(model, engine, state.scheduling) - nowMs);
+      return { model: model.policy.name, memoryMib, yieldsInMs, lossMs: lossMs + queued };
+    }
+    case 'starting':
+      return {
+        model: model.policy.name,
+        memoryMib,
+        yieldsInMs: abandonable(model, nowMs) ? 0 : Number.POSITIVE_INFINITY,
+        lossMs: 0,
+      };
+    case 'draining':
+    case 'stopping':
+    case 'cold':
+    case 'failed':
+    case 'external':
+      return null;
+  }
+}
+
+/** A load whose last waiter left and that is less than half done gives way to a model that somebody waits for. */
+export function abandonable(model: ModelState, nowMs: number): boolean {
+  const engine = model.engine;
+  return (
+    engine.kind === 'starting' &&
+    model.queue.size === 0 &&
+    !model.wanted &&
+    !model.policy.alwaysOn &&
+    nowMs - engine.sinceMs < ABANDON_SHARE * startCostMs(model)
+  );
+}
+
+type WritableView = { -readonly [K in keyof DeviceView]: DeviceView[K] } & { residents: ResidentView[] };

@@ -1,0 +1,67 @@
+/** Everything that the scheduler wants done, as data. Each effect says why in words that log and status show. */
+import type { Refusal } from '../core/errors.ts';
+import type { DeviceId, LaunchId, ModelName, RequestId } from '../core/ids.ts';
+
+export type Effect =
+  | {
+      readonly kind: 'dispatch';
+      readonly requestId: RequestId;
+      readonly model: ModelName;
+      /** Null for servers that we do not manage. */
+      readonly launchId: LaunchId | null;
+      readonly waitedMs: number;
+      readonly load: 'hot' | 'cold';
+      readonly queueDepth: number;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'refuse';
+      readonly requestId: RequestId;
+      readonly refusal: Refusal;
+      readonly reason: string;
+    }
+  /** End a dispatched request now; it answers with `finished` or `returned`. */
+  | {
+      readonly kind: 'cut';
+      readonly requestId: RequestId;
+      readonly refusal: Refusal;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'start';
+      readonly model: ModelName;
+      readonly launchId: LaunchId;
+      readonly deviceIds: readonly DeviceId[];
+      readonly memoryMibPerDevice: number;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'stop';
+      readonly model: ModelName;
+      readonly launchId: LaunchId;
+      readonly graceMs: number;
+      readonly reason: string;
+    }
+  /** Leave it running and forget it (`--leave-engines`). */
+  | {
+      readonly kind: 'release';
+      readonly model: ModelName;
+      readonly launchId: LaunchId;
+      readonly reason: string;
+    }
+  /** Ask an engine whose connections broke whether it lives. */
+  | {
+      readonly kind: 'probe';
+      readonly model: ModelName;
+      readonly launchId: LaunchId;
+      readonly reason: string;
+    }
+  /** This request was alone in flight when its engine died. */
+  | {
+      readonly kind: 'lone_death';
+      readonly requestId: RequestId;
+      readonly model: ModelName;
+      readonly reason: string;
+    }
+  /** Replaces an earlier timer of the same key. */
+  | { readonly kind: 'set_timer'; readonly key: string; readonly atMs: number };

@@ -1,0 +1,115 @@
+/**
+ * The life of one model's engine. Each state owns its deadlines; `deadlines.ts` turns the nearest one into a timer.
+ * cold -> starting -> awake -> draining -> stopping -> cold, and `failed` from starting or after repeated deaths.
+ */
+import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
+import type { EngineFailure } from './events.ts';
+
+/** Memory held on devices, from the decision to start until the stop is verified. */
+export interface Reservation {
+  readonly launchId: LaunchId;
+  readonly deviceIds: readonly DeviceId[];
+  readonly memoryMibPerDevice: number;
+  /** Configuration it was launched with. */
+  readonly signature: string;
+}
+
+export interface ColdState {
+  readonly kind: 'cold';
+  /** No start before this time; 0: at once. */
+  readonly notBeforeMs: number;
+  /** What the last start died of, while its backoff lasts; new requests are refused with it. */
+  readonly failure: EngineFailure | null;
+}
+
+export interface StartingState {
+  readonly kind: 'starting';
+  readonly reservation: Reservation;
+  readonly sinceMs: number;
+  readonly deadlineMs: number;
+  phase: string;
+  percent: number | null;
+}
+
+export interface AwakeState {
+  readonly kind: 'awake';
+  readonly reservation: Reservation;
+  readonly readyMs: number;
+  readonly contextLength: number | null;
+  /** Last moment at which it had work (or became ready). */
+  lastUseMs: number;
+  /** Not given away before this: a load whose waiters left keeps its room for their retry. */
+  keepUntilMs: number;
+  /** A connection broke: nothing is dispatched until a probe has answered. */
+  suspect: boolean;
+  /** A request that was alone in flight when its connection broke; blamed if the engine turns out dead. */
+  lostWhileAlone: number | null;
+}
+
+export interface DrainingState {
+  readonly kind: 'draining';
+  readonly awake: AwakeState;
+  readonly sinceMs: number;
+  /** Running requests are cut here; after the cut, when it is stopped whatever still runs. */
+  deadlineMs: number;
+  /** The model that gets the devices; null: nobody in particular (unload, configuration). */
+  readonly beneficiary: ModelName | null;
+  readonly reason: string;
+  wasCut: boolean;
+}
+
+export interface StoppingState {
+  readonly kind: 'stopping';
+  readonly reservation: Reservation;
+  readonly sinceMs: number;
+  /** When to ask again if the stop could not be verified; Infinity while the answer is still out. */
+  retryAtMs: number;
+  /** What it becomes when it is gone. */
+  readonly next: ColdState | FailedState;
+  readonly reason: string;
+}
+
+export interface FailedState {
+  readonly kind: 'failed';
+  readonly failure: EngineFailure;
+  readonly deaths: number;
+  /** A request after this time tries again. */
+  readonly untilMs: number;
+}
+
+/** Somebody else's server. */
+export interface ExternalState {
+  readonly kind: 'external';
+}
+
+export type EngineState =
+  | ColdState
+  | StartingState
+  | AwakeState
+  | DrainingState
+  | StoppingState
+  | FailedState
+  | ExternalState;
+
+export const COLD: ColdState = { kind: 'cold', notBeforeMs: 0, failure: null };
+
+/** The memory that a state holds on devices, or null. */
+export function reservationOf(engine: EngineState): Reservation | null {
+  switch (engine.kind) {
+    case 'starting':
+    case 'awake':
+    case 'stopping':
+      return engine.reservation;
+    case 'draining':
+      return engine.awake.reservation;
+    case 'cold':
+    case 'failed':
+    case 'external':
+      return null;
+  }
+}
+
+/** Memory on the devices is changing: no second move may begin there. */
+export function isMoving(engine: EngineState): boolean {
+  return engine.kind === 'starting' || engine.kind === 'stopping';
+}

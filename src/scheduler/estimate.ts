@@ -1,0 +1,124 @@
+/**
+ * `estimate(model)`: when will it serve, and why not yet. Retry-After, progress frames, status and `explain` all come
+ * from here, so that a client is told the same everywhere.
+ */
+import { assertNever } from '../core/assert.ts';
+import type { ModelName } from '../core/ids.ts';
+import { placeNow } from './device-view.ts';
+import type { ModelState, SchedulerState } from './state.ts';
+import { startCostMs, stopCostMs } from './turn.ts';
+
+export interface Estimate {
+  /** Milliseconds until a request that arrives now would be dispatched; null: nobody can say. */
+  readonly readyInMs: number | null;
+  readonly why: string;
+  /** `measured`: from costs seen on this machine. `assumed`: defaults or guesses about others' turns take part. */
+  readonly basis: 'measured' | 'assumed';
+  readonly phase: string;
+  /** Share of the present phase that is done, 0..100; null: the engine does not tell. */
+  readonly percent: number | null;
+}
+
+export function estimate(state: SchedulerState, name: ModelName, nowMs: number): Estimate {
+  const model = state.models.get(name);
+  if (model === undefined) return answer(null, `there is no model ${name}`, 'assumed', 'unknown');
+  const engine = model.engine;
+  const basis = model.startMs === null ? 'assumed' : 'measured';
+  switch (engine.kind) {
+    case 'external':
+      return slotEstimate(model, 'it is served elsewhere');
+    case 'awake':
+      return engine.suspect
+        ? answer(null, 'a connection to its engine broke; it is being probed', 'assumed', 'probing')
+        : slotEstimate(model, 'it is awake');
+    case 'starting': {
+      const elapsedMs = nowMs - engine.sinceMs;
+      const restMs = Math.max(0, startCostMs(model) - elapsedMs);
+      const why = `it has been starting for ${seconds(elapsedMs)} s (${engine.phase})`;
+      return { ...answer(restMs, why, basis, engine.phase), percent: engine.percent };
+    }
+    case 'draining':
+      return answer(
+        null,
+        `its devices go to ${engine.beneficiary ?? 'nobody in particular'}: ${engine.reason}`,
+        'assumed',
+        'draining',
+      );
+    case 'stopping': {
+      const restMs = Math.max(0, stopCostMs(model) - (nowMs - engine.sinceMs));
+      return answer(
+        restMs + startCostMs(model),
+        `it is being stopped: ${engine.reason}`,
+        'assumed',
+        'stopping',
+      );
+    }
+    case 'failed':
+      return answer(
+        Math.max(0, engine.untilMs - nowMs) + startCostMs(model),
+        engine.failure.text,
+        'assumed',
+        'failed',
+      );
+    case 'cold':
+      return coldEstimate(state, model, engine.notBeforeMs, nowMs);
+    default:
+      return assertNever(engine, 'engine state');
+  }
+}
+
+function coldEstimate(
+  state: SchedulerState,
+  model: ModelState,
+  notBeforeMs: number,
+  nowMs: number,
+): Estimate {
+  const pauseMs = Math.max(0, notBeforeMs - nowMs);
+  const basis = model.startMs === null ? 'assumed' : 'measured';
+  const placement = placeNow(state, model, nowMs, state.plans.get(model.policy.name)?.deviceIds);
+  switch (placement.kind) {
+    case 'never':
+      return answer(null, placement.why, 'measured', 'cold');
+    case 'blocked':
+      return answer(null, placement.why, 'assumed', 'waiting');
+    case 'free':
+      return answer(pauseMs + startCostMs(model), 'it has to start', basis, 'cold');
+    case 'evict': {
+      const leaving = placement.victims
+        .map((name) => state.models.get(name))
+        .filter((victim) => victim !== undefined);
+      const stopMs = Math.max(0, ...leaving.map(stopCostMs));
+      const turn = placement.inMs > 0 ? `, whose turn ends in ${seconds(placement.inMs)} s` : '';
+      const whom = placement.victims.length > 0 ? ` after ${placement.victims.join(', ')}${turn}` : '';
+      // Others may be ahead, and running requests may take their drain: an honest guess, no more.
+      return answer(
+        pauseMs + placement.inMs + stopMs + startCostMs(model),
+        `it has to start${whom}`,
+        'assumed',
+        'waiting',
+      );
+    }
+    default:
+      return assertNever(placement, 'placement');
+  }
+}
+
+function slotEstimate(model: ModelState, why: string): Estimate {
+  if (model.running.size < model.policy.maxConcurrent) return answer(0, why, 'measured', 'awake');
+  const rounds = (model.queue.size + 1) / model.policy.maxConcurrent;
+  const readyInMs = model.serviceMs === null ? null : Math.ceil(rounds * model.serviceMs);
+  return answer(readyInMs, `${why}, with all ${model.policy.maxConcurrent} slots taken`, 'assumed', 'awake');
+}
+
+function answer(
+  readyInMs: number | null,
+  why: string,
+  basis: 'measured' | 'assumed',
+  phase: string,
+): Estimate {
+  return { readyInMs, why, basis, phase, percent: null };
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(1);
+}

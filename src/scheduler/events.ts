@@ -1,0 +1,87 @@
+/** Everything that happens to the scheduler. Plain data with ids: a list of these, with their times, is a run. */
+import type { LaunchId, ModelName, RequestId } from '../core/ids.ts';
+import type { AdoptedLaunch, DeviceBudget, ModelPolicy, SchedulingPolicy } from './model-policy.ts';
+
+export type SchedulerEvent =
+  | {
+      readonly kind: 'arrived';
+      readonly requestId: RequestId;
+      readonly model: ModelName;
+      readonly patienceMs: number | null;
+    }
+  /** The client of a waiting request is gone. */
+  | { readonly kind: 'left'; readonly requestId: RequestId }
+  /** A dispatched request ended. `broken`: the engine's side of it broke off. */
+  | { readonly kind: 'finished'; readonly requestId: RequestId; readonly broken: boolean }
+  /** A dispatched request comes back before its client saw a byte. */
+  | {
+      readonly kind: 'returned';
+      readonly requestId: RequestId;
+      readonly cause: ReturnCause;
+      readonly detail: string;
+    }
+  | {
+      readonly kind: 'phase';
+      readonly launchId: LaunchId;
+      readonly model: ModelName;
+      readonly phase: string;
+      readonly percent: number | null;
+    }
+  | {
+      readonly kind: 'ready';
+      readonly launchId: LaunchId;
+      readonly model: ModelName;
+      readonly contextLength: number | null;
+    }
+  /** The engine's process ended by itself, or could not be started at all. */
+  | {
+      readonly kind: 'exited';
+      readonly launchId: LaunchId;
+      readonly model: ModelName;
+      readonly failure: EngineFailure;
+    }
+  /** Answer to a `stop` effect. Not verified: something of it is left, its memory stays reserved. */
+  | {
+      readonly kind: 'stopped';
+      readonly launchId: LaunchId;
+      readonly model: ModelName;
+      readonly verified: boolean;
+      readonly detail: string;
+    }
+  /** Answer to a `probe` effect. */
+  | {
+      readonly kind: 'probed';
+      readonly launchId: LaunchId;
+      readonly model: ModelName;
+      readonly healthy: boolean;
+      readonly detail: string;
+    }
+  | { readonly kind: 'adopted'; readonly launch: AdoptedLaunch; readonly contextLength: number | null }
+  /** Devices or their budgets changed. */
+  | { readonly kind: 'devices_changed'; readonly devices: readonly DeviceBudget[] }
+  | { readonly kind: 'timer'; readonly key: string }
+  | {
+      readonly kind: 'configuration_changed';
+      readonly models: readonly ModelPolicy[];
+      readonly devices: readonly DeviceBudget[];
+      readonly scheduling: SchedulingPolicy;
+    }
+  | { readonly kind: 'operator_command'; readonly command: OperatorCommand }
+  /** `drain`: no new requests, no new loads. `stop`: running requests are cut and engines stopped (or left). */
+  | { readonly kind: 'shutdown'; readonly step: 'drain' | 'stop'; readonly leaveEngines: boolean };
+
+export type ReturnCause = 'not_sent' | 'connection_lost' | 'cut';
+
+export interface EngineFailure {
+  readonly cause: string;
+  readonly text: string;
+  readonly retryable: boolean;
+}
+
+export type OperatorCommand =
+  /** Make it ready without a request. */
+  | { readonly kind: 'load'; readonly model: ModelName }
+  /** Drain and stop it; a later request starts it again. */
+  | { readonly kind: 'unload'; readonly model: ModelName }
+  /** Forget its failures: the next request starts it at once. */
+  | { readonly kind: 'reset'; readonly model: ModelName };

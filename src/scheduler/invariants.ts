@@ -1,0 +1,89 @@
+/** What must hold after every event. Cheap enough for every simulation step; production asserts the memory at each start. */
+import { assert } from '../core/assert.ts';
+import { isMoving, reservationOf } from './engine-state.ts';
+import type { SchedulerState } from './state.ts';
+
+/** Throws `AssertionFailure` naming the first invariant that does not hold. */
+export function assertInvariants(state: SchedulerState): void {
+  assertCounts(state);
+  assertDevices(state);
+  assertPlans(state);
+}
+
+/** I1: every known request waits or runs, once; nothing else does. I2: no more run than slots. */
+function assertCounts(state: SchedulerState): void {
+  let known = 0;
+  for (const model of state.models.values()) {
+    const name = model.policy.name;
+    for (const request of model.queue) {
+      known += 1;
+      assert(
+        state.requests.get(request.requestId) === model,
+        `${request.requestId} waits for ${name} unknown to all`,
+      );
+      assert(!model.running.has(request.requestId), `${request.requestId} waits and runs at ${name}`);
+    }
+    for (const requestId of model.running.keys()) {
+      known += 1;
+      assert(state.requests.get(requestId) === model, `${requestId} runs at ${name} unknown to all`);
+    }
+    assert(model.running.size <= model.policy.maxConcurrent, `${name} runs ${model.running.size} requests`);
+    assertWayForward(state, model.policy.name);
+  }
+  assert(known === state.requests.size, `${state.requests.size} requests are known, ${known} wait or run`);
+}
+
+/** I3: every waiting request has a planned way forward. */
+function assertWayForward(state: SchedulerState, name: string): void {
+  const model = state.models.get(name);
+  if (model === undefined || model.queue.size === 0 || state.closing !== 'no') return;
+  const { kind } = model.engine;
+  if (kind === 'cold' || kind === 'failed')
+    assert(state.contenders.has(model), `${name} has requests and does not contend`);
+  if (kind === 'awake' && !model.engine.suspect) {
+    assert(
+      model.running.size >= model.policy.maxConcurrent,
+      `${name} is awake with free slots while requests wait`,
+    );
+  }
+  assert(
+    model.armedMs < Number.POSITIVE_INFINITY,
+    `${name} has waiting requests and no timer for their patience`,
+  );
+}
+
+/** I4: reservations within budget (of devices that are there). I5: one move per device. */
+function assertDevices(state: SchedulerState): void {
+  const reserved = new Map<string, number>();
+  const moving = new Map<string, number>();
+  for (const model of state.models.values()) {
+    const reservation = reservationOf(model.engine);
+    for (const id of reservation?.deviceIds ?? []) {
+      reserved.set(id, (reserved.get(id) ?? 0) + (reservation?.memoryMibPerDevice ?? 0));
+      if (model.engine.kind === 'starting') moving.set(id, (moving.get(id) ?? 0) + 1);
+    }
+    if (isMoving(model.engine))
+      assert(reservation !== null, `${model.policy.name} moves without a reservation`);
+  }
+  for (const [id, starts] of moving) assert(starts <= 1, `${starts} engines start on ${id} at once`);
+  for (const [id, device] of state.devices) {
+    const mib = reserved.get(id) ?? 0;
+    assert(mib <= device.budgetMib, `${id} has ${mib} MiB reserved of ${device.budgetMib}`);
+  }
+}
+
+/** I6: a device is held for one model at most, and only for one that contends. */
+function assertPlans(state: SchedulerState): void {
+  const holder = new Map<string, string>();
+  for (const plan of state.plans.values()) {
+    const model = state.models.get(plan.model);
+    assert(
+      model !== undefined && state.contenders.has(model),
+      `devices are held for ${plan.model}, which does not contend`,
+    );
+    for (const id of plan.deviceIds) {
+      assert(!holder.has(id), `${id} is held for ${plan.model} and ${holder.get(id)}`);
+      holder.set(id, plan.model);
+    }
+  }
+}

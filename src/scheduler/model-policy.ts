@@ -1,0 +1,65 @@
+/** What the scheduler needs to know of the configuration: plain, serialisable, with every default filled. */
+import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
+
+export interface ModelPolicy {
+  readonly name: ModelName;
+  /** False for servers that somebody else runs (`url`): always awake for us, no device, no turn. */
+  readonly managed: boolean;
+  readonly deviceCount: number;
+  /** Pool in which it may be placed; null: any device. */
+  readonly pool: string | null;
+  /** Reserved on each of its devices; null: the whole budget of each. */
+  readonly memoryMibPerDevice: number | null;
+  readonly alwaysOn: boolean;
+  /** 0: never stopped for idleness. */
+  readonly inactivityTimeoutMs: number;
+  readonly minResidenceMs: number;
+  readonly loadTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  readonly queueTimeoutMs: number;
+  readonly maxConcurrent: number;
+  readonly queueSize: number;
+  /** Time between SIGTERM and SIGKILL. */
+  readonly stopGraceMs: number;
+  /** Start cost to reckon with until one was measured. */
+  readonly assumedStartMs: number;
+  /** Changes when a running engine no longer is what the configuration asks for. */
+  readonly signature: string;
+}
+
+export interface DeviceBudget {
+  readonly id: DeviceId;
+  readonly pool: string | null;
+  readonly budgetMib: number;
+}
+
+export interface SchedulingPolicy {
+  /** Share e of device time that moves between busy models may take; quantum = switch cost x (1 - e) / e (design.md section 6). */
+  readonly switchShare: number;
+  readonly lingerMaxMs: number;
+}
+
+/** Costs measured in earlier runs, given back at the start so that a recorded run replays. */
+export interface LearnedCost {
+  readonly startMs: number | null;
+  readonly stopMs: number | null;
+}
+
+/** All that a scheduler begins with; the header of a recorded run. */
+export interface SchedulerSetup {
+  readonly models: readonly ModelPolicy[];
+  readonly devices: readonly DeviceBudget[];
+  readonly scheduling: SchedulingPolicy;
+  readonly learned: Readonly<Record<ModelName, LearnedCost>>;
+  /** First part of every launch id of this run. */
+  readonly launchPrefix: string;
+}
+
+/** A launch that an earlier gateway made and that still runs. */
+export interface AdoptedLaunch {
+  readonly model: ModelName;
+  readonly launchId: LaunchId;
+  readonly deviceIds: readonly DeviceId[];
+  readonly memoryMibPerDevice: number;
+  readonly signature: string;
+}

@@ -1,0 +1,162 @@
+/** The moves themselves: each changes an engine's state and says the effect that carries it out. */
+import { assert } from '../core/assert.ts';
+import { chargeRent } from './credit.ts';
+import { COLD, type ColdState, type FailedState, reservationOf } from './engine-state.ts';
+import { granted, leaveContest } from './rank.ts';
+import { drainCut } from './refusals.ts';
+import { pump } from './requests.ts';
+import type { Decision, ModelState } from './state.ts';
+
+/** After the cut: how long the front may take to end its requests before the engine goes anyway. */
+export const CUT_GRACE_MS = 5_000;
+
+export function startEngine(
+  d: Decision,
+  model: ModelState,
+  deviceIds: readonly string[],
+  memoryMibPerDevice: number,
+): void {
+  const { state } = d;
+  for (const id of deviceIds) {
+    const budgetMib = state.devices.get(id)?.budgetMib ?? 0;
+    assert(
+      reservedMib(d, id) + memoryMibPerDevice <= budgetMib,
+      `starting ${model.policy.name} would over-commit ${id}`,
+    );
+  }
+  state.launchCount += 1;
+  const launchId = `${state.launchPrefix}-${state.launchCount.toString(36)}`;
+  model.engine = {
+    kind: 'starting',
+    reservation: { launchId, deviceIds, memoryMibPerDevice, signature: model.policy.signature },
+    sinceMs: d.nowMs,
+    deadlineMs: d.nowMs + model.policy.loadTimeoutMs,
+    phase: 'launching',
+    percent: null,
+  };
+  granted(state, model);
+  state.plans.delete(model.policy.name);
+  d.touched.add(model);
+  const who =
+    model.queue.size > 0 ? `${model.queue.size} request(s) wait for it` : 'it is wanted without a request';
+  d.effects.push({
+    kind: 'start',
+    model: model.policy.name,
+    launchId,
+    deviceIds,
+    memoryMibPerDevice,
+    reason: `${who}, and ${deviceIds.join(', ')} ${deviceIds.length === 1 ? 'has' : 'have'} room`,
+  });
+}
+
+/** Stops a starting, awake or drained engine; its memory stays reserved until the stop is verified. */
+export function stopEngine(
+  d: Decision,
+  model: ModelState,
+  reason: string,
+  next: ColdState | FailedState = COLD,
+  graceMs: number = model.policy.stopGraceMs,
+): void {
+  const reservation = reservationOf(model.engine);
+  assert(
+    reservation !== null && model.engine.kind !== 'stopping',
+    `${model.policy.name} has nothing to stop`,
+  );
+  chargeRent(d.state, model);
+  model.engine = {
+    kind: 'stopping',
+    reservation,
+    sinceMs: d.nowMs,
+    retryAtMs: Number.POSITIVE_INFINITY,
+    next,
+    reason,
+  };
+  d.touched.add(model);
+  d.review = true;
+  d.effects.push({ kind: 'stop', model: model.policy.name, launchId: reservation.launchId, graceMs, reason });
+}
+
+/** No new dispatch; what runs may finish until the drain limit. */
+export function beginDrain(d: Decision, model: ModelState, beneficiary: string | null, reason: string): void {
+  assert(model.engine.kind === 'awake', `${model.policy.name} is not awake`);
+  model.engine = {
+    kind: 'draining',
+    awake: model.engine,
+    sinceMs: d.nowMs,
+    deadlineMs: d.nowMs + model.policy.drainTimeoutMs,
+    beneficiary,
+    reason,
+    wasCut: false,
+  };
+  d.touched.add(model);
+  d.review = true;
+}
+
+export function resumeFromDrain(d: Decision, model: ModelState): void {
+  assert(model.engine.kind === 'draining', `${model.policy.name} does not drain`);
+  model.engine = model.engine.awake;
+  d.touched.add(model);
+  pump(d, model);
+}
+
+/**
+ * A drain ends when nothing runs any more, and no neighbour is starting: memory that comes back while vLLM profiles
+ * breaks its start (vllm.md section 5).
+ */
+export function settleDrains(d: Decision): void {
+  for (const model of d.state.models.values()) {
+    const engine = model.engine;
+    if (engine.kind !== 'draining' || model.running.size > 0 || hasStartingNeighbour(d, model)) continue;
+    stopEngine(d, model, engine.reason);
+  }
+}
+
+export function hasStartingNeighbour(d: Decision, model: ModelState): boolean {
+  const mine = reservationOf(model.engine)?.deviceIds ?? [];
+  for (const other of d.state.models.values()) {
+    if (other === model || other.engine.kind !== 'starting') continue;
+    if (other.engine.reservation.deviceIds.some((id) => mine.includes(id))) return true;
+  }
+  return false;
+}
+
+export function drainDeadlinePassed(d: Decision, model: ModelState): void {
+  const engine = model.engine;
+  if (engine.kind !== 'draining') return;
+  d.touched.add(model);
+  if (model.running.size === 0) {
+    engine.deadlineMs = d.nowMs + model.policy.drainTimeoutMs;
+    return;
+  }
+  if (engine.wasCut) {
+    stopEngine(d, model, 'its requests did not end after the cut', COLD, 0);
+    return;
+  }
+  engine.wasCut = true;
+  engine.deadlineMs = d.nowMs + CUT_GRACE_MS;
+  for (const requestId of model.running.keys()) {
+    d.effects.push({
+      kind: 'cut',
+      requestId,
+      refusal: drainCut(model),
+      reason: `the drain limit has passed: ${engine.reason}`,
+    });
+  }
+  d.touched.add(model);
+}
+
+/** Takes the model out of every competition for devices. */
+export function withdraw(d: Decision, model: ModelState): void {
+  leaveContest(d.state, model);
+  d.state.plans.delete(model.policy.name);
+  d.review = true;
+}
+
+export function reservedMib(d: Decision, deviceId: string): number {
+  let sum = 0;
+  for (const model of d.state.models.values()) {
+    const reservation = reservationOf(model.engine);
+    if (reservation?.deviceIds.includes(deviceId)) sum += reservation.memoryMibPerDevice;
+  }
+  return sum;
+}

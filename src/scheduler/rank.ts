@@ -1,0 +1,47 @@
+/**
+ * Who is next among the models that wait for devices.
+ * Rounds: a model that got its devices in round r contends again in round r + 1 at the earliest, and lower rounds go
+ * first. So while a model waits, every other one is preferred to it at most once: the waiting bound rests on this.
+ * Within a round: the most waiting work per device-second of bringing it up.
+ */
+import type { ModelState, SchedulerState } from './state.ts';
+import { startCostMs } from './turn.ts';
+
+/** Counts a request that has just arrived as if it had waited a second already, so that many fresh ones weigh more than one. */
+const FRESH_REQUEST_MS = 1_000;
+
+export function joinContest(state: SchedulerState, model: ModelState): void {
+  if (model.round !== null) return;
+  model.round = Math.max(state.round, model.lastGrantRound + 1);
+  state.contenders.add(model);
+}
+
+export function leaveContest(state: SchedulerState, model: ModelState): void {
+  model.round = null;
+  state.contenders.delete(model);
+}
+
+/** The model got its devices: its next contest is in a later round. */
+export function granted(state: SchedulerState, model: ModelState): void {
+  model.lastGrantRound = model.round ?? state.round;
+  leaveContest(state, model);
+}
+
+export function rankContenders(state: SchedulerState, nowMs: number): ModelState[] {
+  const ranked = [...state.contenders].map((model) => ({
+    model,
+    round: model.round ?? 0,
+    score: score(model, nowMs),
+  }));
+  ranked.sort(
+    (a, b) => a.round - b.round || b.score - a.score || (a.model.policy.name < b.model.policy.name ? -1 : 1),
+  );
+  const first = ranked[0];
+  if (first !== undefined) state.round = Math.max(state.round, first.round);
+  return ranked.map((entry) => entry.model);
+}
+
+function score(model: ModelState, nowMs: number): number {
+  const work = model.queue.waitedSumMs(nowMs) + model.queue.size * FRESH_REQUEST_MS;
+  return work / (Math.max(1, startCostMs(model)) * Math.max(1, model.policy.deviceCount));
+}

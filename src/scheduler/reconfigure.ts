@@ -1,0 +1,146 @@
+/** Changes from outside the flow of requests: configuration, devices, an operator's word, the end. */
+import { assertNever } from '../core/assert.ts';
+import { refreshFeasibility } from './device-view.ts';
+import { COLD } from './engine-state.ts';
+import type { OperatorCommand, SchedulerEvent } from './events.ts';
+import type { DeviceBudget } from './model-policy.ts';
+import { beginDrain, stopEngine, withdraw } from './moves.ts';
+import { modelRemoved, SHUTTING_DOWN } from './refusals.ts';
+import { refuseQueue, wish } from './requests.ts';
+import { createModelState, type Decision, type ModelState } from './state.ts';
+
+export function configurationChanged(
+  d: Decision,
+  event: Extract<SchedulerEvent, { kind: 'configuration_changed' }>,
+): void {
+  const { state } = d;
+  state.scheduling = event.scheduling;
+  const wanted = new Map(event.models.map((policy) => [policy.name, policy]));
+  for (const [name, model] of state.models) {
+    const policy = wanted.get(name);
+    if (policy === undefined || policy.managed !== model.policy.managed) remove(d, model);
+    else adjust(d, model, policy);
+  }
+  for (const policy of event.models) {
+    const present = state.models.get(policy.name);
+    if (present !== undefined && !present.removed) continue;
+    // A name that was removed and comes back while its old engine leaves takes the old place.
+    if (present === undefined) state.models.set(policy.name, createModelState(policy, undefined));
+    else revive(present, policy);
+  }
+  devicesChanged(d, event.devices);
+  for (const model of state.models.values()) wish(d, model);
+}
+
+function adjust(d: Decision, model: ModelState, policy: ModelState['policy']): void {
+  const stale = policy.signature !== model.policy.signature;
+  model.policy = policy;
+  d.touched.add(model);
+  if (!stale) return;
+  if (model.engine.kind === 'failed' || model.engine.kind === 'cold') model.engine = COLD;
+  model.deathsMs = [];
+  retire(d, model, 'its configuration changed');
+}
+
+function revive(model: ModelState, policy: ModelState['policy']): void {
+  model.removed = false;
+  model.policy = policy;
+  if (!policy.managed) model.engine = { kind: 'external' };
+}
+
+function remove(d: Decision, model: ModelState): void {
+  model.removed = true;
+  withdraw(d, model);
+  refuseQueue(d, model, modelRemoved(model), 'the model was taken out of the configuration');
+  retire(d, model, 'it was taken out of the configuration');
+}
+
+/** Ends the present engine, letting what runs finish. */
+function retire(d: Decision, model: ModelState, reason: string): void {
+  const engine = model.engine;
+  if (engine.kind === 'starting') stopEngine(d, model, reason);
+  else if (engine.kind === 'awake') beginDrain(d, model, null, reason);
+  else if (engine.kind === 'draining') model.engine = { ...engine, beneficiary: null, reason };
+}
+
+export function devicesChanged(d: Decision, devices: readonly DeviceBudget[]): void {
+  const { state } = d;
+  state.devices.clear();
+  for (const device of devices) state.devices.set(device.id, device);
+  for (const plan of state.plans.values()) {
+    if (!plan.deviceIds.every((id) => state.devices.has(id))) state.plans.delete(plan.model);
+  }
+  refreshFeasibility(state);
+  d.review = true;
+}
+
+/** Models that were taken out are forgotten when nothing of them is left. */
+export function forgetRemoved(d: Decision): void {
+  for (const [name, model] of d.state.models) {
+    if (!model.removed || model.running.size > 0) continue;
+    if (model.engine.kind !== 'cold' && model.engine.kind !== 'failed' && model.engine.kind !== 'external')
+      continue;
+    d.state.models.delete(name);
+    d.touched.delete(model);
+  }
+}
+
+export function commanded(d: Decision, command: OperatorCommand): void {
+  const model = d.state.models.get(command.model);
+  if (model === undefined || !model.policy.managed) return;
+  switch (command.kind) {
+    case 'load':
+      if (model.engine.kind === 'awake' || model.engine.kind === 'starting') return;
+      model.wanted = true;
+      wish(d, model);
+      return;
+    case 'unload':
+      model.wanted = false;
+      retire(d, model, 'an operator unloads it');
+      return;
+    case 'reset':
+      model.deathsMs = [];
+      if (model.engine.kind === 'failed' || model.engine.kind === 'cold') model.engine = COLD;
+      wish(d, model);
+      d.touched.add(model);
+      return;
+    default:
+      assertNever(command, 'operator command');
+  }
+}
+
+/**
+ * `drain`: what an awake engine can serve is served, everything else is refused. `stop`: running requests are cut, and
+ * engines are stopped, or left to the next gateway.
+ */
+export function shutdown(d: Decision, step: 'drain' | 'stop', leaveEngines: boolean): void {
+  const { state } = d;
+  state.closing = step;
+  state.leaveEngines = leaveEngines;
+  for (const model of state.models.values()) {
+    withdraw(d, model);
+    const servesOn = step === 'drain' && (model.engine.kind === 'awake' || model.engine.kind === 'external');
+    if (!servesOn) refuseQueue(d, model, SHUTTING_DOWN, 'the gateway is shutting down');
+    if (step === 'stop') endModel(d, model);
+  }
+}
+
+function endModel(d: Decision, model: ModelState): void {
+  for (const requestId of model.running.keys()) {
+    d.effects.push({ kind: 'cut', requestId, refusal: SHUTTING_DOWN, reason: 'the gateway stops' });
+  }
+  const engine = model.engine;
+  const kept = d.state.leaveEngines && (engine.kind === 'awake' || engine.kind === 'draining');
+  if (kept) {
+    const { launchId } = engine.kind === 'awake' ? engine.reservation : engine.awake.reservation;
+    d.effects.push({
+      kind: 'release',
+      model: model.policy.name,
+      launchId,
+      reason: 'engines are left running',
+    });
+    model.engine = COLD;
+  } else if (engine.kind === 'starting' || engine.kind === 'awake' || engine.kind === 'draining') {
+    stopEngine(d, model, 'the gateway stops');
+  }
+}

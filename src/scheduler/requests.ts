@@ -1,0 +1,265 @@
+/**
+ * The way of a request through the scheduler: it waits, runs, comes back, ends.
+ * Invariant A1: a request is in exactly one queue or one `running` map from `arrived` until its end, and in
+ * `state.requests` exactly as long.
+ */
+import { assert } from '../core/assert.ts';
+import type { Refusal } from '../core/errors.ts';
+import type { RequestId } from '../core/ids.ts';
+import { LONE_DEATHS_MAX, RESENDS_MAX } from '../core/limits.ts';
+import { renewCredit } from './credit.ts';
+import type { AwakeState } from './engine-state.ts';
+import { estimate } from './estimate.ts';
+import type { ReturnCause } from './events.ts';
+import { joinContest, leaveContest } from './rank.ts';
+import {
+  diedTwice,
+  engineDied,
+  engineFailed,
+  engineUnreachable,
+  modelRemoved,
+  neverFits,
+  queueFull,
+  queueTimeout,
+  SHUTTING_DOWN,
+  startFailed,
+  waitTooLong,
+} from './refusals.ts';
+import { type Decision, isIdle, type ModelState, type RunningRequest } from './state.ts';
+import { learn, learnGap } from './turn.ts';
+import type { QueuedRequest } from './waiting-queue.ts';
+
+export function arrived(
+  d: Decision,
+  requestId: RequestId,
+  model: ModelState,
+  patienceMs: number | null,
+): void {
+  assert(!d.state.requests.has(requestId), `request ${requestId} arrived twice`);
+  const patience = patienceMs ?? model.policy.queueTimeoutMs;
+  const refusal = refusalOnArrival(d, model, patience);
+  if (refusal !== null) {
+    d.effects.push({ kind: 'refuse', requestId, refusal, reason: `refused on arrival: ${refusal.code}` });
+    return;
+  }
+  const engine = model.engine;
+  if (engine.kind === 'awake') {
+    if (isIdle(model)) learnGap(model, d.nowMs - engine.lastUseMs, d.state.scheduling);
+    engine.lastUseMs = d.nowMs;
+  }
+  d.state.requests.set(requestId, model);
+  model.queue.push({
+    requestId,
+    arrivedMs: d.nowMs,
+    deadlineMs: d.nowMs + patience,
+    patienceMs: patience,
+    resends: 0,
+    loneDeaths: 0,
+  });
+  pump(d, model);
+  if (model.queue.size > 0) d.touched.add(model);
+  wish(d, model);
+}
+
+/**
+ * 1. Closing. 2. Taken out. 3. Failed or in backoff after a failed start. 4. Can never fit. 5. Queue full.
+ * 6. Expected (by measured costs only) after its patience ends.
+ */
+function refusalOnArrival(d: Decision, model: ModelState, patienceMs: number): Refusal | null {
+  if (d.state.closing !== 'no') return SHUTTING_DOWN;
+  if (model.removed) return modelRemoved(model);
+  const engine = model.engine;
+  if (engine.kind === 'failed' && d.nowMs < engine.untilMs) {
+    const retryMs = engine.untilMs - d.nowMs;
+    return engine.failure.retryable
+      ? engineFailed(model, engine.failure, engine.deaths, retryMs)
+      : startFailed(model, engine.failure, retryMs);
+  }
+  if (engine.kind === 'cold' && engine.failure !== null && d.nowMs < engine.notBeforeMs) {
+    return startFailed(model, engine.failure, engine.notBeforeMs - d.nowMs);
+  }
+  if (hasFreeSlot(model)) return null;
+  if (model.neverFits !== null) return neverFits(model, model.neverFits);
+  const expected = estimate(d.state, model.policy.name, d.nowMs);
+  if (model.queue.size >= model.policy.queueSize) return queueFull(model, expected.readyInMs ?? 1_000);
+  if (expected.basis === 'measured' && expected.readyInMs !== null && expected.readyInMs > patienceMs) {
+    return waitTooLong(model, expected.readyInMs, patienceMs, expected.why);
+  }
+  return null;
+}
+
+export function left(d: Decision, requestId: RequestId): void {
+  const model = d.state.requests.get(requestId);
+  if (model === undefined || model.queue.remove(requestId) === null) return;
+  d.state.requests.delete(requestId);
+  queueShrank(d, model);
+}
+
+export function finished(d: Decision, requestId: RequestId, broken: boolean): void {
+  const model = d.state.requests.get(requestId);
+  const request = model?.running.get(requestId);
+  if (model === undefined || request === undefined) return;
+  if (broken) noteLoss(d, model, request);
+  endRunning(d, model, request);
+  d.state.requests.delete(requestId);
+  pump(d, model);
+}
+
+export function returned(d: Decision, requestId: RequestId, cause: ReturnCause, detail: string): void {
+  const model = d.state.requests.get(requestId);
+  const request = model?.running.get(requestId);
+  if (model === undefined || request === undefined) return;
+  const wasAlone = model.running.size === 1;
+  if (cause !== 'cut') noteLoss(d, model, request);
+  endRunning(d, model, request);
+  const refusal = refusalOnReturn(d, model, request, cause, detail, wasAlone);
+  if (refusal !== null) {
+    d.state.requests.delete(requestId);
+    d.effects.push({ kind: 'refuse', requestId, refusal, reason: `not sent again: ${refusal.code}` });
+  } else {
+    model.queue.pushReturned({
+      ...request,
+      resends: request.resends + (cause === 'connection_lost' ? 1 : 0),
+    });
+    wish(d, model);
+  }
+  pump(d, model);
+  d.touched.add(model);
+}
+
+/** A request is sent again at most `RESENDS_MAX` times after an engine may have seen it; nothing is, while closing. */
+function refusalOnReturn(
+  d: Decision,
+  model: ModelState,
+  request: RunningRequest,
+  cause: ReturnCause,
+  detail: string,
+  wasAlone: boolean,
+): Refusal | null {
+  if (d.state.closing === 'stop') return SHUTTING_DOWN;
+  if (model.removed) return modelRemoved(model);
+  if (!model.policy.managed && cause !== 'cut') return engineUnreachable(model, detail);
+  if (cause !== 'connection_lost') return null;
+  if (wasAlone && request.loneDeaths >= LONE_DEATHS_MAX - 1) {
+    d.effects.push({
+      kind: 'lone_death',
+      requestId: request.requestId,
+      model: model.policy.name,
+      reason: 'alone in flight when its connection broke, after an engine had died of it before',
+    });
+    return diedTwice(model, detail);
+  }
+  return request.resends >= RESENDS_MAX ? engineDied(model, detail) : null;
+}
+
+/** Broken connections say that the engine may be dead: it gets no more until a probe has answered. */
+function noteLoss(d: Decision, model: ModelState, request: RunningRequest): void {
+  const engine = model.engine;
+  const awake = engine.kind === 'awake' ? engine : engine.kind === 'draining' ? engine.awake : null;
+  if (awake === null) return;
+  if (model.running.size === 1) awake.lostWhileAlone = request.requestId;
+  if (awake.suspect) return;
+  awake.suspect = true;
+  d.effects.push({
+    kind: 'probe',
+    model: model.policy.name,
+    launchId: awake.reservation.launchId,
+    reason: 'a connection to it broke',
+  });
+}
+
+function endRunning(d: Decision, model: ModelState, request: RunningRequest): void {
+  model.running.delete(request.requestId);
+  const engine = model.engine;
+  if (engine.kind === 'awake') {
+    engine.lastUseMs = d.nowMs;
+    renewCredit(d.state, model, engine.reservation);
+  }
+  model.serviceMs = learn(model.serviceMs, d.nowMs - request.dispatchedMs);
+  // Only the last one changes what the engine may be asked next.
+  if (model.running.size > 0) return;
+  d.touched.add(model);
+  d.review = true;
+}
+
+export function hasFreeSlot(model: ModelState): boolean {
+  const engine = model.engine;
+  const open = engine.kind === 'external' || (engine.kind === 'awake' && !engine.suspect);
+  return open && model.queue.size === 0 && model.running.size < model.policy.maxConcurrent;
+}
+
+/** Hands waiting requests to an awake engine while it has slots. */
+export function pump(d: Decision, model: ModelState): void {
+  const engine = model.engine;
+  if (engine.kind !== 'external' && !(engine.kind === 'awake' && !engine.suspect)) return;
+  while (model.running.size < model.policy.maxConcurrent) {
+    const request = model.queue.shift();
+    if (request === null) return;
+    dispatch(d, model, request, engine.kind === 'awake' ? engine : null);
+  }
+}
+
+function dispatch(d: Decision, model: ModelState, request: QueuedRequest, awake: AwakeState | null): void {
+  model.running.set(request.requestId, { ...request, dispatchedMs: d.nowMs });
+  if (awake !== null) awake.lastUseMs = d.nowMs;
+  d.effects.push({
+    kind: 'dispatch',
+    requestId: request.requestId,
+    model: model.policy.name,
+    launchId: awake === null ? null : awake.reservation.launchId,
+    waitedMs: d.nowMs - request.arrivedMs,
+    load: awake !== null && awake.readyMs > request.arrivedMs ? 'cold' : 'hot',
+    queueDepth: model.queue.size,
+    reason: 'its engine is awake and has a free slot',
+  });
+}
+
+/** Waiting requests whose patience has ended. */
+export function expire(d: Decision, model: ModelState): void {
+  for (;;) {
+    const request = model.queue.takeExpired(d.nowMs);
+    if (request === null) break;
+    d.state.requests.delete(request.requestId);
+    const expected = estimate(d.state, model.policy.name, d.nowMs);
+    const refusal = queueTimeout(model, request.patienceMs, expected.why, expected.readyInMs ?? 1_000);
+    d.effects.push({
+      kind: 'refuse',
+      requestId: request.requestId,
+      refusal,
+      reason: 'its patience has ended',
+    });
+  }
+  queueShrank(d, model);
+}
+
+/** Refuses everything that waits for the model. */
+export function refuseQueue(d: Decision, model: ModelState, refusal: Refusal, reason: string): void {
+  for (;;) {
+    const request = model.queue.shift();
+    if (request === null) break;
+    d.state.requests.delete(request.requestId);
+    d.effects.push({ kind: 'refuse', requestId: request.requestId, refusal, reason });
+  }
+  queueShrank(d, model);
+}
+
+function queueShrank(d: Decision, model: ModelState): void {
+  d.touched.add(model);
+  if (model.queue.size === 0 && !model.wanted && !model.policy.alwaysOn && model.round !== null) {
+    leaveContest(d.state, model);
+    d.review = true;
+  }
+}
+
+/** The model has work and no engine: it contends for devices. */
+export function wish(d: Decision, model: ModelState): void {
+  if (d.state.closing !== 'no' || model.removed) return;
+  const engine = model.engine;
+  const wants = model.queue.size > 0 || model.wanted || (model.policy.alwaysOn && model.policy.managed);
+  const without = engine.kind === 'cold' || (engine.kind === 'failed' && d.nowMs >= engine.untilMs);
+  // While it drains or stops it joins when it is gone: its place is then in the next round.
+  if (!wants || !without) return;
+  joinContest(d.state, model);
+  // With devices set aside already, one more request changes nothing.
+  if (!d.state.plans.has(model.policy.name)) d.review = true;
+}

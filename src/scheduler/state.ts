@@ -1,0 +1,132 @@
+/** The state that `decide` owns. Nobody else writes it; readers may look, but a read that gates a change belongs inside. */
+import { assert } from '../core/assert.ts';
+import type { DeviceId, ModelName, RequestId } from '../core/ids.ts';
+import type { Effect } from './effects.ts';
+import { COLD, type EngineState } from './engine-state.ts';
+import type {
+  DeviceBudget,
+  LearnedCost,
+  ModelPolicy,
+  SchedulerSetup,
+  SchedulingPolicy,
+} from './model-policy.ts';
+import { type QueuedRequest, WaitingQueue } from './waiting-queue.ts';
+
+export interface RunningRequest extends QueuedRequest {
+  readonly dispatchedMs: number;
+}
+
+export interface ModelState {
+  policy: ModelPolicy;
+  engine: EngineState;
+  readonly queue: WaitingQueue;
+  readonly running: Map<RequestId, RunningRequest>;
+  /** Ready in time by an operator's word, without a request. */
+  wanted: boolean;
+  /** Taken out of the configuration: drained, then forgotten. */
+  removed: boolean;
+  /** Measured costs; null until the first. */
+  startMs: number | null;
+  stopMs: number | null;
+  /** Learned gap between an answer and the next request of its clients; null until the first. */
+  gapMs: number | null;
+  /** Landlord priority: the credit line at the last use (credit.ts). */
+  credit: number;
+  /** Round in which it waits for devices (rank.ts); null while it does not contend. */
+  round: number | null;
+  lastGrantRound: number;
+  /** Times of its engine's deaths within the window. */
+  deathsMs: number[];
+  /** Why no device can ever hold it; null: some can. Kept up to date with policy and devices. */
+  neverFits: string | null;
+  /** Learned time of one request at its engine; null until the first. */
+  serviceMs: number | null;
+  /** While it contends: when to look again at what stands in its way; Infinity: an event will tell. */
+  reviewAtMs: number;
+  /** Time for which a timer is armed; Infinity: none. */
+  armedMs: number;
+}
+
+/** Devices set aside for one model until it starts there: nobody else takes what becomes free on them. */
+export interface Plan {
+  readonly model: ModelName;
+  readonly deviceIds: readonly DeviceId[];
+  readonly sinceMs: number;
+}
+
+export interface SchedulerState {
+  readonly models: Map<ModelName, ModelState>;
+  readonly devices: Map<DeviceId, DeviceBudget>;
+  scheduling: SchedulingPolicy;
+  readonly requests: Map<RequestId, ModelState>;
+  readonly plans: Map<ModelName, Plan>;
+  /** Models that want devices and have none. */
+  readonly contenders: Set<ModelState>;
+  round: number;
+  /** The Landlord line: credits are counted from here; it rises with each eviction. */
+  creditLine: number;
+  readonly launchPrefix: string;
+  launchCount: number;
+  closing: 'no' | 'drain' | 'stop';
+  leaveEngines: boolean;
+}
+
+/** One call of `decide`: what it may touch and what it has decided so far. */
+export interface Decision {
+  readonly state: SchedulerState;
+  readonly nowMs: number;
+  readonly effects: Effect[];
+  /** Models whose deadlines may have changed. */
+  readonly touched: Set<ModelState>;
+  /** Something changed that lets a waiting model get on, or a plan end. */
+  review: boolean;
+}
+
+export function createModelState(policy: ModelPolicy, learned: LearnedCost | undefined): ModelState {
+  return {
+    policy,
+    engine: policy.managed ? COLD : { kind: 'external' },
+    queue: new WaitingQueue(),
+    running: new Map(),
+    wanted: false,
+    removed: false,
+    startMs: learned?.startMs ?? null,
+    stopMs: learned?.stopMs ?? null,
+    gapMs: null,
+    credit: 0,
+    round: null,
+    lastGrantRound: -1,
+    deathsMs: [],
+    neverFits: null,
+    serviceMs: null,
+    reviewAtMs: Number.POSITIVE_INFINITY,
+    armedMs: Number.POSITIVE_INFINITY,
+  };
+}
+
+export function createSchedulerState(setup: SchedulerSetup): SchedulerState {
+  const models = new Map<ModelName, ModelState>();
+  for (const policy of setup.models) {
+    assert(!models.has(policy.name), `model ${policy.name} is configured twice`);
+    models.set(policy.name, createModelState(policy, setup.learned[policy.name]));
+  }
+  return {
+    models,
+    devices: new Map(setup.devices.map((device) => [device.id, device])),
+    scheduling: setup.scheduling,
+    requests: new Map(),
+    plans: new Map(),
+    contenders: new Set(),
+    round: 0,
+    creditLine: 0,
+    launchPrefix: setup.launchPrefix,
+    launchCount: 0,
+    closing: 'no',
+    leaveEngines: false,
+  };
+}
+
+/** Nothing waits and nothing runs. */
+export function isIdle(model: ModelState): boolean {
+  return model.running.size === 0 && model.queue.size === 0;
+}

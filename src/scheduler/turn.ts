@@ -1,0 +1,71 @@
+/**
+ * When an engine that others wait for has to give way (design.md section 6).
+ *  1. An always-on engine: never.
+ *  2. Within its minimum residence, or while it keeps room for returning waiters: not yet.
+ *  3. Nothing in flight and nothing waiting: when its linger has passed, at the latest at its turn's end.
+ *  4. Busy: at its turn's end; then it drains.
+ */
+import type { AwakeState } from './engine-state.ts';
+import type { SchedulingPolicy } from './model-policy.ts';
+import { isIdle, type ModelState } from './state.ts';
+
+/** Stop cost to reckon with until one was measured. */
+const ASSUMED_STOP_MS = 1_000;
+/** Linger of a model whose clients' gap nobody knows yet. */
+const UNKNOWN_GAP_LINGER_MS = 1_000;
+/** A learned gap follows new ones by this share. */
+const GAP_WEIGHT = 0.3;
+const COST_WEIGHT = 0.3;
+
+export function startCostMs(model: ModelState): number {
+  return model.startMs ?? model.policy.assumedStartMs;
+}
+
+export function stopCostMs(model: ModelState): number {
+  return model.stopMs ?? ASSUMED_STOP_MS;
+}
+
+/** Taking the model off its devices and bringing it back. */
+export function switchCostMs(model: ModelState): number {
+  return startCostMs(model) + stopCostMs(model);
+}
+
+export function quantumMs(model: ModelState, scheduling: SchedulingPolicy): number {
+  const share = scheduling.switchShare;
+  return Math.max((switchCostMs(model) * (1 - share)) / share, model.policy.minResidenceMs);
+}
+
+export function turnEndMs(model: ModelState, awake: AwakeState, scheduling: SchedulingPolicy): number {
+  return awake.readyMs + quantumMs(model, scheduling);
+}
+
+/**
+ * How long an engine without work waits for its clients' next request while others wait for its devices. Closed-loop
+ * clients empty the queue after each answer; without a linger two of them would swap models for every request.
+ */
+export function lingerMs(model: ModelState, scheduling: SchedulingPolicy): number {
+  const cap = Math.min(switchCostMs(model) / 2, scheduling.lingerMaxMs);
+  if (model.gapMs === null) return Math.min(cap, UNKNOWN_GAP_LINGER_MS);
+  // Clients that take longer than the cap would not be met by lingering: it would only cost the others.
+  return model.gapMs > cap ? 0 : Math.min(cap, 2 * model.gapMs);
+}
+
+/** The moment from which others may take the devices; Infinity: never. */
+export function yieldsAtMs(model: ModelState, awake: AwakeState, scheduling: SchedulingPolicy): number {
+  if (model.policy.alwaysOn && !model.removed) return Number.POSITIVE_INFINITY;
+  const floor = Math.max(awake.readyMs + model.policy.minResidenceMs, awake.keepUntilMs);
+  const end = turnEndMs(model, awake, scheduling);
+  if (!isIdle(model)) return Math.max(floor, end);
+  return Math.max(floor, Math.min(end, awake.lastUseMs + lingerMs(model, scheduling)));
+}
+
+export function learn(old: number | null, measured: number): number {
+  return old === null ? measured : old + COST_WEIGHT * (measured - old);
+}
+
+/** A request arrived at an engine without work `gapMs` after its last one ended. */
+export function learnGap(model: ModelState, gapMs: number, scheduling: SchedulingPolicy): void {
+  // One long pause must not hide for long that the clients usually come back at once.
+  const clipped = Math.min(gapMs, 2 * Math.min(switchCostMs(model), scheduling.lingerMaxMs));
+  model.gapMs = model.gapMs === null ? clipped : model.gapMs + GAP_WEIGHT * (clipped - model.gapMs);
+}

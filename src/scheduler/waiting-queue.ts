@@ -1,0 +1,105 @@
+/**
+ * One model's waiting requests: first come, first served, those that came back from an engine before all others.
+ * Invariant Q1: `size` equals the requests that wait, and `arrivedSumMs` the sum of their arrivals (the waiting work is
+ * computed from it without a walk).
+ */
+import { assert } from '../core/assert.ts';
+import type { RequestId } from '../core/ids.ts';
+import { DeadlineHeap } from './deadline-heap.ts';
+
+export interface QueuedRequest {
+  readonly requestId: RequestId;
+  readonly arrivedMs: number;
+  readonly deadlineMs: number;
+  readonly patienceMs: number;
+  /** Times it was sent to an engine and may have been seen there. */
+  resends: number;
+  /** Engines that died with this request alone in flight. */
+  loneDeaths: number;
+}
+
+export class WaitingQueue {
+  #fresh = new Map<RequestId, QueuedRequest>();
+  #returned = new Map<RequestId, QueuedRequest>();
+  #deadlines = new DeadlineHeap();
+  #arrivedSumMs = 0;
+
+  get size(): number {
+    return this.#fresh.size + this.#returned.size;
+  }
+
+  push(request: QueuedRequest): void {
+    assert(!this.#fresh.has(request.requestId), `request ${request.requestId} waits twice`);
+    this.#fresh.set(request.requestId, request);
+    this.#added(request);
+  }
+
+  /** Back at the head: it has waited its turn already. */
+  pushReturned(request: QueuedRequest): void {
+    assert(!this.#returned.has(request.requestId), `request ${request.requestId} waits twice`);
+    this.#returned.set(request.requestId, request);
+    this.#added(request);
+  }
+
+  shift(): QueuedRequest | null {
+    const source = this.#returned.size > 0 ? this.#returned : this.#fresh;
+    const first = source.values().next();
+    if (first.done) return null;
+    this.remove(first.value.requestId);
+    return first.value;
+  }
+
+  head(): QueuedRequest | null {
+    const source = this.#returned.size > 0 ? this.#returned : this.#fresh;
+    return source.values().next().value ?? null;
+  }
+
+  remove(requestId: RequestId): QueuedRequest | null {
+    const source = this.#returned.has(requestId) ? this.#returned : this.#fresh;
+    const request = source.get(requestId);
+    if (request === undefined) return null;
+    source.delete(requestId);
+    this.#arrivedSumMs -= request.arrivedMs;
+    if (this.size === 0) {
+      this.#arrivedSumMs = 0;
+      this.#deadlines.clear();
+    }
+    return request;
+  }
+
+  get(requestId: RequestId): QueuedRequest | null {
+    return this.#returned.get(requestId) ?? this.#fresh.get(requestId) ?? null;
+  }
+
+  /** The nearest deadline of a waiting request; Infinity when nobody waits. */
+  nextDeadlineMs(): number {
+    for (;;) {
+      const next = this.#deadlines.peek();
+      if (next === null) return Number.POSITIVE_INFINITY;
+      if (this.get(next.requestId) !== null) return next.deadlineMs;
+      this.#deadlines.pop();
+    }
+  }
+
+  /** Removes and returns a request whose deadline is at or before `nowMs`, or null. */
+  takeExpired(nowMs: number): QueuedRequest | null {
+    if (this.nextDeadlineMs() > nowMs) return null;
+    const next = this.#deadlines.pop();
+    return next === null ? null : this.remove(next.requestId);
+  }
+
+  /** Milliseconds that all waiting requests together have waited. */
+  waitedSumMs(nowMs: number): number {
+    return this.size * nowMs - this.#arrivedSumMs;
+  }
+
+  *[Symbol.iterator](): Iterator<QueuedRequest> {
+    yield* this.#returned.values();
+    yield* this.#fresh.values();
+  }
+
+  #added(request: QueuedRequest): void {
+    this.#arrivedSumMs += request.arrivedMs;
+    if (request.deadlineMs < Number.POSITIVE_INFINITY) this.#deadlines.push(request);
+  }
+}
