@@ -53,7 +53,7 @@ export interface DrainingState {
   /** Running requests are cut here; after the cut, when it is stopped whatever still runs. */
   deadlineMs: number;
   /** The model that gets the devices; null: nobody in particular (unload, configuration). */
-  readonly beneficiary: ModelName | null;
+  beneficiary: ModelName | null;
   readonly reason: string;
   wasCut: boolean;
 }

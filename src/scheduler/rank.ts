@@ -2,9 +2,10 @@
  * Who is next among the models that wait for devices.
  * Rounds: a model that got its devices in round r contends again in round r + 1 at the earliest, and lower rounds go
  * first. So while a model waits, every other one is preferred to it at most once: the waiting bound rests on this.
- * Within a round: the most waiting work per device-second of bringing it up.
+ * Within a round: those that hold devices already, then the most waiting work per device-second of bringing it up.
  */
-import type { ModelState, SchedulerState } from './state.ts';
+import type { ModelName } from '../core/ids.ts';
+import type { ModelState, Plan, SchedulerState } from './state.ts';
 import { startCostMs } from './turn.ts';
 
 /** Counts a request that has just arrived as if it had waited a second already, so that many fresh ones weigh more than one. */
@@ -27,14 +28,23 @@ export function granted(state: SchedulerState, model: ModelState): void {
   leaveContest(state, model);
 }
 
-export function rankContenders(state: SchedulerState, nowMs: number): ModelState[] {
+export function rankContenders(
+  state: SchedulerState,
+  nowMs: number,
+  plans: ReadonlyMap<ModelName, Plan>,
+): ModelState[] {
   const ranked = [...state.contenders].map((model) => ({
     model,
     round: model.round ?? 0,
+    holds: plans.has(model.policy.name) ? 0 : 1,
     score: score(model, nowMs),
   }));
   ranked.sort(
-    (a, b) => a.round - b.round || b.score - a.score || (a.model.policy.name < b.model.policy.name ? -1 : 1),
+    (a, b) =>
+      a.round - b.round ||
+      a.holds - b.holds ||
+      b.score - a.score ||
+      (a.model.policy.name < b.model.policy.name ? -1 : 1),
   );
   const first = ranked[0];
   if (first !== undefined) state.round = Math.max(state.round, first.round);

@@ -13,15 +13,20 @@ import { beginDrain, resumeFromDrain, startEngine, stopEngine } from './moves.ts
 import { leaveContest, rankContenders } from './rank.ts';
 import { neverFits } from './refusals.ts';
 import { refuseQueue } from './requests.ts';
-import { type Decision, isIdle, type ModelState } from './state.ts';
+import { type Decision, isIdle, type ModelState, type Plan } from './state.ts';
 
 export function rebalance(d: Decision): void {
-  dropStalePlans(d);
-  if (d.state.closing === 'no') for (const model of rankContenders(d.state, d.nowMs)) seat(d, model);
+  const before = new Map(d.state.plans);
+  // Plans are made anew in rank order, so that a model never waits behind devices set aside for one that ranks after it.
+  d.state.plans.clear();
+  if (d.state.closing === 'no') {
+    for (const model of rankContenders(d.state, d.nowMs, before))
+      seat(d, model, before.get(model.policy.name) ?? null);
+  }
   takeBackDrains(d);
 }
 
-function seat(d: Decision, model: ModelState): void {
+function seat(d: Decision, model: ModelState, before: Plan | null): void {
   model.reviewAtMs = Number.POSITIVE_INFINITY;
   d.touched.add(model);
   if (model.neverFits !== null) {
@@ -31,7 +36,7 @@ function seat(d: Decision, model: ModelState): void {
   }
   // A pause after a failure holds no devices.
   if (model.engine.kind === 'cold' && model.engine.notBeforeMs > d.nowMs) return;
-  const placement = choose(d, model);
+  const placement = choose(d, model, before);
   switch (placement.kind) {
     case 'free':
       startEngine(d, model, placement.deviceIds, placement.memoryMibPerDevice);
@@ -40,7 +45,7 @@ function seat(d: Decision, model: ModelState): void {
       d.state.plans.set(model.policy.name, {
         model: model.policy.name,
         deviceIds: placement.deviceIds,
-        sinceMs: d.nowMs,
+        sinceMs: before?.sinceMs ?? d.nowMs,
       });
       if (placement.inMs > 0) model.reviewAtMs = d.nowMs + placement.inMs;
       else for (const name of placement.victims) giveWay(d, name, model);
@@ -51,15 +56,12 @@ function seat(d: Decision, model: ModelState): void {
   }
 }
 
-/** Room anywhere beats the devices it holds; those beat a new choice. */
-function choose(d: Decision, model: ModelState): Placement {
+/** Room anywhere beats the devices it held; those beat a new choice. */
+function choose(d: Decision, model: ModelState, before: Plan | null): Placement {
   const anywhere = placeNow(d.state, model, d.nowMs);
-  const plan = d.state.plans.get(model.policy.name);
-  if (anywhere.kind === 'free' || plan === undefined) return anywhere;
-  const asPlanned = placeNow(d.state, model, d.nowMs, plan.deviceIds);
-  if (asPlanned.kind === 'free' || asPlanned.kind === 'evict') return asPlanned;
-  d.state.plans.delete(model.policy.name);
-  return anywhere;
+  if (anywhere.kind !== 'evict' || before === null) return anywhere;
+  const asBefore = placeNow(d.state, model, d.nowMs, before.deviceIds);
+  return asBefore.kind === 'evict' ? asBefore : anywhere;
 }
 
 function giveWay(d: Decision, name: string, beneficiary: ModelState): void {
@@ -79,20 +81,17 @@ function giveWay(d: Decision, name: string, beneficiary: ModelState): void {
   }
 }
 
-function dropStalePlans(d: Decision): void {
-  for (const plan of d.state.plans.values()) {
-    const model = d.state.models.get(plan.model);
-    if (model === undefined || !d.state.contenders.has(model)) d.state.plans.delete(plan.model);
-  }
-}
-
+/** A drain goes on for whoever its devices are set aside for now; for nobody, it is taken back. */
 function takeBackDrains(d: Decision): void {
   for (const model of d.state.models.values()) {
     const engine = model.engine;
     if (engine.kind !== 'draining' || engine.beneficiary === null || engine.wasCut) continue;
-    const plan = d.state.plans.get(engine.beneficiary);
-    const claimed = engine.awake.reservation.deviceIds.some((id) => plan?.deviceIds.includes(id));
-    if (!claimed) resumeFromDrain(d, model);
+    const { deviceIds } = engine.awake.reservation;
+    const claim = [...d.state.plans.values()].find((plan) =>
+      plan.deviceIds.some((id) => deviceIds.includes(id)),
+    );
+    if (claim === undefined) resumeFromDrain(d, model);
+    else engine.beneficiary = claim.model;
   }
 }
 

@@ -13,6 +13,8 @@ import { isIdle, type ModelState } from './state.ts';
 const ASSUMED_STOP_MS = 1_000;
 /** Linger of a model whose clients' gap nobody knows yet. */
 const UNKNOWN_GAP_LINGER_MS = 1_000;
+/** Clients that answer at once still need a round trip. */
+const LINGER_MIN_MS = 100;
 /** A learned gap follows new ones by this share. */
 const GAP_WEIGHT = 0.3;
 const COST_WEIGHT = 0.3;
@@ -47,7 +49,7 @@ export function lingerMs(model: ModelState, scheduling: SchedulingPolicy): numbe
   const cap = Math.min(switchCostMs(model) / 2, scheduling.lingerMaxMs);
   if (model.gapMs === null) return Math.min(cap, UNKNOWN_GAP_LINGER_MS);
   // Clients that take longer than the cap would not be met by lingering: it would only cost the others.
-  return model.gapMs > cap ? 0 : Math.min(cap, 2 * model.gapMs);
+  return model.gapMs > cap ? 0 : Math.min(cap, Math.max(LINGER_MIN_MS, 2 * model.gapMs));
 }
 
 /** The moment from which others may take the devices; Infinity: never. */

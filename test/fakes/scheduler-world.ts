@@ -1,0 +1,197 @@
+/**
+ * A world for the scheduler alone: engines, requests and timers as times on a virtual clock, invariants checked after
+ * every event. It carries out effects as the executor would and keeps every event and effect for comparison.
+ */
+
+import type { Refusal } from '../../src/core/errors.ts';
+import type { RequestId } from '../../src/core/ids.ts';
+import { VirtualClock } from '../../src/core/virtual-clock.ts';
+import { beginScheduling, decide } from '../../src/scheduler/decide.ts';
+import type { Effect } from '../../src/scheduler/effects.ts';
+import type { SchedulerEvent } from '../../src/scheduler/events.ts';
+import { assertInvariants } from '../../src/scheduler/invariants.ts';
+import type { ModelPolicy, SchedulerSetup } from '../../src/scheduler/model-policy.ts';
+import type { SchedulerState } from '../../src/scheduler/state.ts';
+
+export interface WorldTimes {
+  startMs: number;
+  stopMs: number;
+  serviceMs: number;
+}
+
+export interface RequestRecord {
+  readonly id: RequestId;
+  readonly model: string;
+  readonly arrivedMs: number;
+  dispatchedMs: number | null;
+  finishedMs: number | null;
+  refusal: Refusal | null;
+}
+
+export function testPolicy(name: string, changes: Partial<ModelPolicy> = {}): ModelPolicy {
+  return {
+    name,
+    managed: true,
+    deviceCount: 1,
+    pool: null,
+    memoryMibPerDevice: 10_000,
+    alwaysOn: false,
+    inactivityTimeoutMs: 0,
+    minResidenceMs: 0,
+    loadTimeoutMs: 600_000,
+    drainTimeoutMs: 120_000,
+    queueTimeoutMs: 3_600_000,
+    maxConcurrent: 8,
+    queueSize: 200,
+    stopGraceMs: 10_000,
+    assumedStartMs: 2_000,
+    signature: name,
+    ...changes,
+  };
+}
+
+export function testSetup(
+  models: readonly ModelPolicy[],
+  budgetsMib: readonly number[] = [16_000],
+): SchedulerSetup {
+  return {
+    models,
+    devices: budgetsMib.map((budgetMib, index) => ({ id: `gpu-${index}`, pool: null, budgetMib })),
+    scheduling: { switchShare: 0.2, lingerMaxMs: 15_000 },
+    learned: {},
+    launchPrefix: 'run',
+  };
+}
+
+export class SchedulerWorld {
+  readonly clock = new VirtualClock();
+  readonly state: SchedulerState;
+  readonly events: { atMs: number; event: SchedulerEvent; effects: Effect[] }[] = [];
+  readonly effects: Effect[] = [];
+  readonly requests = new Map<RequestId, RequestRecord>();
+  /** Called when a request has ended: closed-loop clients send their next one here. */
+  onEnd: (record: RequestRecord) => void = () => {};
+  /** Engines that never get ready, by model. */
+  readonly hanging = new Set<string>();
+  /** Service times by model, instead of `times.serviceMs`. */
+  readonly serviceMs = new Map<string, number>();
+  readonly times: WorldTimes;
+  #timers = new Map<string, () => void>();
+  #nextId = 1;
+
+  constructor(setup: SchedulerSetup, times: Partial<WorldTimes> = {}) {
+    this.times = { startMs: 2_000, stopMs: 500, serviceMs: 1_000, ...times };
+    const { state, effects } = beginScheduling(setup, 0);
+    this.state = state;
+    for (const effect of effects) this.#carryOut(effect);
+    this.effects.push(...effects);
+    assertInvariants(state);
+  }
+
+  send(event: SchedulerEvent): Effect[] {
+    const atMs = this.clock.nowMs();
+    const effects = decide(this.state, event, atMs);
+    assertInvariants(this.state);
+    this.events.push({ atMs, event, effects });
+    this.effects.push(...effects);
+    for (const effect of effects) this.#carryOut(effect);
+    return effects;
+  }
+
+  request(model: string, patienceMs: number | null = null): RequestRecord {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    const record: RequestRecord = {
+      id,
+      model,
+      arrivedMs: this.clock.nowMs(),
+      dispatchedMs: null,
+      finishedMs: null,
+      refusal: null,
+    };
+    this.requests.set(id, record);
+    this.send({ kind: 'arrived', requestId: id, model, patienceMs });
+    return record;
+  }
+
+  /** The launch id that the model's engine has now. */
+  launchId(model: string): string {
+    const start = this.effects.findLast((effect) => effect.kind === 'start' && effect.model === model);
+    if (start?.kind !== 'start') throw new Error(`${model} was never started`);
+    return start.launchId;
+  }
+
+  count(kind: Effect['kind'], model?: string): number {
+    return this.effects.filter(
+      (effect) =>
+        effect.kind === kind && (model === undefined || ('model' in effect && effect.model === model)),
+    ).length;
+  }
+
+  engineKind(model: string): string {
+    return this.state.models.get(model)?.engine.kind ?? 'none';
+  }
+
+  #carryOut(effect: Effect): void {
+    const nowMs = this.clock.nowMs();
+    switch (effect.kind) {
+      case 'start': {
+        if (this.hanging.has(effect.model)) return;
+        const { launchId, model } = effect;
+        this.clock.setTimer(nowMs + this.times.startMs, () =>
+          this.send({ kind: 'ready', launchId, model, contextLength: null }),
+        );
+        return;
+      }
+      case 'stop': {
+        const { launchId, model } = effect;
+        this.clock.setTimer(nowMs + this.times.stopMs, () =>
+          this.send({ kind: 'stopped', launchId, model, verified: true, detail: '' }),
+        );
+        return;
+      }
+      case 'dispatch': {
+        this.#record(effect.requestId).dispatchedMs = nowMs;
+        const serviceMs = this.serviceMs.get(effect.model) ?? this.times.serviceMs;
+        this.clock.setTimer(nowMs + serviceMs, () => this.#finish(effect.requestId));
+        return;
+      }
+      case 'refuse': {
+        const record = this.#record(effect.requestId);
+        record.refusal = effect.refusal;
+        this.onEnd(record);
+        return;
+      }
+      case 'cut':
+        this.clock.setTimer(nowMs, () =>
+          this.send({ kind: 'returned', requestId: effect.requestId, cause: 'cut', detail: '' }),
+        );
+        return;
+      case 'set_timer':
+        this.#timers.get(effect.key)?.();
+        this.#timers.set(
+          effect.key,
+          this.clock.setTimer(effect.atMs, () => this.send({ kind: 'timer', key: effect.key })),
+        );
+        return;
+      case 'probe':
+      case 'release':
+      case 'lone_death':
+        return;
+    }
+  }
+
+  #finish(requestId: RequestId): void {
+    const record = this.#record(requestId);
+    if (!this.state.requests.get(requestId)?.running.has(requestId)) return;
+    record.finishedMs = this.clock.nowMs();
+    this.send({ kind: 'finished', requestId, broken: false });
+    this.onEnd(record);
+  }
+
+  #record(id: RequestId): RequestRecord {
+    const record = this.requests.get(id);
+    if (record === undefined) throw new Error(`an effect names request ${id}, which nobody made`);
+    return record;
+  }
+}
