@@ -188,11 +188,16 @@ function firstInvalidOffset(bytes: Buffer): number {
     }
   }
   while (at < bytes.length) {
-    const end = sequenceBoundary(bytes, at + 1);
-    if (!isUtf8(bytes.subarray(at, end))) break;
+    const end = at + sequenceLength(bytes[at] as number);
+    if (end > bytes.length || !isUtf8(bytes.subarray(at, end))) break;
     at = end;
   }
   return at;
+}
+
+function sequenceLength(lead: number): number {
+  if (lead < 0xc0) return 1;
+  return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
 /** The first index at or after `at` that does not lie inside a sequence, at most three bytes on. */

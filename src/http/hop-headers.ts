@@ -7,8 +7,6 @@
  * 3. Everything else passes as it is, repeated headers included.
  */
 
-import { asBuffer } from './body-scan.ts';
-
 /** Never forwarded to an engine; hop-by-hop, ours, or set anew by the connection to the engine. */
 const REQUEST_DROPPED: ReadonlySet<string> = new Set([
   'connection',
@@ -99,7 +97,7 @@ export interface ClientHeaders {
 
 /** Headers for the client from an engine's raw headers (Buffers as undici gives them, or strings). */
 export function clientHeaders(
-  rawHeaders: readonly (string | Uint8Array)[],
+  rawHeaders: readonly (string | Buffer)[],
   options: ClientHeaderOptions,
 ): ClientHeaders {
   const headers: string[] = ['x-request-id', options.requestId];
@@ -138,9 +136,9 @@ export function isEventStream(contentType: string): boolean {
   return type.trim().toLowerCase() === 'text/event-stream';
 }
 
-function text(part: string | Uint8Array | undefined): string {
+function text(part: string | Buffer | undefined): string {
   if (typeof part === 'string') return part;
-  return part === undefined ? '' : asBuffer(part).toString('latin1');
+  return part === undefined ? '' : part.toString('latin1');
 }
 
 /** Names listed by all `Connection` headers, lower-case, without the two that every client sends. */
