@@ -8,7 +8,7 @@ export interface ResolvedConfig {
   /** The file it came from; null for the demonstration and for ALLOWED_MODELS_JSON. */
   readonly file: string | null;
   /** Where the models come from, for the start-up message. */
-  readonly origin: 'file' | 'allowed_models_json' | 'demonstration';
+  readonly origin: 'file' | 'allowed_models_json' | 'object' | 'demonstration';
   readonly server: ServerConfig;
   readonly runtime: RuntimeConfig;
   readonly devices: DevicesConfig;

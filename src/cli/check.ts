@@ -1,0 +1,72 @@
+/** `vllm-gateway check`: reads a configuration as `serve` would and tells all its faults, without serving. */
+import type { Environment } from '../config/environment.ts';
+import { formatFault } from '../config/fault.ts';
+import { loadConfig } from '../config/load.ts';
+import type { ConfigOverrides } from '../config/overrides.ts';
+import { redacted } from '../config/redact.ts';
+import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
+import { startupLines } from '../config/startup-lines.ts';
+
+export interface CheckOptions {
+  readonly file?: string | undefined;
+  readonly environment: Environment;
+  readonly overrides?: ConfigOverrides;
+  /** Also print the whole configuration as it was understood, secrets hidden, as JSON. */
+  readonly show?: boolean | undefined;
+}
+
+/** Where the report goes, such as `process.stdout`. */
+export interface TextWriter {
+  write(text: string): unknown;
+}
+
+/** The exit code: 0 for a good configuration, 1 for one with faults. */
+export async function runCheck(options: CheckOptions, output: TextWriter): Promise<number> {
+  const { show = false, ...load } = options;
+  const loaded = await loadConfig(load);
+  if (!loaded.ok) {
+    const lines = loaded.error.map(formatFault);
+    const count = lines.length === 1 ? '1 fault' : `${lines.length} faults`;
+    output.write(`${[...lines, `${count}; the gateway would not start.`].join('\n')}\n`);
+    return 1;
+  }
+  const config = loaded.value;
+  if (show) output.write(`${JSON.stringify(redacted(config), null, 2)}\n`);
+  else output.write(`${summary(config).join('\n')}\n`);
+  return 0;
+}
+
+function summary(config: ResolvedConfig): string[] {
+  const { host, port, auth } = config.server;
+  return [
+    `${sourceOf(config)}: no faults.`,
+    ...config.notices.map((notice) => `${notice.level}: ${notice.text}`),
+    ...startupLines(config),
+    `Listens on ${host}:${port} (authentication: ${auth}).`,
+    config.models.size === 1 ? '1 model:' : `${config.models.size} models:`,
+    ...[...config.models.values()].map((model) => `  ${modelLine(model)}`),
+  ];
+}
+
+function sourceOf(config: ResolvedConfig): string {
+  switch (config.origin) {
+    case 'file':
+      return config.file ?? 'The file';
+    case 'allowed_models_json':
+      return 'ALLOWED_MODELS_JSON';
+    case 'object':
+      return 'The configuration';
+    case 'demonstration':
+      return 'The built-in demonstration';
+  }
+}
+
+function modelLine(model: ResolvedModel): string {
+  if (model.url !== null) return `${model.name}: ${model.url.baseUrl}`;
+  const { deviceCount, memoryMibPerDevice, pool } = model.need;
+  const memory = memoryMibPerDevice === null ? 'whole' : `${memoryMibPerDevice} MiB of each`;
+  const where = pool === null ? '' : ` in pool ${pool}`;
+  const devices = deviceCount === 1 ? '1 device' : `${deviceCount} devices`;
+  const what = model.repo ?? model.command?.[0] ?? '';
+  return `${model.name}: ${model.engine} ${what}, ${devices}${where}, ${memory}${model.alwaysOn ? ', always on' : ''}`;
+}

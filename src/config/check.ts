@@ -1,0 +1,167 @@
+/** Rules that span the file: names that must exist, devices, addresses and authentication. */
+import { checkModel } from './check-model.ts';
+import {
+  type ConfigFault,
+  type ConfigPath,
+  type FaultCode,
+  type FaultDetails,
+  fault,
+  formatOrigin,
+} from './fault.ts';
+import { devicesOf, type Layers, originOfSetting, poolsOf, serverOf } from './layers.ts';
+import { nearestOf } from './nearest.ts';
+
+export interface CheckContext {
+  readonly layers: Layers;
+  /** Started as the original was: an open address is accepted, with a warning. */
+  readonly original: boolean;
+  /** Models whose faulty parts were left out. */
+  readonly incomplete: ReadonlySet<string>;
+  /** Every name under `models`, also of models that were left out. */
+  readonly modelNames: readonly string[];
+}
+
+export function checkConfig(context: CheckContext): readonly ConfigFault[] {
+  const { layers, incomplete } = context;
+  const faults: ConfigFault[] = [];
+  const report: Report = (code, path, problem, details = {}, what = 'value') => {
+    faults.push(fault(code, layers.file.source.originOf(path, what), path, problem, details));
+  };
+  if (context.modelNames.length === 0)
+    report('missing', ['models'], 'at least one model must be given', {}, 'key');
+  for (const [name, model] of Object.entries(layers.file.config.models)) {
+    faults.push(...checkModel(layers, name, model, !incomplete.has(name)));
+  }
+  checkNames(context, report);
+  checkDevices(layers, report);
+  faults.push(...checkServer(context));
+  return unique(faults);
+}
+
+type Report = (
+  code: FaultCode,
+  path: ConfigPath,
+  problem: string,
+  details?: FaultDetails,
+  what?: 'key' | 'value',
+) => void;
+
+/** A fault in `defaults` shows with every model that inherits it; its reader needs it once. */
+function unique(faults: readonly ConfigFault[]): ConfigFault[] {
+  const seen = new Set<string>();
+  return faults.filter((one) => {
+    const key = `${formatOrigin(one.origin)} ${one.path} ${one.code}`;
+    const fresh = one.path.startsWith('models') || !seen.has(key);
+    seen.add(key);
+    return fresh;
+  });
+}
+
+function checkNames({ layers, modelNames }: CheckContext, report: Report): void {
+  const { aliases = {}, default_model, defaults } = layers.file.config;
+  const known = (path: ConfigPath, name: string): void => {
+    if (modelNames.includes(name)) return;
+    const alias = Object.hasOwn(aliases, name);
+    const problem = alias ? 'this is an alias, and a model is needed' : 'no such model';
+    report('unknown_name', path, problem, {
+      found: JSON.stringify(name),
+      allowed: modelNames.join(', '),
+      nearest: nearestOf(name, modelNames),
+    });
+  };
+  for (const [alias, target] of Object.entries(aliases)) {
+    const path = ['aliases', alias];
+    if (modelNames.includes(alias))
+      report('conflict', path, 'this alias hides a model of the same name', {}, 'key');
+    known(
+      typeof target === 'string' ? path : [...path, 'model'],
+      typeof target === 'string' ? target : target.model,
+    );
+    if (typeof target !== 'string' && target.request_defaults?.model !== undefined) {
+      report('conflict', [...path, 'request_defaults', 'model'], 'request_defaults may not set `model`');
+    }
+  }
+  if (default_model !== undefined) known(['default_model'], default_model);
+  if (defaults?.request_defaults?.model !== undefined) {
+    report('conflict', ['defaults', 'request_defaults', 'model'], 'request_defaults may not set `model`');
+  }
+}
+
+function checkDevices(layers: Layers, report: Report): void {
+  const devices = devicesOf(layers);
+  const simulated = devices.simulated.map((device) => device.id);
+  for (const [index, id] of simulated.entries()) {
+    if (simulated.indexOf(id) !== index) {
+      report('conflict', ['devices', 'simulated', index, 'id'], 'this id stands twice', {
+        found: JSON.stringify(id),
+      });
+    }
+  }
+  if (devices.source === 'simulated' && simulated.length === 0) {
+    report('missing', ['devices', 'simulated'], 'no simulated devices are listed', {
+      allowed: '[{id: sim-gpu-0, memory_mib: 24GiB}]',
+    });
+  }
+  if (simulated.length > 0 && (devices.source === 'nvidia' || devices.source === 'host')) {
+    report('conflict', ['devices', 'simulated'], `\`source: ${devices.source}\` has no simulated devices`, {
+      allowed: 'auto, simulated',
+    });
+  }
+  const owners = new Map<string, string>();
+  for (const [pool, ids] of poolsOf(layers)) {
+    for (const [index, id] of ids.entries()) {
+      const path = ['pools', pool, index];
+      const owner = owners.get(id);
+      if (owner !== undefined) {
+        report('conflict', path, `this device stands in pool \`${owner}\` already`, {
+          found: JSON.stringify(id),
+        });
+      }
+      owners.set(id, pool);
+      if (simulated.length > 0 && !simulated.includes(id)) {
+        const nearest = nearestOf(id, simulated);
+        report('unknown_name', path, 'no such simulated device', {
+          found: JSON.stringify(id),
+          allowed: simulated.join(', '),
+          nearest,
+        });
+      }
+    }
+  }
+}
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i;
+
+/** Only literal loopback addresses count; other names may resolve to anything. */
+export function isLoopback(host: string): boolean {
+  return LOOPBACK.test(host);
+}
+
+function checkServer({ layers, original }: CheckContext): ConfigFault[] {
+  const server = serverOf(layers);
+  const faults: ConfigFault[] = [];
+  const report = (key: string, code: FaultCode, problem: string, details: FaultDetails = {}): void => {
+    faults.push(fault(code, originOfSetting(layers, 'server', key), ['server', key], problem, details));
+  };
+  if (server.auth === 'keys' && server.api_keys_file === undefined) {
+    report('auth', 'missing', '`auth: keys` needs `server.api_keys_file`');
+  }
+  if (server.auth === 'none' && server.api_keys_file !== undefined) {
+    report('auth', 'conflict', '`auth: none` and `server.api_keys_file` exclude each other');
+  }
+  const open = server.auth === undefined && server.api_keys_file === undefined;
+  if (open && !original && !isLoopback(server.host)) {
+    report('host', 'open_address', 'this address is open to the network and no API keys are configured', {
+      found: JSON.stringify(server.host),
+      allowed:
+        'a loopback address, `server.api_keys_file` (--api-keys-file), or `server.auth: none` (--auth none) on purpose',
+    });
+  }
+  if (server.headers_timeout > server.request_timeout) {
+    report('headers_timeout', 'invalid_value', 'longer than `server.request_timeout`', {
+      found: `${server.headers_timeout / 1000} s`,
+      allowed: `at most ${server.request_timeout / 1000} s`,
+    });
+  }
+  return faults;
+}

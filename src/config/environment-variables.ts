@@ -1,0 +1,90 @@
+/**
+ * Every variable of the original's environment, and what it does here. None is ignored in silence: one without effect says
+ * so in the log and in docs/configuration.md.
+ */
+
+export type LayerSection = 'server' | 'log' | 'devices' | 'scheduling' | 'defaults' | 'runtime';
+
+export interface EnvironmentVariable {
+  readonly name: string;
+  readonly effect: string;
+  /** The key of the file that it sets. */
+  readonly sets?: readonly [section: LayerSection, key: string];
+  /** Accepted without effect; the reason. */
+  readonly ignored?: string;
+}
+
+const inContainers = 'it concerns containers, and engines run as processes of this host';
+const inSizing = 'models reserve `memory_mib`, or their whole device';
+
+function sets(name: string, section: LayerSection, key: string, effect?: string): EnvironmentVariable {
+  return { name, sets: [section, key], effect: effect ?? `Sets \`${section}.${key}\`.` };
+}
+
+function ignored(name: string, reason: string): EnvironmentVariable {
+  return { name, ignored: reason, effect: `No effect: ${reason}.` };
+}
+
+export const ENVIRONMENT_VARIABLES: readonly EnvironmentVariable[] = [
+  { name: 'MODELS_CONFIG_FILE', effect: 'The configuration file, where `--config` is not given.' },
+  {
+    name: 'ALLOWED_MODELS_JSON',
+    effect: 'Models as JSON, `{"name": "repo"}`, where there is no configuration file.',
+  },
+  {
+    name: 'GATEWAY_MAX_QUEUE_SIZE',
+    effect: 'Integer from 1 to 10000, 200 by default; sets `defaults.queue_size`.',
+  },
+  {
+    name: 'GATEWAY_MAX_CONCURRENT',
+    effect: 'Integer from 1 to 1000, 50 by default; sets `defaults.max_concurrent`.',
+  },
+  {
+    name: 'GATEWAY_MAX_MODELS_CONCURRENT',
+    effect:
+      'Integer from 1 to 20, 3 by default; times GATEWAY_MAX_CONCURRENT it is the size of the connection pool that the start-up lines tell.',
+  },
+  {
+    name: 'GATEWAY_HTTP_TIMEOUT',
+    effect: 'Integer from 60 to 3600 seconds, 300 by default; sets `server.engine_timeout`.',
+  },
+  { name: 'GATEWAY_REQUEST_TIMEOUT', effect: 'The later name of GATEWAY_HTTP_TIMEOUT; wins over it.' },
+  sets('GATEWAY_CONNECT_TIMEOUT', 'server', 'connect_timeout'),
+  sets('GATEWAY_LOADING_TIMEOUT', 'defaults', 'load_timeout'),
+  sets('GATEWAY_MIN_RESIDENT_SECONDS', 'scheduling', 'min_residence'),
+  ignored('GATEWAY_REQUEST_STALE_FACTOR', 'requests are counted exactly, so none has to be guessed stale'),
+  {
+    name: 'GATEWAY_GPU_UUID',
+    effect: 'GPUs to use (UUIDs, separated by commas), as the pool `default` where the file has no `pools`.',
+  },
+  ignored('GATEWAY_CONTAINER_NAME', inContainers),
+  ignored('DOCKER_NETWORK_NAME', inContainers),
+  ignored('VLLM_CONTAINER_PREFIX', inContainers),
+  ignored('VLLM_IMAGE', inContainers),
+  ignored('VLLM_PORT', 'engines listen on Unix sockets, or on a free port'),
+  sets('VLLM_GPU_MEMORY_UTILIZATION', 'defaults', 'gpu_memory_utilization'),
+  sets('VLLM_MAX_MODEL_LEN_GLOBAL', 'defaults', 'max_model_len'),
+  sets('VLLM_MAX_NUM_SEQS', 'defaults', 'max_num_seqs'),
+  sets('VLLM_TENSOR_PARALLEL_SIZE', 'defaults', 'tensor_parallel_size'),
+  sets('VLLM_INACTIVITY_TIMEOUT', 'defaults', 'inactivity_timeout'),
+  sets('VLLM_ENFORCE_EAGER', 'defaults', 'enforce_eager'),
+  {
+    name: 'VLLM_NO_CUDAGRAPH',
+    effect:
+      'True: vLLM engines get `--compilation-config {"cudagraph_mode":"NONE"}` unless their `extra_args` choose a compilation.',
+  },
+  ignored('VLLM_TEMP_DIR', inContainers),
+  sets('PLACEMENT_MODE', 'scheduling', 'placement_mode'),
+  sets('GPU_BUDGET_FRACTION', 'devices', 'budget_fraction'),
+  ignored('BUDGET_OVERHEAD_FACTOR', inSizing),
+  ignored('BUDGET_OVERHEAD_MIB', inSizing),
+  ignored('COLOCATE_MARGIN_MIB', inSizing),
+  ignored('COLOCATE_MAX_SHARE', inSizing),
+  ignored('COLOCATE_WEIGHT_OVERHEAD', inSizing),
+  ignored('NVIDIA_UTILITY_IMAGE', 'cards are read by `devices.nvidia_smi` on this host'),
+  ignored('HOST_CACHE_DIR', `${inContainers}; set HF_HOME in \`defaults.environment\` for another cache`),
+  { name: 'HUGGING_FACE_HUB_TOKEN', effect: 'Given to vLLM engines as HF_TOKEN; never shown.' },
+  ignored('MEMORY_FOOTPRINT_FILE', 'memory is not learned from it yet; give `memory_mib` instead'),
+  { name: 'WORKER_LD_LIBRARY_PATH', effect: 'Given to vLLM engines as LD_LIBRARY_PATH.' },
+  sets('LOG_LEVEL', 'log', 'level', 'Sets `log.level`; upper case, WARNING and CRITICAL are understood.'),
+];

@@ -1,0 +1,78 @@
+/**
+ * The layers of configuration and which of them wins: command line over model over defaults over environment over built-in.
+ * The checks and the resolver both ask here, so that a fault names exactly the value that would have been used.
+ */
+import type { ConfigPath, FaultOrigin } from './fault.ts';
+import type { RawConfig, RawLayer } from './schema.ts';
+import { devicesBuiltIn, schedulingBuiltIn } from './schema-devices.ts';
+import { modelBuiltIn, type RawModel } from './schema-model.ts';
+import { logBuiltIn, runtimeBuiltIn, serverBuiltIn } from './schema-server.ts';
+import { type RawSource, valueAt } from './source.ts';
+
+export interface Layers {
+  readonly flags: { readonly layer: RawLayer; readonly source: RawSource };
+  readonly file: { readonly config: RawConfig; readonly source: RawSource };
+  readonly environment: { readonly layer: RawLayer; readonly source: RawSource };
+}
+
+type SectionName = 'server' | 'runtime' | 'devices' | 'scheduling' | 'log';
+
+/** Lays stronger values over weaker ones; a key that is absent or undefined hides nothing. */
+function laid<Weakest extends object, Stronger extends object>(
+  weakest: Weakest,
+  ...stronger: readonly (Stronger | undefined)[]
+): Weakest & Stronger {
+  const given = stronger.map((layer) =>
+    Object.fromEntries(Object.entries(layer ?? {}).filter(([, value]) => value !== undefined)),
+  );
+  return Object.assign({}, weakest, ...given);
+}
+
+function sectionLayers<Name extends SectionName>(layers: Layers, name: Name) {
+  return [layers.environment.layer[name], layers.file.config[name], layers.flags.layer[name]] as const;
+}
+
+export const serverOf = (layers: Layers) => laid(serverBuiltIn(), ...sectionLayers(layers, 'server'));
+export const runtimeOf = (layers: Layers) => laid(runtimeBuiltIn(), ...sectionLayers(layers, 'runtime'));
+export const devicesOf = (layers: Layers) => laid(devicesBuiltIn(), ...sectionLayers(layers, 'devices'));
+export const schedulingOf = (layers: Layers) =>
+  laid(schedulingBuiltIn(), ...sectionLayers(layers, 'scheduling'));
+export const logOf = (layers: Layers) => laid(logBuiltIn(), ...sectionLayers(layers, 'log'));
+
+/** Where the value of a section's key comes from. */
+export function originOfSetting(layers: Layers, section: SectionName, key: string): FaultOrigin {
+  for (const source of [layers.flags.source, layers.file.source, layers.environment.source]) {
+    if (valueAt(source.value, [section, key]) !== undefined) return source.originOf([section, key], 'value');
+  }
+  return { kind: 'built_in' };
+}
+
+/** Pools of the file; without any, those of the environment. */
+export function poolsOf(layers: Layers): ReadonlyMap<string, readonly string[]> {
+  return new Map(Object.entries(layers.file.config.pools ?? layers.environment.layer.pools ?? {}));
+}
+
+/** A model's values with those of the weaker layers behind them. */
+export function modelOf(layers: Layers, model: RawModel) {
+  return laid(modelBuiltIn(), layers.environment.layer.defaults, layers.file.config.defaults, model);
+}
+
+export type LayeredModel = ReturnType<typeof modelOf>;
+
+/** Where the value of a model's key comes from, and where it stands. */
+export function originOfModelKey(
+  layers: Layers,
+  name: string,
+  key: keyof RawModel,
+): { readonly origin: FaultOrigin; readonly path: ConfigPath } {
+  const places: readonly (readonly [RawSource, ConfigPath])[] = [
+    [layers.file.source, ['models', name, key]],
+    [layers.file.source, ['defaults', key]],
+    [layers.environment.source, ['defaults', key]],
+  ];
+  for (const [source, path] of places) {
+    const value = valueAt(source.value, path);
+    if (value !== undefined && value !== null) return { origin: source.originOf(path, 'value'), path };
+  }
+  return { origin: layers.file.source.originOf(['models', name], 'key'), path: ['models', name] };
+}

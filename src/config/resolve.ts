@@ -1,0 +1,169 @@
+/** Raw layers become the one frozen ResolvedConfig. Expects layers without faults; knows no input but its arguments. */
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { isLoopback } from './check.ts';
+import type { Environment, EnvironmentReading } from './environment.ts';
+import {
+  devicesOf,
+  type Layers,
+  logOf,
+  modelOf,
+  poolsOf,
+  runtimeOf,
+  schedulingOf,
+  serverOf,
+} from './layers.ts';
+import { resolveModel } from './resolve-model.ts';
+import type {
+  DevicesConfig,
+  LegacyLimits,
+  Notice,
+  ResolvedAlias,
+  ResolvedConfig,
+  ResolvedModel,
+  ServerConfig,
+} from './resolved-config.ts';
+import { pathBeside } from './secrets.ts';
+
+const KIB = 1024;
+const MIB = 1024 * 1024;
+
+export interface ResolveInput {
+  readonly layers: Layers;
+  readonly file: string | null;
+  readonly origin: ResolvedConfig['origin'];
+  readonly environment: Environment;
+  readonly reading: EnvironmentReading;
+  readonly apiKeys: ReadonlyMap<string, string>;
+  readonly notices: readonly Notice[];
+}
+
+export function resolveConfig(input: ResolveInput): ResolvedConfig {
+  const { layers, file, reading } = input;
+  const server = resolveServer(layers, file);
+  const models = Object.entries(layers.file.config.models).map(([name, raw]): [string, ResolvedModel] => {
+    const apiKey = input.apiKeys.get(name) ?? null;
+    return [name, resolveModel(layers, name, raw, { ...reading, apiKey })];
+  });
+  const scheduling = schedulingOf(layers);
+  const runtime = runtimeOf(layers);
+  const stateDirectory = runtime.state_directory;
+  return frozen({
+    file,
+    origin: input.origin,
+    server,
+    runtime: {
+      kind: runtime.kind,
+      stateDirectory:
+        stateDirectory === undefined
+          ? defaultStateDirectory(input.environment)
+          : pathBeside(file, stateDirectory),
+      outputLimitBytes: runtime.output_limit_mib * MIB,
+    },
+    devices: resolveDevices(layers),
+    scheduling: {
+      placementMode: scheduling.placement_mode,
+      switchShare: scheduling.switch_share,
+      minResidenceMs: scheduling.min_residence,
+      lingerMaxMs: scheduling.linger_max,
+    },
+    models: new Map(models),
+    aliases: resolveAliases(layers),
+    defaultModel: layers.file.config.default_model ?? null,
+    legacy: resolveLegacy(layers, reading.legacy),
+    log: { level: logOf(layers).level },
+    notices: [...reading.notices, ...authNotices(layers, server), ...modelNotices(layers), ...input.notices],
+  });
+}
+
+function resolveServer(layers: Layers, file: string | null): ServerConfig {
+  const server = serverOf(layers);
+  const keysFile = server.api_keys_file;
+  return {
+    host: server.host,
+    port: server.port,
+    bodyLimitBytes: server.body_limit_mib * MIB,
+    audioBodyLimitBytes: server.audio_body_limit_mib * MIB,
+    headerLimitBytes: server.header_limit_kib * KIB,
+    headersTimeoutMs: server.headers_timeout,
+    requestTimeoutMs: server.request_timeout,
+    keepAliveTimeoutMs: server.keep_alive_timeout,
+    clientStallTimeoutMs: server.client_stall_timeout,
+    connectTimeoutMs: server.connect_timeout,
+    engineTimeoutMs: server.engine_timeout,
+    shutdownDelayMs: server.shutdown_delay,
+    shutdownDrainMs: server.shutdown_drain,
+    apiKeysFile: keysFile === undefined ? null : pathBeside(file, keysFile),
+    auth: server.auth ?? (keysFile === undefined ? (isLoopback(server.host) ? 'loopback' : 'none') : 'keys'),
+  };
+}
+
+/** The checks let an open address without a word about authentication pass under the original's environment only. */
+function authNotices(layers: Layers, server: ServerConfig): Notice[] {
+  if (server.auth !== 'none' || serverOf(layers).auth !== undefined) return [];
+  const text =
+    `Everybody who reaches ${server.host}:${server.port} may use the models: no API keys are configured. ` +
+    'Set server.api_keys_file (--api-keys-file), listen on 127.0.0.1 (--host), or say server.auth: none (--auth none) if that is meant.';
+  return [{ level: 'warn', text }];
+}
+
+function modelNotices(layers: Layers): Notice[] {
+  const budget = schedulingOf(layers).placement_mode === 'budget';
+  return Object.entries(layers.file.config.models).flatMap(([name, raw]): Notice[] => {
+    const model = modelOf(layers, raw);
+    if (raw.url !== undefined || model.memory_mib !== undefined) return [];
+    if (!budget && !model.colocate) return [];
+    const why = budget ? 'Budget mode' : '`colocate`';
+    return [
+      {
+        level: 'warn',
+        text: `${why} has no effect on model ${name} yet: without memory_mib it takes whole devices`,
+      },
+    ];
+  });
+}
+
+function resolveDevices(layers: Layers): DevicesConfig {
+  const devices = devicesOf(layers);
+  const limit = devices.memory_limit_mib ?? {};
+  return {
+    source: devices.source === 'auto' && devices.simulated.length > 0 ? 'simulated' : devices.source,
+    simulated: devices.simulated.map((device) => ({ id: device.id, memoryMib: device.memory_mib })),
+    memoryLimitMib: new Map(typeof limit === 'number' ? [['*', limit]] : Object.entries(limit)),
+    budgetFraction: devices.budget_fraction,
+    pools: poolsOf(layers),
+    nvidiaSmi: devices.nvidia_smi,
+  };
+}
+
+function resolveAliases(layers: Layers): ResolvedAlias[] {
+  const aliases = Object.entries(layers.file.config.aliases ?? {}).map(([pattern, target]): ResolvedAlias => {
+    if (typeof target === 'string') return { pattern, model: target, requestDefaults: {} };
+    return { pattern, model: target.model, requestDefaults: target.request_defaults ?? {} };
+  });
+  const isPattern = (alias: ResolvedAlias) => /[*?]/.test(alias.pattern);
+  return [...aliases.filter((alias) => !isPattern(alias)), ...aliases.filter(isPattern)];
+}
+
+/** What the file says for every model is what the original's start-up lines would tell. */
+function resolveLegacy(layers: Layers, legacy: LegacyLimits): LegacyLimits {
+  const { max_concurrent, queue_size } = layers.file.config.defaults ?? {};
+  return {
+    maxQueueSize: queue_size ?? legacy.maxQueueSize,
+    maxConcurrent: max_concurrent ?? legacy.maxConcurrent,
+    maxModelsConcurrent: legacy.maxModelsConcurrent,
+    httpTimeoutS: serverOf(layers).engine_timeout / 1000,
+  };
+}
+
+function defaultStateDirectory(environment: Environment): string {
+  const home = environment.HOME ?? homedir();
+  const state = environment.XDG_STATE_HOME ?? '';
+  return join(state.startsWith('/') ? state : join(home, '.local', 'state'), 'vllm-gateway');
+}
+
+function frozen<T>(value: T): T {
+  if (value === null || typeof value !== 'object' || Object.isFrozen(value)) return value;
+  for (const inner of value instanceof Map ? value.values() : Object.values(value)) frozen(inner);
+  return Object.freeze(value);
+}

@@ -1,0 +1,88 @@
+/** The devices and how they are shared. */
+import * as z from 'zod';
+import { allowing, builtInOf, field, requiredField } from './field.ts';
+import { duration, fraction, oneOf, size, text, wordList } from './leaf.ts';
+
+const simulatedDevice = z.strictObject(
+  {
+    id: requiredField(text('a device id'), { effect: 'Id of the simulated device.' }),
+    memory_mib: requiredField(size(), { effect: 'Its memory.', unit: 'MiB' }),
+  },
+  { error: 'a mapping with `id` and `memory_mib`' },
+);
+
+const simulatedText = 'a list of mappings with `id` and `memory_mib`';
+const limitText = 'an amount of memory, or a mapping from device id (`*` for all others) to one';
+
+export const devicesSchema = z.strictObject(
+  {
+    source: field(oneOf(['auto', 'nvidia', 'simulated', 'host']), {
+      effect:
+        'What devices there are: NVIDIA cards, the listed simulated ones, or the memory of this host. `auto`: the simulated ones if any are listed, else NVIDIA cards if the tool finds any, else host memory.',
+      default: 'auto',
+      flag: '--devices',
+    }),
+    simulated: field(allowing(z.array(simulatedDevice, { error: simulatedText }), simulatedText), {
+      effect: 'Simulated devices, for trying and testing.',
+      default: [],
+    }),
+    memory_limit_mib: field(
+      allowing(
+        z.union([size(), z.record(z.string(), size(), { error: limitText })], { error: limitText }),
+        limitText,
+      ),
+      {
+        effect: 'Upper limit of memory to use, for every device or by device id.',
+        otherwise: 'no limit',
+        unit: 'MiB',
+      },
+    ),
+    budget_fraction: field(fraction(0, 1), {
+      effect: "Share of each device's memory that models may reserve.",
+      default: 0.95,
+      danger: 'At 1 nothing is left for the context of the driver and for other programs.',
+      environment: ['GPU_BUDGET_FRACTION'],
+    }),
+    nvidia_smi: field(wordList({ least: 1 }), {
+      effect: 'The program (and its first arguments) that tells of NVIDIA cards.',
+      default: ['nvidia-smi'],
+    }),
+  },
+  { error: 'a mapping of device keys' },
+);
+
+export const simulatedDeviceSchema = simulatedDevice;
+
+export const devicesBuiltIn = builtInOf(devicesSchema.omit({ memory_limit_mib: true }));
+
+export const schedulingSchema = z.strictObject(
+  {
+    placement_mode: field(oneOf(['whole_card', 'budget']), {
+      effect:
+        '`whole_card`: a model without `memory_mib` has its devices to itself. `budget`: models share devices by what they need, as far as the budget reaches.',
+      default: 'whole_card',
+      environment: ['PLACEMENT_MODE'],
+    }),
+    switch_share: field(fraction(0, 0.9), {
+      effect:
+        'Share of device time that switching between busy models may take. A turn lasts at least `switch cost x (1 - share) / share`.',
+      default: 0.2,
+      danger: 'Small: long waits for the other models. Large: much of the device goes into loading.',
+    }),
+    min_residence: field(duration({ zero: true }), {
+      effect: "A loaded model keeps its devices at least this long. 90 under the original's environment.",
+      default: 0,
+      unit: 's',
+      environment: ['GATEWAY_MIN_RESIDENT_SECONDS'],
+    }),
+    linger_max: field(duration({ zero: true }), {
+      effect:
+        'Longest time that a model whose queue has run empty keeps its turn, in the hope of the next request, while others wait.',
+      default: 30,
+      unit: 's',
+    }),
+  },
+  { error: 'a mapping of scheduling keys' },
+);
+
+export const schedulingBuiltIn = builtInOf(schedulingSchema);
