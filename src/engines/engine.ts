@@ -13,6 +13,8 @@ export interface EngineCapabilities {
   readonly sleepLevels: readonly (1 | 2)[];
   /** Idle keep-alive that the engine grants; our pool closes before it. */
   readonly keepAliveMs: number;
+  /** Start time to reckon with until one was measured. */
+  readonly assumedStartMs: number;
 }
 
 /** Where a launched engine listens, chosen before the launch. */

@@ -10,11 +10,13 @@ const SIMULATOR = fileURLToPath(new URL('../../bin/vllm-sim.mjs', import.meta.ur
 const ENGINES: Readonly<Record<EngineKind, Engine>> = {
   vllm: createVllmEngine({
     kind: 'vllm',
+    assumedStartMs: 30_000,
     executable: (model) => model.vllm.executable,
     environment: process.env,
   }),
   simulated: createVllmEngine({
     kind: 'simulated',
+    assumedStartMs: 2_000,
     // Run by our own Node, so that neither PATH nor an execute permission matters.
     executable: () => [process.execPath, SIMULATOR],
     environment: process.env,

@@ -147,6 +147,10 @@ function refusalOnReturn(
       model: model.policy.name,
       reason: 'alone in flight when its connection broke, after an engine had died of it before',
     });
+    // Blamed here and now: the death that follows is the same one.
+    const engine = model.engine;
+    if (engine.kind === 'awake') engine.lostWhileAlone = null;
+    else if (engine.kind === 'draining') engine.awake.lostWhileAlone = null;
     return diedTwice(model, detail);
   }
   return request.resends >= RESENDS_MAX ? engineDied(model, detail) : null;

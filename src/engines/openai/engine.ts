@@ -13,13 +13,18 @@ import { probeOpenAi } from '../openai-probe.ts';
 import { diagnoseServer } from './diagnosis.ts';
 
 /** Node's and uvicorn's default is 5 s. */
-const FOREIGN_KEEP_ALIVE_MS = 4_000;
+const FOREIGN_KEEP_ALIVE_MS = 5_000;
 
 /** `environment` is the gateway's own, of which a command gets an allow-list. */
 export function createOpenAiEngine(environment: Environment): Engine {
   return {
     kind: 'openai',
-    capabilities: { unixSocket: true, sleepLevels: [], keepAliveMs: FOREIGN_KEEP_ALIVE_MS },
+    capabilities: {
+      unixSocket: true,
+      sleepLevels: [],
+      keepAliveMs: FOREIGN_KEEP_ALIVE_MS,
+      assumedStartMs: 10_000,
+    },
     listensOn: (model) => commandListensOn(model.command ?? []),
     command: (model, context) => {
       assert(model.command !== null, `model ${model.name} has no command to launch`);

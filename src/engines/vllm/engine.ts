@@ -11,6 +11,8 @@ import { parseVllmLine } from './phases.ts';
 
 export interface VllmEngineOptions {
   readonly kind: string;
+  /** Start time to reckon with until one was measured. */
+  readonly assumedStartMs: number;
   /** argv prefix that runs the server. */
   readonly executable: (model: ResolvedModel) => readonly string[];
   /** The gateway's own environment, of which the engine gets an allow-list. */
@@ -20,7 +22,7 @@ export interface VllmEngineOptions {
 export function createVllmEngine(options: VllmEngineOptions): Engine {
   return {
     kind: options.kind,
-    capabilities: { unixSocket: true, sleepLevels: [1, 2], keepAliveMs: VLLM_KEEP_ALIVE_MS },
+    capabilities: { unixSocket: true, sleepLevels: [1, 2], keepAliveMs: VLLM_KEEP_ALIVE_MS, assumedStartMs: options.assumedStartMs },
     listensOn: (model) => (model.command === null ? 'unix' : commandListensOn(model.command)),
     command: (model, context) => ({
       argv: vllmArgv(model, context, options.executable(model)),
