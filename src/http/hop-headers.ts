@@ -48,6 +48,9 @@ const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
   'x-request-id',
   'x-accel-buffering',
   'x-queue-depth',
+  'x-queue-wait-ms',
+  'x-model',
+  'x-load',
 ]);
 
 /** Longest name in the sets above; longer ones pass without a look. */

@@ -1,0 +1,356 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { ERRORS } from '../core/errors.ts';
+import { FORBIDDEN_NAMES } from './forbidden-paths.ts';
+import { createNameResolver, type NameResolver } from './names.ts';
+import { MODEL_ROUTES, matchRoute, OWN_ROUTES, type Route, type RouteRequest } from './routes.ts';
+
+/** Names for the routes alone: no model needs a configuration here. */
+function namesOf(...known: string[]): NameResolver {
+  const none = createNameResolver({ models: new Map(), aliases: [], defaultModel: null });
+  const named = known.map((model) => {
+    return { kind: 'ok', model, servedName: model, requestDefaults: {}, edits: null } as const;
+  });
+  return {
+    ...none,
+    splitPath(rawPath) {
+      const path = rawPath.replaceAll(/%2f/gi, '/');
+      const name = named.find((entry) => path === entry.model || path.startsWith(`${entry.model}/`));
+      return name === undefined ? null : { name, rest: path.slice(name.model.length) };
+    },
+  };
+}
+
+const names = namesOf('org/m', 'm', 'org/resume');
+
+function match(method: string, target: string, more: Partial<RouteRequest> = {}): Route {
+  return matchRoute({ method, target, contentType: 'application/json', modelHeader: null, ...more }, names);
+}
+
+function refusal(method: string, target: string) {
+  const route = match(method, target);
+  assert(route.kind === 'fault', `${method} ${target} was matched as ${route.kind}`);
+  return { code: route.refusal.code, dialect: route.dialect, allow: route.refusal.headers?.allow };
+}
+
+function codeOf(method: string, target: string): string {
+  return refusal(method, target).code;
+}
+
+describe('matchRoute on model routes', () => {
+  it('knows the rule and the dialect of each', () => {
+    const cases: [string, string, string][] = [
+      ['/v1/chat/completions', 'json', 'openai'],
+      ['/v1/completions', 'json', 'openai'],
+      ['/v1/embeddings', 'json', 'openai'],
+      ['/v1/responses', 'json', 'responses'],
+      ['/v1/messages', 'json', 'anthropic'],
+      ['/v1/messages/count_tokens', 'json', 'anthropic'],
+      ['/v1/audio/transcriptions', 'multipart', 'openai'],
+    ];
+    for (const [path, bodyRule, dialect] of cases) {
+      const route = match('POST', `${path}?x=1`);
+      assert(route.kind === 'model', path);
+      assert.deepEqual(
+        [route.label, route.upstreamTarget, route.bodyRule, route.dialect],
+        [path, `${path}?x=1`, bodyRule, dialect],
+      );
+    }
+  });
+
+  it('serves every other POST path by its body, under one label', () => {
+    for (const path of [
+      '/rerank',
+      '/v2/embed',
+      '/tokenize',
+      '/v1/responses/abc/cancel',
+      '/pooling',
+      '/invocations',
+    ]) {
+      const route = match('POST', path);
+      assert(route.kind === 'model', path);
+      assert.deepEqual([route.label, route.upstreamTarget, route.bodyRule], ['other', path, 'json']);
+    }
+    const upload = match('POST', '/v1/files', { contentType: 'Multipart/Form-Data; boundary=x' });
+    assert(upload.kind === 'model' && upload.bodyRule === 'multipart');
+  });
+
+  it('takes the known spelling of a known path written otherwise', () => {
+    for (const path of ['/v1/chat/completions/', '/v1/ch%61t/completions']) {
+      const route = match('POST', `${path}?a=b`);
+      assert(route.kind === 'model');
+      assert.deepEqual(
+        [route.label, route.upstreamTarget],
+        ['/v1/chat/completions', '/v1/chat/completions?a=b'],
+      );
+    }
+  });
+
+  it('takes the model of other methods from the query or X-Model', () => {
+    const byQuery = match('GET', '/v1/realtime?model=org%2Fm');
+    assert(byQuery.kind === 'model');
+    assert.deepEqual([byQuery.modelName, byQuery.bodyRule, byQuery.label], ['org/m', 'none', 'other']);
+    const byHeader = match('DELETE', '/v1/responses/abc?model=other', { modelHeader: 'm' });
+    assert(byHeader.kind === 'model');
+    assert.deepEqual([byHeader.modelName, byHeader.bodyRule, byHeader.dialect], ['m', 'any', 'responses']);
+    assert.equal(codeOf('GET', '/v1/realtime'), 'route_not_found');
+    assert.equal(codeOf('GET', '/v1/realtime?model='), 'route_not_found');
+  });
+
+  it('answers 405 with Allow for known paths', () => {
+    assert.deepEqual(refusal('GET', '/v1/chat/completions'), {
+      code: 'method_not_allowed',
+      dialect: 'openai',
+      allow: 'POST',
+    });
+    assert.deepEqual(refusal('PUT', '/v1/messages'), {
+      code: 'method_not_allowed',
+      dialect: 'anthropic',
+      allow: 'POST',
+    });
+    for (const path of ['/health', '/v1/models', '/v1/models/x', '/gateway/status', '/%68ealth', '/ready/']) {
+      assert.deepEqual(refusal('POST', path), {
+        code: 'method_not_allowed',
+        dialect: 'openai',
+        allow: 'GET, HEAD',
+      });
+    }
+  });
+});
+
+describe('matchRoute on routes of the gateway', () => {
+  it('answers them for GET and HEAD, with or without a query', () => {
+    for (const [path, own] of OWN_ROUTES) {
+      for (const target of [path, `${path}?x`, `${path}/`]) {
+        for (const method of ['GET', 'HEAD']) {
+          const route = match(method, target);
+          assert(route.kind === 'own' && route.route === own && route.label === path, target);
+        }
+      }
+    }
+  });
+
+  it('reads model ids with slashes, raw or encoded', () => {
+    for (const id of ['org/m', 'org%2Fm', 'org%2fm?x=1']) {
+      const route = match('GET', `/v1/models/${id}`);
+      assert(route.kind === 'own' && route.route === 'model');
+      assert.deepEqual([route.modelId, route.label], ['org/m', '/v1/models/{id}']);
+    }
+    const route = match('GET', '/v1/models/org/resume');
+    assert(route.kind === 'own' && route.modelId === 'org/resume');
+  });
+
+  it('keeps its own names from engines', () => {
+    for (const path of ['/', '/gateway/other', '/%67ateway/x', '/engines/', '/%65ngines/m/v1']) {
+      assert.equal(codeOf('POST', path), 'route_not_found', path);
+    }
+    assert.equal(codeOf('GET', '/favicon.ico'), 'route_not_found');
+    assert.equal(codeOf('OPTIONS', '*'), 'route_not_found');
+  });
+});
+
+describe('matchRoute beneath /engines', () => {
+  it('passes path and query to the named engine', () => {
+    const cases: [string, string, string][] = [
+      ['/engines/org/m/v1/models?x=1', 'org/m', '/v1/models?x=1'],
+      ['/engines/org%2Fm/metrics', 'org/m', '/metrics'],
+      ['/engines/m', 'm', '/'],
+      ['/engines/org/resume/v1/models', 'org/resume', '/v1/models'],
+    ];
+    for (const [target, model, upstreamTarget] of cases) {
+      const route = match('GET', target);
+      assert(route.kind === 'engine_path', target);
+      assert.deepEqual(
+        [route.name.model, route.upstreamTarget, route.bodyRule],
+        [model, upstreamTarget, 'none'],
+      );
+    }
+    const posted = match('POST', '/engines/m/v1/messages');
+    assert(posted.kind === 'engine_path' && posted.bodyRule === 'any' && posted.dialect === 'anthropic');
+  });
+
+  it('says which model it does not know', () => {
+    const cases: [string, string][] = [
+      ['/engines/org/x/v1/chat/completions', 'org/x'],
+      ['/engines/x', 'x'],
+      ['/engines/x%2Fy/metrics', 'x/y'],
+    ];
+    for (const [target, model] of cases) {
+      const route = match('POST', target);
+      assert(route.kind === 'fault' && route.refusal.code === 'model_not_found');
+      assert.equal(route.refusal.parameters.model, model);
+    }
+    const messages = refusal('POST', '/engines/x/v1/messages');
+    assert.deepEqual([messages.code, messages.dialect], ['model_not_found', 'anthropic']);
+  });
+
+  it('refuses methods that no engine has', () => {
+    assert.equal(refusal('TRACE', '/engines/m/x').allow, 'GET, HEAD, POST, PUT, PATCH, DELETE');
+  });
+});
+
+describe('matchRoute on paths that change an engine', () => {
+  const paths = [
+    'sleep',
+    'wake_up',
+    'pause',
+    'resume',
+    'collective_rpc',
+    'start_profile',
+    'stop_profile',
+    'abort_requests',
+    'v1/load_lora_adapter',
+    'v1/unload_lora_adapter',
+    'reset_prefix_cache',
+    'reset_mm_cache',
+    'update_weights',
+    'init_weight_transfer_engine',
+    'scale_elastic_ep',
+    'fault_tolerance/apply',
+    'release_kv_cache_memory',
+    'server_info',
+    'inference/v1/abort_requests',
+    'lora-adapters',
+    'slots/0',
+    'models/unload',
+    'api/pull',
+  ];
+
+  it('refuses each at the root and beneath /engines, by every method', () => {
+    for (const path of paths) {
+      for (const method of ['GET', 'POST', 'DELETE']) {
+        for (const prefix of ['/', '/engines/m/', '/engines/org%2Fm/', '/engines/unknown/']) {
+          assert.equal(codeOf(method, `${prefix}${path}?model=m`), 'route_forbidden', prefix + path);
+        }
+      }
+    }
+  });
+
+  it('refuses each in every spelling that some server may understand', () => {
+    const spellings = [
+      '/SLEEP',
+      '/Sleep',
+      '/sleep/',
+      '//sleep',
+      '/./sleep',
+      '/x/../sleep',
+      '/%73leep',
+      '/%73%6C%65%65%70',
+      '/%2573leep',
+      '/%252573leep',
+      '/%2Fsleep',
+      '/x%2F..%2Fsleep',
+      '/x%5C..%5Csleep',
+      '/\\sleep',
+      '/sleep;a=b',
+      '/sleep%3Fa=b',
+      '/sleep%23',
+      '/sleep%00',
+      '/%00sleep',
+      '/sleep.',
+      '/sleep%20',
+      '/sleep%0a',
+      '/prefix/sleep',
+      '/sleep/x',
+      '/WAKE-UP',
+      '/wake%5Fup',
+      '/sleep%3b',
+      '/%2e/sleep',
+      '/%2e%2e/sleep',
+      '/v1/%6Coad_lora_adapter',
+      '/%zz/sleep',
+    ];
+    for (const spelling of spellings) {
+      for (const prefix of ['', '/engines/m', '/engines/org/m']) {
+        assert.equal(codeOf('POST', prefix + spelling), 'route_forbidden', prefix + spelling);
+      }
+    }
+  });
+
+  it('leaves reading routes alone', () => {
+    for (const path of [
+      'is_sleeping',
+      'metrics',
+      'version',
+      'v1/models',
+      'tokenize',
+      'docs',
+      'asleep',
+      'v1/resumes',
+    ]) {
+      assert.equal(match('POST', `/engines/m/${path}`).kind, 'engine_path', path);
+    }
+  });
+});
+
+describe('matchRoute on paths that can be read in two ways', () => {
+  it('refuses them', () => {
+    for (const path of [
+      '//v1/chat/completions',
+      '/v1//models',
+      '/v1/./models',
+      '/v1/../v1/models',
+      '/v1/%2e%2e/v1/models',
+      '/v1/a%2F..%2Fb',
+      '/v1/%252e%252e/x',
+      '/v1\\models',
+      '/v1%5Cmodels',
+      '/v1/a%00',
+      '/v1/a%0d%0ab',
+      '/v1/%zz',
+      '/v1/%',
+      '/v1/%ff',
+      '/v1/%252525252525',
+      '/engines/m//v1',
+      '/engines/m/../n/v1',
+      '/engines//m',
+    ]) {
+      assert.equal(codeOf('POST', path), 'request_malformed', path);
+      assert.equal(codeOf('GET', path), 'request_malformed', path);
+    }
+  });
+
+  it('judges a long and hostile path in linear time', () => {
+    for (const path of ['.'.repeat(60_000), '%25'.repeat(20_000), '/.'.repeat(30_000), ';'.repeat(60_000)]) {
+      assert.equal(match('GET', `/${path}x`).kind, 'fault');
+    }
+  });
+});
+
+describe('docs/routes.md', () => {
+  const text = readFileSync(new URL('../../docs/routes.md', import.meta.url), 'utf8');
+  const documented = [...text.matchAll(/^\| `(?<methods>[A-Z, ]+)` \| `(?<path>[^`]+)` \|/gm)].map((row) => {
+    return { methods: row.groups?.methods ?? '', path: row.groups?.path ?? '' };
+  });
+
+  it('lists every route of the table, and the table every route it lists', () => {
+    const fixed = documented.filter(({ path }) => !path.includes('...') && !path.includes('{'));
+    const inTable = [
+      ...[...OWN_ROUTES.keys()].map((path) => `GET, HEAD ${path}`),
+      ...[...MODEL_ROUTES.keys()].map((path) => `POST ${path}`),
+    ];
+    assert.deepEqual(fixed.map(({ methods, path }) => `${methods} ${path}`).sort(), inTable.sort());
+  });
+
+  it('tells the truth about every row with a variable', () => {
+    const rows = documented.filter(({ path }) => path.includes('...') || path.includes('{'));
+    assert.equal(rows.length, 4);
+    for (const { methods, path } of rows) {
+      const target = path.replaceAll('...', 'x/y').replaceAll('{model}', 'm').replaceAll('{id}', 'a/b');
+      for (const method of methods.split(', ')) {
+        const route = match(method, target, { modelHeader: 'm' });
+        assert.notEqual(route.kind, 'fault', `${method} ${target}`);
+      }
+    }
+  });
+
+  it('names everything that is refused as changing an engine', () => {
+    for (const name of FORBIDDEN_NAMES) assert(text.includes(`\`${name}\``), name);
+  });
+
+  it('mentions only errors of the catalogue', () => {
+    for (const [, code] of text.matchAll(/error `(\w+)`/g))
+      assert(code !== undefined && code in ERRORS, code);
+  });
+});
