@@ -59,9 +59,10 @@ export function checkModel(
   } else {
     checkUrl(check);
   }
-  if (check.model.request_defaults.model !== undefined) {
-    const { origin, path } = originOfModelKey(layers, name, 'request_defaults');
-    check.faults.push(fault('conflict', origin, [...path, 'model'], 'request_defaults may not set `model`'));
+  if (check.own.request_defaults?.model !== undefined) {
+    const path = ['models', name, 'request_defaults', 'model'];
+    const origin = layers.file.source.originOf(path, 'value');
+    check.faults.push(fault('conflict', origin, path, 'request_defaults may not set `model`'));
   }
   return check.faults;
 }

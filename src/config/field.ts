@@ -2,7 +2,10 @@
  * What a configuration field says of itself. The schema is the one source: the JSON Schema, docs/configuration.md and the
  * built-in defaults are all read from here, so that none of them can drift.
  */
-import type * as z from 'zod';
+import * as z from 'zod';
+
+// Each schema parses once or twice in a process's life: compiling parsers for them costs more than it saves.
+z.config({ jitless: true });
 
 export interface FieldInfo {
   /** What the field does, in sentences. */
