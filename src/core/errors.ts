@@ -122,6 +122,14 @@ export const ERRORS = {
     'The body names `{key}` more than once.',
     'Send each key once: different parsers would pick different values.',
   ),
+  model_unnamed: entry(
+    400,
+    'invalid_request_error',
+    'client',
+    false,
+    'The request must name its model in the path (/engines/MODEL/...), in `?model=` or in the header X-Model.',
+    'Name the model in one of these places.',
+  ),
   request_malformed: entry(
     400,
     'invalid_request_error',
@@ -145,6 +153,22 @@ export const ERRORS = {
     false,
     'The request headers are larger than the limit.',
     'Send fewer or shorter headers.',
+  ),
+  headers_timeout: entry(
+    408,
+    'invalid_request_error',
+    'client',
+    true,
+    'The request headers did not arrive within {seconds} s.',
+    'Send the headers sooner, or raise `server.headers_timeout`.',
+  ),
+  upgrade_unsupported: entry(
+    501,
+    'invalid_request_error',
+    'client',
+    false,
+    'A change of protocol to {protocol} is not supported.',
+    'Send a plain HTTP request.',
   ),
   expectation_failed: entry(
     417,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { ERRORS } from '../core/errors.ts';
+import { createPrng } from '../core/prng.ts';
 import { FORBIDDEN_NAMES } from './forbidden-paths.ts';
 import { createNameResolver, type NameResolver } from './names.ts';
 import { MODEL_ROUTES, matchRoute, OWN_ROUTES, type Route, type RouteRequest } from './routes.ts';
@@ -268,6 +269,54 @@ describe('matchRoute on paths that change an engine', () => {
     }
   });
 
+  it('passes no mutation of them that a server could resolve to one', () => {
+    const prng = createPrng(7);
+    const pieces = [
+      '/',
+      '//',
+      '/./',
+      '/../',
+      '%2F',
+      '%2e',
+      '%2E%2e/',
+      '\\',
+      ';x',
+      '%25',
+      'x',
+      '%00',
+      '%20',
+      '.',
+      'S',
+      '%53',
+    ];
+    const pick = <T>(list: readonly T[]): T => list[prng.integer(list.length)] as T;
+    let reached = 0;
+    for (let count = 0; count < 50_000; count++) {
+      let path =
+        pick(['', '/engines/m', '/engines/org%2Fm', '/v1']) +
+        pick(['/sleep', '/wake_up', '/v1/load_lora_adapter']);
+      for (let round = prng.integer(4); round > 0; round--) {
+        const at = 1 + prng.integer(path.length);
+        const skipped = prng.integer(2);
+        const encoded = `%${path
+          .charCodeAt(at - 1)
+          .toString(16)
+          .padStart(2, '0')}`;
+        path =
+          path.slice(0, Math.max(1, at - prng.integer(2))) +
+          pick([...pieces, encoded]) +
+          path.slice(at + skipped - 1);
+      }
+      const isChanging = RESOLVERS.some((resolve) =>
+        /^(sleep|wake_up|load_lora_adapter)$/.test(lastSegment(resolve(path))),
+      );
+      if (!isChanging) continue;
+      reached++;
+      assert.equal(match('POST', path).kind, 'fault', path);
+    }
+    assert(reached > 10_000, `only ${reached} mutations still reach a route`);
+  });
+
   it('leaves reading routes alone', () => {
     for (const path of [
       'is_sleeping',
@@ -283,6 +332,24 @@ describe('matchRoute on paths that change an engine', () => {
     }
   });
 });
+
+/** How servers turn a raw path into the one they route by. */
+const RESOLVERS: readonly ((path: string) => string)[] = [
+  // uvicorn: decoded once.
+  (path) => unescape(path),
+  // A proxy that decodes, resolves dot segments, merges slashes and hands on to a server that decodes again.
+  (path) => unescape(new URL(`http://h${unescape(path).replaceAll(/\/{2,}/g, '/')}`, 'http://h').pathname),
+  // Servers that ignore case, path parameters and a slash or dots at the end.
+  (path) =>
+    unescape(path)
+      .replaceAll(/;[^/]*/g, '')
+      .replace(/[/.]+$/, '')
+      .toLowerCase(),
+];
+
+function lastSegment(path: string): string {
+  return path.split('/').findLast((segment) => segment !== '') ?? '';
+}
 
 describe('matchRoute on paths that can be read in two ways', () => {
   it('refuses them', () => {
