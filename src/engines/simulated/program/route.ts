@@ -1,0 +1,22 @@
+/** One entry of the route table. */
+import type { SimContext } from './context.ts';
+import type { Exchange, JsonObject } from './exchange.ts';
+
+export type BodyHandler = (context: SimContext, exchange: Exchange, body: JsonObject) => Promise<void> | void;
+export type PlainHandler = (context: SimContext, exchange: Exchange) => Promise<void> | void;
+
+export type Route =
+  | { readonly method: string; readonly path: string; readonly kind: 'json'; readonly handle: BodyHandler }
+  | { readonly method: string; readonly path: string; readonly kind: 'plain'; readonly handle: PlainHandler };
+
+export function get(path: string, handle: PlainHandler): Route {
+  return { method: 'GET', path, kind: 'plain', handle };
+}
+
+export function post(path: string, handle: PlainHandler): Route {
+  return { method: 'POST', path, kind: 'plain', handle };
+}
+
+export function postJson(path: string, handle: BodyHandler): Route {
+  return { method: 'POST', path, kind: 'json', handle };
+}
