@@ -201,7 +201,7 @@ function unknownNameEnd(beneath: string): number {
 }
 
 /** Errors on Anthropic's and the Responses routes are written as their clients read them. */
-export function dialectOf(decodedPath: string): Dialect {
+function dialectOf(decodedPath: string): Dialect {
   if (isAtOrBeneath(decodedPath, '/v1/messages')) return 'anthropic';
   return isAtOrBeneath(decodedPath, '/v1/responses') ? 'responses' : 'openai';
 }
