@@ -28,6 +28,8 @@ export interface Endpoint {
   readonly options: EndpointOptions;
   readonly dispatcher: Dispatcher;
   readonly counters: EndpointCounters;
+  /** Takes back a request that is on no socket yet: it is never sent. Harmless for one that has ended. */
+  abandon(handler: Dispatcher.DispatchHandler): void;
   /** Ends idle connections now and busy ones when they finish. */
   close(): void;
   /** Ends all connections now. */

@@ -1,0 +1,121 @@
+/**
+ * The front and the byte path in a process of their own, in front of the stub engine, with metrics on and a gate that
+ * always grants. Argument: the stub's port. Prints its own port.
+ */
+import { Counter, Histogram, Registry } from 'prom-client';
+import type { ResolvedModel } from '../../src/config/resolved-config.ts';
+import type { Admission, Gate, Waiter } from '../../src/control/gate.ts';
+import type { Clock } from '../../src/core/clock.ts';
+import { createNameResolver } from '../../src/http/names.ts';
+import type { RequestEnd, RequestObserver } from '../../src/http/request-observer.ts';
+import { createFront } from '../../src/http/server.ts';
+import { createEndpoint } from '../../src/proxy/endpoint.ts';
+import type { Endpoint } from '../../src/proxy/endpoint-types.ts';
+import { MODEL, STREAM_CLIENTS } from './workload.ts';
+
+const MIB = 1024 * 1024;
+const clock: Clock = {
+  nowMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  setTimer: (atMs, fire) => {
+    const timer = setTimeout(fire, atMs - performance.now());
+    return () => clearTimeout(timer);
+  },
+};
+
+class OpenGate implements Gate {
+  readonly #endpoint: Endpoint;
+  readonly #running = new Map<number, Waiter>();
+  #nextId = 1;
+
+  constructor(endpoint: Endpoint) {
+    this.#endpoint = endpoint;
+  }
+
+  admit(admission: Admission, waiter: Waiter): number {
+    const requestId = this.#nextId++;
+    this.#running.set(requestId, waiter);
+    const { model } = admission;
+    waiter.granted({ requestId, model, endpoint: this.#endpoint, waitedMs: 0, load: 'hot', queueDepth: 0 });
+    return requestId;
+  }
+
+  leave(): void {}
+
+  finish(id: number): void {
+    this.#running.delete(id);
+  }
+
+  giveBack(id: number, cause: string, detail: string): void {
+    const waiter = this.#running.get(id);
+    this.#running.delete(id);
+    waiter?.refused({ code: 'engine_died', parameters: { model: MODEL, cause: `${cause}: ${detail}` } });
+  }
+}
+
+/** As many observations as the gateway's own metrics make for a request. */
+function createObserver(registry: Registry): RequestObserver {
+  const labels = ['model', 'outcome'] as const;
+  const registers = [registry];
+  const requests = new Counter({ name: 'requests_total', help: 'Requests.', labelNames: labels, registers });
+  const wait = new Histogram({ name: 'wait_seconds', help: 'Waits.', labelNames: ['model'], registers });
+  const first = new Histogram({
+    name: 'first_byte_seconds',
+    help: 'First bytes.',
+    labelNames: ['model'],
+    registers,
+  });
+  const whole = new Histogram({
+    name: 'request_seconds',
+    help: 'Durations.',
+    labelNames: ['model'],
+    registers,
+  });
+  const of = { wait: wait.labels(MODEL), first: first.labels(MODEL), whole: whole.labels(MODEL) };
+  const answered = requests.labels(MODEL, 'answered');
+  return {
+    requestEnded(end: RequestEnd) {
+      if (end.outcome === 'answered') answered.inc();
+      else requests.labels(end.model ?? '', end.outcome).inc();
+      of.wait.observe(end.waitMs / 1000);
+      if (end.ttfbMs !== null) of.first.observe(end.ttfbMs / 1000);
+      of.whole.observe(end.durationMs / 1000);
+    },
+  };
+}
+
+const endpoint = createEndpoint({
+  address: { kind: 'tcp', host: '127.0.0.1', port: Number(process.argv[2]) },
+  connectionsMax: STREAM_CLIENTS + 4,
+  keepAliveMs: 60_000,
+  connectTimeoutMs: 10_000,
+  silenceTimeoutMs: 300_000,
+  headers: {},
+  pathPrefix: '',
+});
+const registry = new Registry();
+const model = { name: MODEL, servedName: MODEL, requestDefaults: {} } as ResolvedModel;
+const front = createFront({
+  server: {
+    bodyLimitBytes: 64 * MIB,
+    audioBodyLimitBytes: 512 * MIB,
+    headerLimitBytes: 16 * 1024,
+    headersTimeoutMs: 60_000,
+    requestTimeoutMs: 300_000,
+    keepAliveTimeoutMs: 75_000,
+    clientStallTimeoutMs: 60_000,
+  },
+  gate: new OpenGate(endpoint),
+  names: createNameResolver({ models: new Map([[MODEL, model]]), aliases: [], defaultModel: null }),
+  keys: null,
+  data: {
+    models: () => [],
+    ready: () => true,
+    metricsText: () => registry.metrics(),
+    status: () => ({ ...endpoint.counters }),
+  },
+  observer: createObserver(registry),
+  clock,
+});
+const address = await front.listen('127.0.0.1', 0);
+console.log(address.port);

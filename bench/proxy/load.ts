@@ -1,0 +1,105 @@
+/**
+ * The clients of the benchmark, on bare sockets. Arguments: port, `unary` or `stream`, and how much: milliseconds of
+ * closed loop, or streams per client one after the other. Prints one JSON line: what came back and how long it took.
+ * Exits with 1 when any answer was wrong, so that a broken proxy has no figures.
+ */
+import { connect, type Socket } from 'node:net';
+import { requestBody, STREAM_CHUNKS, STREAM_CLIENTS, UNARY_CLIENTS } from './workload.ts';
+
+const HEAD_END = Buffer.from('\r\n\r\n');
+const LENGTH = /content-length: *(\d+)/i;
+
+/** Longer than what is looked for across two reads. */
+const TAIL_CHARS = 8;
+
+const [port = '', mode = '', amount = ''] = process.argv.slice(2);
+
+function requestBytes(stream: boolean): Buffer {
+  const body = requestBody(stream);
+  return Buffer.from(
+    `POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nuser-agent: bench\r\naccept: application/json\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+function open(onSocket: (socket: Socket) => void): void {
+  const socket = connect({ port: Number(port), host: '127.0.0.1', noDelay: true }, () => onSocket(socket));
+  socket.on('error', (error) => fail(error.message));
+}
+
+function fail(why: string): never {
+  console.error(why);
+  process.exit(1);
+}
+
+function report(counts: object, startedMs: number): void {
+  console.log(JSON.stringify({ ...counts, seconds: (performance.now() - startedMs) / 1000 }));
+  process.exit(0);
+}
+
+function runUnary(durationMs: number): void {
+  const request = requestBytes(false);
+  const startedMs = performance.now();
+  let requests = 0;
+  let open_ = UNARY_CLIENTS;
+  for (let client = 0; client < UNARY_CLIENTS; client++) {
+    open((socket) => {
+      let pending: Buffer = Buffer.alloc(0);
+      socket.write(request);
+      socket.on('close', () => fail('a connection was closed'));
+      socket.on('data', (data: Buffer) => {
+        pending = pending.length === 0 ? data : Buffer.concat([pending, data]);
+        const headEnd = pending.indexOf(HEAD_END);
+        if (headEnd < 0) return;
+        const head = pending.toString('latin1', 0, headEnd);
+        if (!head.startsWith('HTTP/1.1 200')) fail(`unexpected answer: ${pending.toString()}`);
+        const end = headEnd + 4 + Number(LENGTH.exec(head)?.[1] ?? Number.NaN);
+        if (pending.length < end) return;
+        if (pending.length > end) fail('more than one answer');
+        pending = Buffer.alloc(0);
+        requests += 1;
+        if (performance.now() - startedMs < durationMs) socket.write(request);
+        else if (--open_ === 0) report({ requests }, startedMs);
+      });
+    });
+  }
+}
+
+function runStreams(rounds: number): void {
+  const request = requestBytes(true);
+  const startedMs = performance.now();
+  let chunks = 0;
+  let running = STREAM_CLIENTS;
+  for (let client = 0; client < STREAM_CLIENTS; client++) {
+    open((socket) => {
+      let left = rounds;
+      let tail = '';
+      let events = 0;
+      socket.on('close', () => fail('a connection was closed'));
+      socket.on('data', (data: Buffer) => {
+        const text = tail + data.toString('latin1');
+        // What was counted with the bytes before must not be counted again.
+        events += countEvents(text) - countEvents(tail);
+        tail = text.slice(-TAIL_CHARS);
+        if (!text.endsWith('\r\n0\r\n\r\n')) return;
+        tail = '';
+        if (events !== STREAM_CHUNKS + 1) fail(`${events} events in a stream`);
+        chunks += STREAM_CHUNKS;
+        events = 0;
+        left -= 1;
+        if (left > 0) socket.write(request);
+        else if (--running === 0) report({ chunks }, startedMs);
+      });
+      socket.write(request);
+    });
+  }
+}
+
+function countEvents(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('data: '); at >= 0; at = text.indexOf('data: ', at + 6)) count += 1;
+  return count;
+}
+
+if (mode === 'unary') runUnary(Number(amount));
+else if (mode === 'stream') runStreams(Number(amount));
+else fail(`unknown mode ${mode}`);

@@ -1,0 +1,91 @@
+/**
+ * The engine of the benchmark, as lean as Node can be: a bare TCP server that knows just enough HTTP. It must cost so
+ * little that the proxies between it and the load are what is measured. Prints its port.
+ *
+ * `"stream":true` in the body asks for `STREAM_CHUNKS` events of about 190 bytes, 10 ms apart, each with another text;
+ * everything else gets an answer of about 900 bytes.
+ */
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { CHUNK_INTERVAL_MS, STREAM_CHUNKS } from './workload.ts';
+
+const HEAD_END = Buffer.from('\r\n\r\n');
+const LENGTH = /content-length: *(\d+)/i;
+
+const unaryBody = Buffer.from(
+  JSON.stringify({
+    id: 'chatcmpl-benchmark',
+    object: 'chat.completion',
+    created: 1_700_000_000,
+    model: 'm1',
+    choices: [
+      {
+        index: 0,
+        message: { role: 'assistant', content: 'x'.repeat(640) },
+        finish_reason: 'stop',
+        logprobs: null,
+      },
+    ],
+    usage: { prompt_tokens: 200, completion_tokens: 160, total_tokens: 360 },
+  }),
+);
+const unaryAnswer = Buffer.concat([
+  Buffer.from(
+    `HTTP/1.1 200 OK\r\ndate: Tue, 24 Nov 2026 00:00:00 GMT\r\nserver: stub\r\ncontent-type: application/json\r\ncontent-length: ${unaryBody.length}\r\n\r\n`,
+  ),
+  unaryBody,
+]);
+const streamHead = Buffer.from(
+  'HTTP/1.1 200 OK\r\nserver: stub\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n',
+);
+
+const streams = new Set<{ readonly socket: Socket; sent: number }>();
+
+setInterval(() => {
+  for (const stream of streams) {
+    if (stream.socket.destroyed) {
+      streams.delete(stream);
+    } else if (stream.sent === STREAM_CHUNKS) {
+      stream.socket.write(`${frame('data: [DONE]\n\n')}0\r\n\r\n`, 'latin1');
+      streams.delete(stream);
+    } else {
+      stream.socket.write(frame(event(stream.sent++)), 'latin1');
+    }
+  }
+}, CHUNK_INTERVAL_MS);
+
+function event(index: number): string {
+  const text = ` token ${index} `.padEnd(22, String(index));
+  return `data: {"id":"chatcmpl-benchmark","object":"chat.completion.chunk","created":1700000000,"model":"m1","choices":[{"index":0,"delta":{"content":"${text}"},"logprobs":null,"finish_reason":null}]}\n\n`;
+}
+
+function frame(text: string): string {
+  return `${text.length.toString(16)}\r\n${text}\r\n`;
+}
+
+const server = createServer({ noDelay: true }, (socket) => {
+  let pending: Buffer = Buffer.alloc(0);
+  socket.on('error', () => socket.destroy());
+  socket.on('data', (data: Buffer) => {
+    pending = pending.length === 0 ? data : Buffer.concat([pending, data]);
+    for (;;) {
+      const headEnd = pending.indexOf(HEAD_END);
+      if (headEnd < 0) return;
+      const head = pending.toString('latin1', 0, headEnd);
+      const length = Number(LENGTH.exec(head)?.[1] ?? 0);
+      const end = headEnd + 4 + length;
+      if (pending.length < end) return;
+      const isStream = pending.indexOf('"stream":true', headEnd) >= 0;
+      pending = pending.subarray(end);
+      if (isStream) {
+        socket.write(streamHead);
+        streams.add({ socket, sent: 0 });
+      } else {
+        socket.write(unaryAnswer);
+      }
+    }
+  });
+});
+
+server.listen(0, '127.0.0.1', () => {
+  console.log((server.address() as AddressInfo).port);
+});

@@ -1,0 +1,500 @@
+/**
+ * One request from its head to its end: reading -> waiting (for a lease) -> forwarding -> done, back to waiting when an
+ * engine is lost before the first byte. It joins the parts and decides nothing itself.
+ *
+ * 1. Whatever happens, `#finish` runs exactly once; a granted lease ends by exactly one `finish` or `giveBack`.
+ * 2. The client's leaving is heard in every state, because the body is always read on.
+ * 3. An answer of ours is written only while nothing of an engine's answer is.
+ */
+import type { GiveBackCause, Lease, LoadKind, Outcome, Waiter } from '../control/gate.ts';
+import { ERRORS, type ErrorCode, errorMessage, type Refusal } from '../core/errors.ts';
+import { CLIENT_REQUEST_ID, type ModelName, type RequestId } from '../core/ids.ts';
+import type { AnswerHead } from '../proxy/answer.ts';
+import { Forward, type ForwardOwner } from '../proxy/forward.ts';
+import { type BodyOwner, BodyReader } from './body-reader.ts';
+import { scanBody } from './body-scan.ts';
+import { type Dialect, errorBody, streamErrorFrame } from './error-body.ts';
+import type { FrontContext } from './front-context.ts';
+import type { CloseListener, FrontRequest, FrontResponse } from './front-messages.ts';
+import { endAfterBody } from './gentle-close.ts';
+import { clientHeaders, upstreamHeaders } from './hop-headers.ts';
+import type { ResolvedName } from './names.ts';
+import { needsKey, type OwnAnswer, ownAnswer } from './own-routes.ts';
+import { checkContentType, checkHead, type RequestHead } from './request-checks.ts';
+import type { RequestEnd, RequestOutcome } from './request-observer.ts';
+import { matchRoute, type Route } from './routes.ts';
+import { spliceBody } from './splice.ts';
+
+/** Give-backs of one request that reached no socket; then its engine counts as unreachable. */
+const UNSENT_TRIES_MAX = 10;
+/** Requests that one connection may have open at once. */
+export const PIPELINED_REQUESTS_MAX = 16;
+/** A refused request's body up to this size is read, so that its connection stays usable. */
+const DRAINED_BODY_BYTES_MAX = 64 * 1024;
+const PRINTABLE_ASCII = /^[ -~]*$/;
+
+type State = 'reading' | 'waiting' | 'forwarding' | 'done';
+type ForwardedRoute = Extract<Route, { kind: 'model' | 'engine_path' }>;
+
+export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener, RequestEnd {
+  // What the observer sees.
+  clientRequestId = '';
+  model: ModelName | null = null;
+  outcome: RequestOutcome = 'refused';
+  status = 0;
+  code: ErrorCode | null = null;
+  load: LoadKind | null = null;
+  streamed = false;
+  waitMs = 0;
+  ttfbMs: number | null = null;
+  durationMs = 0;
+  requestBytes = 0;
+  responseBytes = 0;
+  attempts = 0;
+  label = 'none';
+
+  readonly connection: unknown;
+  readonly #context: FrontContext;
+  readonly #request: FrontRequest;
+  readonly #response: FrontResponse;
+  readonly #startedMs: number;
+  #state: State = 'reading';
+  #dialect: Dialect = 'openai';
+  #route: ForwardedRoute | null = null;
+  #reader: BodyReader | null = null;
+  /** The client waits for `100 Continue` before it sends its body. */
+  #continuePending: boolean;
+  #body: Uint8Array | null = null;
+  #gateId: RequestId | null = null;
+  #lease: Lease | null = null;
+  #forward: Forward | null = null;
+  #unsentTries = 0;
+
+  constructor(
+    context: FrontContext,
+    request: FrontRequest,
+    response: FrontResponse,
+    expectsContinue: boolean,
+  ) {
+    this.#context = context;
+    this.#request = request;
+    this.#response = response;
+    this.#continuePending = expectsContinue;
+    this.#startedMs = context.clock.nowMs();
+    this.connection = request.socket;
+  }
+
+  get method(): string {
+    return this.#request.method ?? '';
+  }
+
+  get target(): string {
+    return this.#request.url ?? '';
+  }
+
+  get isReading(): boolean {
+    return this.#state === 'reading';
+  }
+
+  start(): void {
+    const context = this.#context;
+    context.active.add(this);
+    this.#response.closeListener = this;
+    this.#response.on('close', responseClosed);
+    const head = checkHead(this.#request as { method: string; url: string } & FrontRequest);
+    const wanted = head.kind === 'ok' ? head.requestId : null;
+    this.clientRequestId =
+      wanted !== null && CLIENT_REQUEST_ID.test(wanted) ? wanted : context.nextRequestId();
+    if (head.kind === 'fault') {
+      this.refuse(head.refusal);
+      return;
+    }
+    if (this.#response.socket === null && this.#pipelinedCount() > PIPELINED_REQUESTS_MAX) {
+      const detail = `more than ${PIPELINED_REQUESTS_MAX} requests at once on one connection`;
+      this.refuse({ code: 'request_malformed', parameters: { detail } });
+      return;
+    }
+    if (head.upgrade?.toLowerCase().includes('websocket') === true) {
+      this.refuse({ code: 'upgrade_unsupported', parameters: { protocol: 'websocket' } });
+      return;
+    }
+    this.#follow(head, matchRoute(head, context.names));
+  }
+
+  // The body.
+
+  bodyRead(body: Buffer): void {
+    this.requestBytes = body.length;
+    const route = this.#route;
+    if (route === null) return;
+    if (route.kind === 'model' && route.bodyRule === 'json') this.#admitJson(body);
+    else this.#admitRaw(route, body);
+  }
+
+  bodyTooLarge(): void {
+    this.#refuseTooLarge();
+  }
+
+  // The gate.
+
+  granted(lease: Lease): void {
+    const route = this.#route;
+    if (this.#state === 'done' || route === null) {
+      this.#context.gate.finish(lease.requestId, 'client_left');
+      return;
+    }
+    this.#state = 'forwarding';
+    this.#gateId = lease.requestId;
+    this.#lease = lease;
+    this.load = lease.load;
+    this.waitMs = lease.waitedMs;
+    this.attempts += 1;
+    const { endpoint } = lease;
+    const headers = upstreamHeaders(this.#request.rawHeaders, {
+      requestId: this.clientRequestId,
+      contentLength: null,
+      endpointHeaders: endpoint.options.headers,
+    });
+    this.#forward = new Forward({
+      model: lease.model,
+      endpoint,
+      request: { method: this.method, path: route.upstreamTarget, headers, body: this.#body },
+      response: this.#response,
+      settings: this.#context.answers,
+      owner: this,
+    });
+    this.#forward.start();
+  }
+
+  refused(refusal: Refusal): void {
+    if (this.#state !== 'done') this.refuse(refusal);
+  }
+
+  cut(refusal: Refusal): void {
+    this.#forward?.cut(refusal, errorMessage(refusal.code, refusal.parameters));
+  }
+
+  // The engine's answer.
+
+  answerHead(status: number, statusText: string, rawHeaders: readonly Buffer[]): AnswerHead {
+    const lease = this.#lease;
+    const extra: string[] = [];
+    if (lease !== null) {
+      extra.push('x-model', headerText(lease.model), 'x-load', lease.load);
+      extra.push('x-queue-wait-ms', String(Math.round(lease.waitedMs)));
+      extra.push('x-queue-depth', String(lease.queueDepth));
+    }
+    const { headers, eventStream, contentLength } = clientHeaders(rawHeaders, {
+      requestId: this.clientRequestId,
+      extra,
+    });
+    const bodyless = status === 204 || status === 304 || this.method === 'HEAD';
+    const endless = !bodyless && contentLength === null;
+    const chunked = endless && this.#request.httpVersionMinor >= 1;
+    if (chunked) headers.push('transfer-encoding', 'chunked');
+    if (this.#context.draining) headers.push('connection', 'close');
+    this.status = status;
+    this.streamed = eventStream;
+    return {
+      status,
+      statusText,
+      headers,
+      eventStream,
+      contentLength,
+      chunked,
+      endsWithConnection: endless && !chunked,
+    };
+  }
+
+  answerBegan(): void {
+    this.ttfbMs = this.#context.clock.nowMs() - this.#startedMs;
+  }
+
+  errorFrame(refusal: Refusal, midFrame: boolean): Buffer {
+    return streamErrorFrame(
+      refusal,
+      { dialect: this.#dialect, requestId: this.clientRequestId },
+      { midFrame },
+    );
+  }
+
+  forwardLost(cause: GiveBackCause, detail: string): void {
+    const id = this.#gateId;
+    const lease = this.#lease;
+    if (id === null || lease === null) return;
+    if (cause === 'not_sent' && ++this.#unsentTries >= UNSENT_TRIES_MAX) {
+      this.forwardRefused({ code: 'engine_unreachable', parameters: { model: lease.model, cause: detail } });
+      return;
+    }
+    this.#state = 'waiting';
+    this.#forward = null;
+    this.#lease = null;
+    this.#context.gate.giveBack(id, cause, detail);
+  }
+
+  forwardRefused(refusal: Refusal): void {
+    this.#endLease('engine_error');
+    this.refuse(refusal, 'engine_error');
+  }
+
+  forwardEnded(outcome: Outcome, refusal: Refusal | null): void {
+    this.code = refusal?.code ?? null;
+    this.responseBytes = this.#forward?.answerBytes ?? 0;
+    this.#endLease(outcome);
+    this.#finish(outcome);
+  }
+
+  // The connection.
+
+  responseClosed(): void {
+    switch (this.#state) {
+      case 'done':
+        return;
+      case 'reading':
+        this.#reader?.stop();
+        break;
+      case 'waiting':
+        if (this.#gateId !== null) this.#context.gate.leave(this.#gateId);
+        break;
+      case 'forwarding':
+        this.#forward?.clientLeft();
+        return;
+    }
+    this.#finish('left_waiting');
+  }
+
+  /** Answers with an error of ours and ends the exchange. Only while nothing else was answered. */
+  refuse(refusal: Refusal, outcome: RequestOutcome = 'refused'): void {
+    this.code = refusal.code;
+    const answer = errorBody(refusal, { dialect: this.#dialect, requestId: this.clientRequestId });
+    if (this.model !== null) answer.headers.push('x-model', headerText(this.model));
+    this.#reader?.stop();
+    this.#write(answer);
+    this.#finish(outcome);
+  }
+
+  /** The connection broke while the body was read, and its answer is written beside the response. */
+  answeredRaw(refusal: Refusal, bytes: number): void {
+    this.#reader?.stop();
+    this.code = refusal.code;
+    this.status = ERRORS[refusal.code].status;
+    this.responseBytes = bytes;
+    this.#finish('refused');
+  }
+
+  /** Ends the exchange and its connection whatever it is doing. */
+  breakOff(): void {
+    this.#response.destroy();
+  }
+
+  #follow(head: RequestHead, route: Route): void {
+    this.label = route.label;
+    this.#dialect = route.dialect;
+    const open = route.kind === 'own' && !needsKey(route.route);
+    if (this.#context.keys !== null && !open) {
+      const authentication = this.#context.keys.authenticate(head);
+      if (authentication.kind === 'fault') {
+        this.refuse(authentication.refusal);
+        return;
+      }
+    }
+    switch (route.kind) {
+      case 'fault':
+        this.refuse(route.refusal);
+        return;
+      case 'own':
+        this.#answerOwn(route);
+        return;
+      case 'model':
+      case 'engine_path':
+        this.#readBody(head, route);
+        return;
+    }
+  }
+
+  #answerOwn(route: Extract<Route, { kind: 'own' }>): void {
+    const { data, names } = this.#context;
+    const answer = ownAnswer(route.route, route.modelId, data, names, this.clientRequestId);
+    if (!(answer instanceof Promise)) {
+      this.#endOwn(answer);
+      return;
+    }
+    answer.then(
+      (made) => this.#endOwn(made),
+      () => this.#state !== 'done' && this.refuse({ code: 'internal', parameters: { detail: 'no metrics' } }),
+    );
+  }
+
+  #endOwn(answer: OwnAnswer): void {
+    if (this.#state === 'done') return;
+    this.#write(answer);
+    this.#finish('own');
+  }
+
+  #readBody(head: RequestHead, route: ForwardedRoute): void {
+    this.#route = route;
+    const { bodyRule } = route;
+    if (bodyRule === 'json' || bodyRule === 'multipart') {
+      if (bodyRule === 'json' && !head.hasBody) {
+        this.refuse({ code: 'body_missing', parameters: {} });
+        return;
+      }
+      const refusal = checkContentType(head.contentType, bodyRule);
+      if (refusal !== null) {
+        this.refuse(refusal);
+        return;
+      }
+    }
+    if (bodyRule !== 'json' && !this.#resolveHead(head, route)) return;
+    if (!head.hasBody) {
+      this.#admit(null);
+      return;
+    }
+    const limit = this.#bodyLimit();
+    if (head.contentLength !== null && head.contentLength > limit) {
+      this.#refuseTooLarge();
+      return;
+    }
+    if (this.#continuePending) {
+      this.#continuePending = false;
+      this.#response.writeContinue();
+    }
+    this.#reader = new BodyReader(this, limit, head.contentLength);
+    this.#reader.start(this.#request);
+  }
+
+  /** Finds the model of a request whose body does not name it. */
+  #resolveHead(head: RequestHead, route: ForwardedRoute): boolean {
+    if (route.kind === 'engine_path') {
+      this.model = route.name.model;
+      return true;
+    }
+    const name = route.modelName ?? head.modelHeader ?? queryModel(head.target);
+    if (name === null) {
+      this.refuse({ code: 'model_unnamed', parameters: {} });
+      return false;
+    }
+    const resolved = this.#context.names.resolve(name);
+    if (resolved.kind === 'fault') {
+      this.refuse(resolved.refusal);
+      return false;
+    }
+    this.model = resolved.model;
+    return true;
+  }
+
+  #admitJson(body: Buffer): void {
+    const scan = scanBody(body);
+    if (scan.kind === 'fault') {
+      this.refuse(scan.refusal);
+      return;
+    }
+    const resolved = this.#context.names.resolve(scan.model);
+    if (resolved.kind === 'fault') {
+      this.refuse(resolved.refusal);
+      return;
+    }
+    this.model = resolved.model;
+    this.streamed = scan.stream;
+    this.#admit(resolved.edits === null ? body : spliceBody(body, scan, resolved.edits));
+  }
+
+  #admitRaw(route: ForwardedRoute, body: Buffer): void {
+    this.#admit(route.kind === 'engine_path' ? editedForPath(body, route.name) : body);
+  }
+
+  #admit(body: Uint8Array | null): void {
+    const { model } = this;
+    if (model === null) return;
+    this.#body = body;
+    this.#state = 'waiting';
+    const id = this.#context.gate.admit({ model, body }, this);
+    // A lease that came before `admit` returned brought the id with it.
+    this.#gateId ??= id;
+  }
+
+  #bodyLimit(): number {
+    const { server } = this.#context;
+    const route = this.#route;
+    const isAudio = route?.kind === 'model' ? route.bodyRule === 'multipart' : route?.bodyRule === 'any';
+    return isAudio ? server.audioBodyLimitBytes : server.bodyLimitBytes;
+  }
+
+  #refuseTooLarge(): void {
+    this.refuse({ code: 'body_too_large', parameters: { limitBytes: this.#bodyLimit() } });
+  }
+
+  #write(answer: OwnAnswer): void {
+    const response = this.#response;
+    const { status, headers, body } = answer;
+    if (response.headersSent || response.destroyed) return;
+    this.status = status;
+    this.responseBytes = body.length;
+    if (this.#bodyIsSmallOrRead()) {
+      if (this.#context.draining) headers.push('connection', 'close');
+      response.writeHead(status, headers);
+      response.end(body);
+      return;
+    }
+    headers.push('connection', 'close');
+    response.writeHead(status, headers);
+    response.write(body);
+    endAfterBody(this.#request, response);
+  }
+
+  /** Whether Node can read what is left of the body by itself, after the answer. */
+  #bodyIsSmallOrRead(): boolean {
+    const request = this.#request;
+    if (request.complete) return true;
+    if (this.#continuePending) return false;
+    const declared = request.headers['content-length'];
+    const chunked = request.headers['transfer-encoding'] !== undefined;
+    return !chunked && Number(declared ?? 0) <= DRAINED_BODY_BYTES_MAX;
+  }
+
+  #pipelinedCount(): number {
+    let count = 0;
+    for (const { connection } of this.#context.active) if (connection === this.connection) count += 1;
+    return count;
+  }
+
+  #endLease(outcome: Outcome): void {
+    const id = this.#gateId;
+    if (this.#state !== 'forwarding' || id === null) return;
+    this.#state = 'waiting';
+    this.#gateId = null;
+    this.#context.gate.finish(id, outcome);
+  }
+
+  #finish(outcome: RequestOutcome): void {
+    if (this.#state === 'done') return;
+    this.#state = 'done';
+    this.#body = null;
+    this.#forward = null;
+    this.#context.active.delete(this);
+    this.outcome = outcome;
+    this.durationMs = this.#context.clock.nowMs() - this.#startedMs;
+    this.#context.observer.requestEnded(this);
+  }
+}
+
+function responseClosed(this: FrontResponse): void {
+  this.closeListener?.responseClosed();
+}
+
+/** The path names the model; a JSON body that names it too must say what the engine knows. */
+function editedForPath(body: Buffer, name: ResolvedName): Uint8Array {
+  if (name.edits === null) return body;
+  const scan = scanBody(body);
+  return scan.kind === 'ok' ? spliceBody(body, scan, name.edits) : body;
+}
+
+function queryModel(target: string): string | null {
+  const at = target.indexOf('?');
+  const name = at < 0 ? null : new URLSearchParams(target.slice(at)).get('model');
+  return name === '' ? null : name;
+}
+
+function headerText(text: string): string {
+  return PRINTABLE_ASCII.test(text) ? text : encodeURIComponent(text.toWellFormed());
+}

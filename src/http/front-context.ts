@@ -1,0 +1,52 @@
+/** What all exchanges of one front share. */
+import type { StaticKeys } from '../access/static-keys.ts';
+import type { ServerConfig } from '../config/resolved-config.ts';
+import type { Gate } from '../control/gate.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Refusal } from '../core/errors.ts';
+import type { AnswerSettings } from '../proxy/answer.ts';
+import type { NameResolver } from './names.ts';
+import type { FrontData } from './own-routes.ts';
+import type { RequestObserver } from './request-observer.ts';
+
+export interface FrontOptions {
+  readonly server: Pick<
+    ServerConfig,
+    | 'bodyLimitBytes'
+    | 'audioBodyLimitBytes'
+    | 'headerLimitBytes'
+    | 'headersTimeoutMs'
+    | 'requestTimeoutMs'
+    | 'keepAliveTimeoutMs'
+    | 'clientStallTimeoutMs'
+  >;
+  readonly gate: Gate;
+  readonly names: NameResolver;
+  /** Null: everybody may ask. */
+  readonly keys: StaticKeys | null;
+  readonly data: FrontData;
+  readonly observer: RequestObserver;
+  readonly clock: Clock;
+}
+
+/** A request between its head and its end, as the server sees it. */
+export interface ActiveRequest {
+  /** The client's socket, to find what runs on it. */
+  readonly connection: unknown;
+  readonly clientRequestId: string;
+  /** Its body is not complete yet. */
+  readonly isReading: boolean;
+  /** Its connection broke while the body was read, and `refusal` is written beside its response. */
+  answeredRaw(refusal: Refusal, bytes: number): void;
+  /** Ends it and its connection whatever it is doing. */
+  breakOff(): void;
+}
+
+export interface FrontContext extends FrontOptions {
+  readonly answers: AnswerSettings;
+  /** Requests between their head and their end. */
+  readonly active: Set<ActiveRequest>;
+  /** True from the moment on from which connections end with their answer. */
+  draining: boolean;
+  nextRequestId(): string;
+}

@@ -1,0 +1,164 @@
+/**
+ * The public address: node:http with its limits, what its parser refuses answered in our error shape, and the phases of
+ * an orderly end.
+ *
+ * 1. Every request that reaches us becomes one `Exchange`; every connection that breaks before that gets an answer if
+ *    it can still take one.
+ * 2. While another request of the same connection is being answered nothing is written beside it: the connection ends.
+ */
+import { randomBytes } from 'node:crypto';
+import { createServer, type Server, STATUS_CODES } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { ErrorCode, Refusal } from '../core/errors.ts';
+import { HeldHeads } from '../proxy/held-heads.ts';
+import { errorBody } from './error-body.ts';
+import { Exchange } from './exchange.ts';
+import type { FrontContext, FrontOptions } from './front-context.ts';
+import { FrontRequest, FrontResponse } from './front-messages.ts';
+import { endSocketWith } from './gentle-close.ts';
+
+/** Timeouts of connections are looked at this many times within the shorter of the two. */
+const TIMEOUT_CHECKS = 4;
+const TIMEOUT_CHECK_MS_MAX = 5_000;
+
+export interface Front {
+  /** Resolves with the address in use; port 0 takes a free one. Rejects with Node's error (EADDRINUSE and others). */
+  listen(host: string, port: number): Promise<AddressInfo>;
+  /** Requests between their head and their end. */
+  readonly activeRequests: number;
+  /** Takes no new connections, ends idle ones, lets running requests end with their connections. Resolves when all have. */
+  drain(): Promise<void>;
+  /** Ends everything that is left now. Resolves when the server is closed. */
+  close(): Promise<void>;
+}
+
+type FrontServer = Server<typeof FrontRequest, typeof FrontResponse>;
+
+export function createFront(options: FrontOptions): Front {
+  const context = createContext(options);
+  const server = createNodeServer(options, context);
+  let closed: Promise<void> | null = null;
+
+  const closeServer = (): Promise<void> => {
+    context.draining = true;
+    closed ??= new Promise((resolve) => {
+      if (!server.listening) resolve();
+      else server.close(() => resolve());
+    });
+    server.closeIdleConnections();
+    return closed;
+  };
+
+  return {
+    listen: (host, port) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject);
+        server.listen({ host, port }, () => {
+          server.removeListener('error', reject);
+          resolve(server.address() as AddressInfo);
+        });
+      }),
+    get activeRequests() {
+      return context.active.size;
+    },
+    drain: closeServer,
+    close() {
+      const done = closeServer();
+      for (const exchange of [...context.active]) exchange.breakOff();
+      server.closeAllConnections();
+      return done;
+    },
+  };
+}
+
+function createContext(options: FrontOptions): FrontContext {
+  const prefix = randomBytes(6).toString('base64url').replaceAll(/[-_]/g, 'x');
+  let count = 0;
+  return {
+    ...options,
+    answers: { heads: new HeldHeads(), clientStallTimeoutMs: options.server.clientStallTimeoutMs },
+    active: new Set(),
+    draining: false,
+    nextRequestId: () => `req-${prefix}-${(++count).toString(36)}`,
+  };
+}
+
+function createNodeServer(options: FrontOptions, context: FrontContext): FrontServer {
+  const { headersTimeoutMs, requestTimeoutMs, headerLimitBytes, keepAliveTimeoutMs } = options.server;
+  const server = createServer<typeof FrontRequest, typeof FrontResponse>({
+    IncomingMessage: FrontRequest,
+    ServerResponse: FrontResponse,
+    maxHeaderSize: headerLimitBytes,
+    headersTimeout: Math.min(headersTimeoutMs, requestTimeoutMs),
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    connectionsCheckingInterval: Math.min(
+      TIMEOUT_CHECK_MS_MAX,
+      Math.ceil(Math.min(headersTimeoutMs, requestTimeoutMs) / TIMEOUT_CHECKS),
+    ),
+    // Its answer would not have our shape; `checkHead` looks for the header.
+    requireHostHeader: false,
+    noDelay: true,
+  });
+  // Node drops headers beyond a count silently; the size limit bounds them without that.
+  server.maxHeadersCount = 0;
+  server.maxRequestsPerSocket = 0;
+  server.timeout = 0;
+
+  server.on('request', (request, response) => new Exchange(context, request, response, false).start());
+  server.on('checkContinue', (request, response) => new Exchange(context, request, response, true).start());
+  server.on('checkExpectation', (request, response) =>
+    new Exchange(context, request, response, true).start(),
+  );
+  server.on('connect', (_request, socket) => {
+    const refusal: Refusal = { code: 'upgrade_unsupported', parameters: { protocol: 'a tunnel (CONNECT)' } };
+    endSocketWith(socket, rawAnswer(refusal, context.nextRequestId()));
+  });
+  server.on('clientError', (error, socket) => answerBrokenConnection(error, socket, options, context));
+  return server;
+}
+
+/** Node gives up on a connection: it is out of time, or what it sent is no HTTP. */
+function answerBrokenConnection(
+  error: NodeJS.ErrnoException,
+  socket: Duplex,
+  options: FrontOptions,
+  context: FrontContext,
+): void {
+  const running = [...context.active].filter(({ connection }) => connection === socket);
+  const reading = running.find((exchange) => exchange.isReading);
+  const refusal = refusalFor(error, reading !== undefined, options);
+  if (refusal === null || running.length > 1 || (running.length === 1 && reading === undefined)) {
+    socket.destroy();
+    return;
+  }
+  const id = reading?.clientRequestId ?? context.nextRequestId();
+  const answer = rawAnswer(refusal, id);
+  // The parser is dead: Node's response could not end its request any more, so the bare socket is written to.
+  reading?.answeredRaw(refusal, answer.length);
+  endSocketWith(socket, answer);
+}
+
+function refusalFor(error: NodeJS.ErrnoException, inBody: boolean, options: FrontOptions): Refusal | null {
+  const { requestTimeoutMs, headersTimeoutMs } = options.server;
+  const code = error.code ?? '';
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    const timeout: ErrorCode = inBody ? 'body_timeout' : 'headers_timeout';
+    return { code: timeout, parameters: { seconds: (inBody ? requestTimeoutMs : headersTimeoutMs) / 1000 } };
+  }
+  if (code === 'HPE_HEADER_OVERFLOW') return { code: 'headers_too_large', parameters: {} };
+  // The client went away in the middle: nobody is left to read an answer.
+  if (!code.startsWith('HPE_') || code === 'HPE_INVALID_EOF_STATE') return null;
+  const reason = 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message;
+  return { code: 'request_malformed', parameters: { detail: `it is no valid HTTP (${reason})` } };
+}
+
+/** An answer of ours for a connection that has no response object. */
+function rawAnswer(refusal: Refusal, requestId: string): Buffer {
+  const { status, headers, body } = errorBody(refusal, { dialect: 'openai', requestId });
+  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\nconnection: close\r\n`;
+  for (let index = 0; index + 1 < headers.length; index += 2)
+    head += `${headers[index]}: ${headers[index + 1]}\r\n`;
+  return Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), body]);
+}

@@ -1,0 +1,257 @@
+/**
+ * The client's side of an engine's answer: head, body chunks, the end, or an honest break.
+ *
+ * 1. The head is held until the first body byte (or `HeldHeads` gives up waiting for it): until then `begun` is false
+ *    and the request may still be sent to another engine.
+ * 2. While the client's socket is full the engine is paused, so that at most the socket's buffers are held; a client
+ *    that takes no byte for `clientStallTimeoutMs` meanwhile is cut.
+ * 3. An answer that breaks never ends like one that is complete.
+ */
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { HeldHead, HeldHeads } from './held-heads.ts';
+
+/** Larger chunks are written beside their frame instead of being copied into it. */
+const FRAME_COPY_BYTES_MAX = 16 * 1024;
+const CRLF = Buffer.from('\r\n');
+const NO_BYTES = Buffer.alloc(0);
+/** Enough to see `\n\n` or `\r\n\r\n`. */
+const TAIL_BYTES = 4;
+
+/** The head of an answer as it goes to the client. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly statusText: string;
+  /** Flat list with the framing headers in it. */
+  readonly headers: string[];
+  readonly eventStream: boolean;
+  /** Null where the length is not known beforehand. */
+  readonly contentLength: number | null;
+  /** The headers say `Transfer-Encoding: chunked`. */
+  readonly chunked: boolean;
+  /** Neither length nor chunks: the body ends where the connection ends. */
+  readonly endsWithConnection: boolean;
+}
+
+export interface AnswerSettings {
+  readonly heads: HeldHeads;
+  /** Longest time in which a client takes nothing while data waits for it. */
+  readonly clientStallTimeoutMs: number;
+}
+
+export interface AnswerOwner {
+  /** The first byte is on its way to the client. */
+  answerBegan(): void;
+  /** The engine's head cannot be written; only for a head that went out alone, other calls throw. */
+  answerUnwritable(error: Error): void;
+  /** The client takes data again. */
+  answerDrained(): void;
+  /** The client took nothing for too long; its connection is closed. */
+  answerStalled(): void;
+}
+
+/** How body bytes reach the socket: by Node's own writer, or framed by us straight into the socket. */
+type Route = 'response' | 'socket';
+
+export class Answer implements HeldHead {
+  /** True once anything went to the client. */
+  begun = false;
+  /** Bytes of the body so far. */
+  bytes = 0;
+  readonly #response: ServerResponse;
+  readonly #settings: AnswerSettings;
+  readonly #owner: AnswerOwner;
+  #head: AnswerHead | null = null;
+  #route: Route = 'response';
+  #socket: Socket | null = null;
+  #ended = false;
+  /** Set while the engine is paused: what to call when the client takes data again. */
+  #drained: (() => void) | null = null;
+  #stalled: (() => void) | null = null;
+  /** Holds the last bytes of an event stream, to know whether it stands between two events. */
+  #tail: Buffer = NO_BYTES;
+
+  constructor(response: ServerResponse, settings: AnswerSettings, owner: AnswerOwner) {
+    this.#response = response;
+    this.#settings = settings;
+    this.#owner = owner;
+  }
+
+  get isEventStream(): boolean {
+    return this.#head?.eventStream === true;
+  }
+
+  /** True when the last byte sent was inside an event. */
+  get midEvent(): boolean {
+    if (this.bytes === 0) return false;
+    const end = this.#tail.subarray(-TAIL_BYTES).toString('latin1');
+    return !(end.endsWith('\n\n') || end.endsWith('\r\n\r\n') || end.endsWith('\r\r'));
+  }
+
+  begin(head: AnswerHead): void {
+    this.#head = head;
+    this.#settings.heads.hold(this);
+  }
+
+  sendHead(): void {
+    try {
+      this.#writeHead();
+    } catch (error) {
+      this.#owner.answerUnwritable(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    this.#response.flushHeaders();
+    this.#chooseRoute();
+  }
+
+  /** False: the client cannot take more now; `answerDrained` follows. */
+  write(chunk: Buffer): boolean {
+    this.bytes += chunk.length;
+    const head = this.#head;
+    if (head === null || this.#ended) return true;
+    if (head.eventStream) {
+      this.#tail =
+        chunk.length >= TAIL_BYTES ? chunk : Buffer.concat([this.#tail.subarray(-TAIL_BYTES), chunk]);
+    }
+    let accepted: boolean;
+    if (!this.begun) {
+      this.#settings.heads.release(this);
+      this.#writeHead();
+      if (chunk.length === head.contentLength) {
+        this.#end(chunk);
+        return true;
+      }
+      accepted = this.#response.write(chunk);
+      this.#chooseRoute();
+    } else if (this.#route === 'socket' && this.#socket !== null) {
+      accepted = writeFrame(this.#socket, chunk);
+    } else {
+      accepted = this.#response.write(chunk);
+    }
+    if (!accepted && this.#drained === null) this.#pause();
+    return accepted;
+  }
+
+  /** The engine's answer is complete. */
+  end(): void {
+    if (this.#ended) return;
+    if (!this.begun) {
+      this.#settings.heads.release(this);
+      this.#writeHead();
+    }
+    this.#end(null);
+  }
+
+  /** Ends an answer that broke off: an event stream with `frame`, anything else so that the client sees it. */
+  fail(frame: Buffer): void {
+    if (this.#ended) return;
+    const response = this.#response;
+    if (!this.isEventStream) {
+      this.breakOff();
+      return;
+    }
+    this.#unpause();
+    if (this.#route === 'socket' && this.#socket !== null) writeFrame(this.#socket, frame);
+    else response.write(frame);
+    // The frame says that the stream failed; the connection goes with it, so that nothing takes it for a clean one.
+    const { socket } = response;
+    response.once('finish', () => socket?.destroySoon());
+    this.#end(null);
+  }
+
+  /** Closes the client's connection in mid-answer. */
+  breakOff(): void {
+    this.discard();
+    this.#ended = true;
+    const { socket } = this.#response;
+    // An answer that ends with the connection would look complete after a FIN.
+    if (socket !== null && this.#head?.endsWithConnection === true) socket.resetAndDestroy();
+    this.#response.destroy();
+  }
+
+  /** Forgets a head that was not sent; the response is free for another answer. */
+  discard(): void {
+    if (this.#head !== null && !this.begun) this.#settings.heads.release(this);
+    this.#unpause();
+  }
+
+  #writeHead(): void {
+    const head = this.#head;
+    if (head === null) return;
+    // Throws where the engine's head cannot be repeated; nothing was sent then.
+    this.#response.writeHead(head.status, head.statusText, head.headers);
+    this.begun = true;
+    this.#owner.answerBegan();
+  }
+
+  /** A response that waits behind a pipelined one has no socket yet: Node's writer keeps its bytes until its turn. */
+  #chooseRoute(): void {
+    this.#socket = this.#response.socket;
+    if (this.#head?.chunked === true && this.#socket !== null) this.#route = 'socket';
+  }
+
+  #end(chunk: Buffer | null): void {
+    this.#ended = true;
+    this.#unpause();
+    if (chunk === null) this.#response.end();
+    else this.#response.end(chunk);
+    // What the client has not taken yet may not wait for ever either; Node's own timeout replaces this one at the end.
+    const { socket } = this.#response;
+    if (socket !== null && socket.writableLength > 0) socket.setTimeout(this.#settings.clientStallTimeoutMs);
+  }
+
+  /** Closures are made here and not per answer: most answers are never paused. */
+  #pause(): void {
+    this.#drained = () => {
+      this.#unpause();
+      this.#owner.answerDrained();
+    };
+    this.#drainSource()?.once('drain', this.#drained);
+    const { socket } = this.#response;
+    if (socket === null) return;
+    this.#stalled = () => {
+      this.#owner.answerStalled();
+      this.breakOff();
+    };
+    this.#response.once('timeout', this.#stalled);
+    socket.setTimeout(this.#settings.clientStallTimeoutMs);
+  }
+
+  #unpause(): void {
+    if (this.#drained === null) return;
+    this.#drainSource()?.removeListener('drain', this.#drained);
+    this.#drained = null;
+    if (this.#stalled === null) return;
+    this.#response.removeListener('timeout', this.#stalled);
+    this.#stalled = null;
+    this.#response.socket?.setTimeout(0);
+  }
+
+  #drainSource(): Socket | ServerResponse | null {
+    return this.#route === 'socket' ? this.#socket : this.#response;
+  }
+}
+
+/** Writes one chunk of a chunked body; false when the socket is full. */
+function writeFrame(socket: Socket, chunk: Buffer): boolean {
+  const { length } = chunk;
+  if (length === 0) return true;
+  const size = length.toString(16);
+  if (length > FRAME_COPY_BYTES_MAX) {
+    socket.cork();
+    socket.write(`${size}\r\n`, 'latin1');
+    socket.write(chunk);
+    const accepted = socket.write(CRLF);
+    socket.uncork();
+    return accepted;
+  }
+  const frame = Buffer.allocUnsafe(size.length + length + 4);
+  let at = frame.write(size, 0, 'latin1');
+  frame[at++] = 0x0d;
+  frame[at++] = 0x0a;
+  frame.set(chunk, at);
+  at += length;
+  frame[at++] = 0x0d;
+  frame[at] = 0x0a;
+  return socket.write(frame);
+}
