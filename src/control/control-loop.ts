@@ -49,7 +49,6 @@ interface Ticket {
 
 export interface ControlOptions {
   readonly config: ResolvedConfig;
-  readonly devices: readonly Device[];
   readonly learned: Readonly<Record<ModelName, LearnedCost>>;
   /** First part of launch ids, unique for this run of the gateway. */
   readonly launchPrefix: string;
@@ -59,7 +58,7 @@ export interface ControlOptions {
 export class ControlLoop implements Gate {
   readonly #ports: ControlPorts;
   readonly #config: ResolvedConfig;
-  readonly #devices: ReadonlyMap<string, Device>;
+  #devices: ReadonlyMap<string, Device> = new Map();
   readonly #state: SchedulerState;
   readonly #tickets = new Map<RequestId, Ticket>();
   readonly #launches = new Map<LaunchId, EngineLaunch>();
@@ -77,14 +76,13 @@ export class ControlLoop implements Gate {
   #nextRequestId = 1;
 
   constructor(ports: ControlPorts, options: ControlOptions) {
-    const { config, devices } = options;
+    const { config } = options;
     this.#ports = ports;
     this.#config = config;
-    this.#devices = new Map(devices.map((device) => [device.id, device]));
     this.#poison = new PoisonList(ports.clock);
     const setup: SchedulerSetup = {
       models: modelPolicies(config, ports.engineOf),
-      devices: deviceBudgets(devices),
+      devices: null,
       scheduling: schedulingPolicy(config),
       learned: options.learned,
       launchPrefix: options.launchPrefix,
@@ -165,31 +163,42 @@ export class ControlLoop implements Gate {
     this.#send({ kind: 'returned', requestId: id, cause, detail });
   }
 
-  /** Engines of an earlier gateway: the ready ones that the configuration still wants serve on, the others are stopped. */
-  async adopt(): Promise<number> {
+  /**
+   * The devices were read. Engines of an earlier gateway come first: the ready ones that the configuration still wants
+   * serve on, the others are stopped. Then the first engines may start. Answers how many serve on.
+   */
+  async adopt(devices: readonly Device[]): Promise<number> {
+    this.#devices = new Map(devices.map((device) => [device.id, device]));
     const launches = new Map<LaunchId, EngineLaunch>();
     const adopted = await this.#ports.runtime.adopt((engine) => {
       const launch = this.#adoptedLaunch(engine);
       launches.set(engine.handle.launchId, launch);
       return launch.observer();
     });
+    const found = await Promise.all(
+      adopted.map(async (engine) => {
+        const launch = launches.get(engine.handle.launchId);
+        assert(launch !== undefined, `engine ${engine.handle.launchId} was adopted without an observer`);
+        launch.adopt(engine);
+        return { engine, launch, ...(await launch.isReady()) };
+      }),
+    );
     let taken = 0;
-    for (const engine of adopted) {
-      const launch = launches.get(engine.handle.launchId);
-      if (launch === undefined) continue;
-      launch.adopt(engine);
-      const { ready, contextLength } = await launch.isReady();
+    for (const { engine, launch, ready, contextLength } of found) {
       this.#launches.set(engine.handle.launchId, launch);
-      if (ready) taken += 1;
       const { launchId, model, deviceIds, memoryMibPerDevice, signature } = engine.spec;
-      // An engine that is not ready matches nothing: the scheduler has it stopped.
-      const asSigned = ready ? signature : '';
+      const fits = ready && deviceIds.every((id) => this.#devices.has(id));
+      if (fits) taken += 1;
+      // An engine that is not ready, or whose devices are gone, matches nothing: the scheduler has it stopped.
+      const asSigned = fits ? signature : '';
       this.#send({
         kind: 'adopted',
         launch: { launchId, model, deviceIds, memoryMibPerDevice, signature: asSigned },
         contextLength,
       });
     }
+    // Only now: before, nothing starts, so that nothing can start on devices that adopted engines hold.
+    this.#send({ kind: 'devices_changed', devices: deviceBudgets(devices) });
     return taken;
   }
 

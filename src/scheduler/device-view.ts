@@ -19,6 +19,7 @@ export function placeNow(
   nowMs: number,
   onlyOn?: readonly string[],
 ): Placement {
+  if (!state.devicesKnown) return { kind: 'blocked', why: 'the devices have not been read yet' };
   const devices = deviceViews(state, model, nowMs).filter(
     (device) => onlyOn === undefined || onlyOn.includes(device.id),
   );
@@ -27,6 +28,7 @@ export function placeNow(
 
 /** Finds out anew, after a change of policies or devices, which models can never be loaded. */
 export function refreshFeasibility(state: SchedulerState): void {
+  if (!state.devicesKnown) return;
   const empty = [...state.devices.values()].map((device) => emptyView(device));
   for (const model of state.models.values()) {
     const placement = model.policy.managed ? place(model.policy, empty) : null;

@@ -35,7 +35,6 @@ export interface AwakeState {
   readonly kind: 'awake';
   readonly reservation: Reservation;
   readonly readyMs: number;
-  readonly contextLength: number | null;
   /** Last moment at which it had work (or became ready). */
   lastUseMs: number;
   /** Not given away before this: a load whose waiters left keeps its room for their retry. */

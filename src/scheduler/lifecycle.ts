@@ -39,12 +39,12 @@ export function becameReady(d: Decision, model: ModelState, contextLength: numbe
   if (engine.kind !== 'starting') return;
   model.startMs = learn(model.startMs, d.nowMs - engine.sinceMs);
   const unasked = model.queue.size === 0 && !model.policy.alwaysOn;
+  model.contextLength = contextLength ?? model.contextLength;
   model.wanted = false;
   model.engine = {
     kind: 'awake',
     reservation: engine.reservation,
     readyMs: d.nowMs,
-    contextLength,
     lastUseMs: d.nowMs,
     keepUntilMs: unasked ? d.nowMs + ABANDONED_LOAD_KEEP_MS : 0,
     suspect: false,
@@ -157,7 +157,8 @@ export function stopAnswered(d: Decision, model: ModelState, verified: boolean):
 
 export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength: number | null): void {
   const model = d.state.models.get(launch.model);
-  const devicesKnown = launch.deviceIds.every((id) => d.state.devices.has(id));
+  // Before the devices are read, whoever reports the adoption has checked them.
+  const devicesKnown = !d.state.devicesKnown || launch.deviceIds.every((id) => d.state.devices.has(id));
   const { launchId } = launch;
   if (
     model === undefined ||
@@ -178,12 +179,12 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
       signature: launch.signature,
     },
     readyMs: d.nowMs,
-    contextLength,
     lastUseMs: d.nowMs,
     keepUntilMs: 0,
     suspect: false,
     lostWhileAlone: null,
   };
+  model.contextLength = contextLength;
   d.state.plans.delete(model.policy.name);
   model.lastGrantRound = Math.max(model.lastGrantRound, d.state.round);
   renewCredit(d.state, model, model.engine.reservation);

@@ -48,7 +48,8 @@ export interface LearnedCost {
 /** All that a scheduler begins with; the header of a recorded run. */
 export interface SchedulerSetup {
   readonly models: readonly ModelPolicy[];
-  readonly devices: readonly DeviceBudget[];
+  /** Null: not read yet; models wait until `devices_changed` tells. */
+  readonly devices: readonly DeviceBudget[] | null;
   readonly scheduling: SchedulingPolicy;
   readonly learned: Readonly<Record<ModelName, LearnedCost>>;
   /** First part of every launch id of this run. */

@@ -65,6 +65,7 @@ function retire(d: Decision, model: ModelState, reason: string): void {
 
 export function devicesChanged(d: Decision, devices: readonly DeviceBudget[]): void {
   const { state } = d;
+  state.devicesKnown = true;
   state.devices.clear();
   for (const device of devices) state.devices.set(device.id, device);
   for (const plan of state.plans.values()) {

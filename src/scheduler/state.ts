@@ -25,6 +25,8 @@ export interface ModelState {
   wanted: boolean;
   /** Taken out of the configuration: drained, then forgotten. */
   removed: boolean;
+  /** Longest context as its engine last told; null until then. */
+  contextLength: number | null;
   /** Measured costs; null until the first. */
   startMs: number | null;
   stopMs: number | null;
@@ -57,6 +59,8 @@ export interface Plan {
 export interface SchedulerState {
   readonly models: Map<ModelName, ModelState>;
   readonly devices: Map<DeviceId, DeviceBudget>;
+  /** False until the devices were read once: till then no model is refused for want of them. */
+  devicesKnown: boolean;
   scheduling: SchedulingPolicy;
   readonly requests: Map<RequestId, ModelState>;
   readonly plans: Map<ModelName, Plan>;
@@ -90,6 +94,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     running: new Map(),
     wanted: false,
     removed: false,
+    contextLength: null,
     startMs: learned?.startMs ?? null,
     stopMs: learned?.stopMs ?? null,
     gapMs: null,
@@ -112,7 +117,8 @@ export function createSchedulerState(setup: SchedulerSetup): SchedulerState {
   }
   return {
     models,
-    devices: new Map(setup.devices.map((device) => [device.id, device])),
+    devices: new Map((setup.devices ?? []).map((device) => [device.id, device])),
+    devicesKnown: setup.devices !== null,
     scheduling: setup.scheduling,
     requests: new Map(),
     plans: new Map(),

@@ -1,0 +1,225 @@
+/**
+ * The composition root: makes one gateway of configuration, runtime, devices, control loop and front. Everything that is
+ * replaceable is chosen here and nowhere else.
+ */
+import { randomBytes } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { loadStaticKeys, type StaticKeys } from '../access/static-keys.ts';
+import type { ResolvedConfig } from '../config/resolved-config.ts';
+import { startupLines } from '../config/startup-lines.ts';
+import { ControlLoop } from '../control/control-loop.ts';
+import { RunRecorder } from '../control/run-record.ts';
+import { gatewayStatus } from '../control/status.ts';
+import { createSystemClock } from '../control/system-clock.ts';
+import { failure, type Result, success } from '../core/result.ts';
+import type { DeviceInventory, MemoryReading } from '../devices/device.ts';
+import { createDeviceSource } from '../devices/device-source.ts';
+import { createEngineHttp } from '../engines/engine-http.ts';
+import { engineFor } from '../engines/registry.ts';
+import { createNameResolver } from '../http/names.ts';
+import { createFront, type Front } from '../http/server.ts';
+import { createEndpoint } from '../proxy/endpoint.ts';
+import { openProcessRuntime } from '../runtimes/process/process-runtime.ts';
+import type { Runtime } from '../runtimes/runtime.ts';
+import type { Log } from '../telemetry/log.ts';
+import { GatewayMetrics } from '../telemetry/metrics.ts';
+import { modelCards, modelGauges } from './model-cards.ts';
+import { VERSION } from './version.ts';
+
+/** How often the devices' own memory figures are read for status. */
+const MEMORY_READ_INTERVAL_MS = 10_000;
+/** Engines that were told to stop must be gone within their grace, the kill and its verification. */
+const ENGINES_GONE_LIMIT_MS = 30_000;
+
+export interface GatewayOptions {
+  readonly config: ResolvedConfig;
+  readonly log: Log;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly recordFile: string | null;
+}
+
+export class Gateway {
+  readonly #config: ResolvedConfig;
+  readonly #log: Log;
+  readonly #runtime: Runtime;
+  readonly #recorder: RunRecorder | null;
+  readonly #clock = createSystemClock();
+  readonly control: ControlLoop;
+  readonly #front: Front;
+  readonly #devices: ReturnType<typeof createDeviceSource>;
+  readonly #startedS = Math.floor(Date.now() / 1000);
+  #inventory: DeviceInventory = { devices: [], conditions: [] };
+  #memory: readonly MemoryReading[] = [];
+  #memoryTimer: NodeJS.Timeout | null = null;
+  #ready = false;
+
+  /** The error is a sentence for the operator. */
+  static async open(options: GatewayOptions): Promise<Result<Gateway, string>> {
+    const { config } = options;
+    const keys = await openKeys(config, options.log);
+    if (!keys.ok) return keys;
+    const { stateDirectory, outputLimitBytes } = config.runtime;
+    const runtime = await openProcessRuntime({ stateDirectory, outputLimitBytes });
+    if (!runtime.ok) return runtime;
+    return success(new Gateway(options, runtime.value, keys.value));
+  }
+
+  private constructor(options: GatewayOptions, runtime: Runtime, keys: StaticKeys | null) {
+    const { config, log, environment, recordFile } = options;
+    this.#config = config;
+    this.#log = log;
+    this.#runtime = runtime;
+    this.#recorder = recordFile === null ? null : new RunRecorder(recordFile, (text) => log('error', text));
+    this.#devices = createDeviceSource(
+      config.devices,
+      environment,
+      join(config.runtime.stateDirectory, 'ledger'),
+    );
+    const metrics = new GatewayMetrics(
+      () => this.#clock.nowMs(),
+      () => modelGauges(this.control.state),
+    );
+    for (const notice of config.notices) if (notice.level === 'error') metrics.configurationError();
+    this.control = new ControlLoop(
+      {
+        clock: this.#clock,
+        runtime,
+        engineOf: (model) => engineFor(model.engine),
+        openHttp: (address) => createEngineHttp(address),
+        openEndpoint: (model, endpointOptions) => {
+          const endpoint = createEndpoint(endpointOptions);
+          metrics.poolOpened(model, endpoint.counters);
+          return endpoint;
+        },
+        log,
+        observe: (event, effects) => metrics.observed(event, effects),
+        recorder: this.#recorder,
+      },
+      { config, learned: {}, launchPrefix: newLaunchPrefix(), version: VERSION },
+    );
+    this.#front = createFront({
+      server: config.server,
+      gate: this.control,
+      names: createNameResolver(config),
+      keys,
+      clock: this.#clock,
+      data: {
+        models: () => modelCards(this.control.state, config, this.#startedS),
+        ready: () => this.#ready,
+        metricsText: () => metrics.text(),
+        status: () => this.#status(),
+      },
+      observer: { requestEnded: (end) => metrics.requestEnded(end) },
+    });
+  }
+
+  /** Listens first, then reads the devices: until then requests wait and /ready answers 503. */
+  async start(): Promise<AddressInfo> {
+    for (const line of startupLines(this.#config)) this.#log('info', line);
+    const { host, port } = this.#config.server;
+    const address = await this.#front.listen(host, port);
+    void this.#readDevices();
+    return address;
+  }
+
+  /**
+   * The orderly end. `/ready` says no at once; requests are still taken for `delayMs`, so that a balancer can look away;
+   * then running ones may finish, and engines are stopped, or left. `hurry` cuts the waits short when it aborts.
+   * Answers whether every request ended by itself and every engine is accounted for.
+   */
+  async stop(options: {
+    readonly delayMs: number;
+    readonly leaveEngines: boolean;
+    readonly hurry: AbortSignal;
+  }): Promise<boolean> {
+    this.#ready = false;
+    if (this.#memoryTimer !== null) clearInterval(this.#memoryTimer);
+    await untilAborted(options.delayMs, options.hurry);
+    this.control.shutdown('drain', options.leaveEngines);
+    const drained = this.#front.drain();
+    const quiet = await Promise.race([
+      this.control.untilQuiet(this.#config.server.shutdownDrainMs),
+      untilAborted(this.#config.server.shutdownDrainMs, options.hurry).then(() => false),
+    ]);
+    this.control.shutdown('stop', options.leaveEngines);
+    const gone = await this.control.untilEnginesGone(ENGINES_GONE_LIMIT_MS);
+    if (!gone)
+      this.#log('error', 'not every engine could be verified gone; the next gateway will look for them');
+    await this.#front.close();
+    await drained;
+    this.control.close();
+    await this.#runtime.close();
+    await this.#recorder?.close();
+    return quiet && gone;
+  }
+
+  async #readDevices(): Promise<void> {
+    try {
+      this.#inventory = await this.#devices.read();
+      this.#memory = await this.#devices.memory();
+    } catch (error) {
+      this.#log('error', `the devices could not be read: ${String(error)}`);
+    }
+    for (const condition of this.#inventory.conditions)
+      this.#log('warn', condition.text, { condition: condition.code });
+    const adopted = await this.control.adopt(this.#inventory.devices);
+    if (adopted > 0) this.#log('info', `${adopted} engine(s) of an earlier gateway serve on`);
+    this.#ready = true;
+    this.#memoryTimer = setInterval(() => void this.#readMemory(), MEMORY_READ_INTERVAL_MS);
+    this.#memoryTimer.unref();
+  }
+
+  async #readMemory(): Promise<void> {
+    try {
+      this.#memory = await this.#devices.memory();
+    } catch (error) {
+      this.#log('warn', `the devices' memory could not be read: ${String(error)}`);
+    }
+  }
+
+  #status(): object {
+    return gatewayStatus({
+      state: this.control.state,
+      config: this.#config,
+      devices: this.#inventory.devices,
+      conditions: this.#inventory.conditions,
+      memory: this.#memory,
+      clock: this.#clock,
+      version: VERSION,
+    });
+  }
+}
+
+async function openKeys(config: ResolvedConfig, log: Log): Promise<Result<StaticKeys | null, string>> {
+  const file = config.server.apiKeysFile;
+  if (file === null) return success(null);
+  const loaded = await loadStaticKeys(file);
+  if (!loaded.ok) {
+    const faults = loaded.error.map(({ line, text }) =>
+      line === 0 ? `${file}: ${text}` : `${file}:${line}: ${text}`,
+    );
+    return failure(faults.join('\n'));
+  }
+  for (const warning of loaded.value.warnings) log('warn', warning);
+  return success(loaded.value.keys);
+}
+
+/** Unique for this run: the time, and enough chance that two gateways of one second differ. */
+function newLaunchPrefix(): string {
+  return Date.now().toString(36) + randomBytes(3).toString('hex');
+}
+
+/** Resolves after `delayMs`, or at once when the signal aborts. */
+function untilAborted(delayMs: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted || delayMs <= 0) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, delayMs);
+    signal.addEventListener('abort', end, { once: true });
+  });
+}

@@ -1,0 +1,54 @@
+/** The command line. Each command is a file of its own and is imported only when it runs. */
+import { Command, InvalidArgumentError } from 'commander';
+import { VERSION } from './version.ts';
+
+function portNumber(text: string): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new InvalidArgumentError('A port is 0 to 65535.');
+  return port;
+}
+
+const program = new Command('vllm-gateway')
+  .description('One OpenAI- and Anthropic-compatible address in front of many models and few GPUs.')
+  .version(VERSION)
+  .showHelpAfterError();
+
+program
+  .command('serve', { isDefault: true })
+  .description('Serve models. Without a configuration: a demonstration with simulated models.')
+  .option('-c, --config <file>', 'configuration file (models.yaml)')
+  .option('--host <address>', 'address to listen on')
+  .option('--port <number>', 'port to listen on; 0 takes a free one', portNumber)
+  .option('--auth <mode>', '`none` allows a public address without keys')
+  .option('--api-keys-file <file>', 'file of API keys, one a line')
+  .option('--state-directory <directory>', 'launch records, sockets and output of engines')
+  .option('--devices <source>', 'auto, nvidia, simulated or host')
+  .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent')
+  .option('--record <file>', 'write every scheduler event and effect to this file, for `replay`')
+  .option('--leave-engines', 'at the end, leave engines running for the next gateway')
+  .action(async (options) => {
+    const { serve } = await import('./serve.ts');
+    process.exitCode = await serve(options);
+  });
+
+program
+  .command('check')
+  .argument('[file]', 'configuration file; default: where `serve` would look')
+  .description('Read a configuration as `serve` would and list all its faults.')
+  .option('--show', 'print the whole configuration as understood, secrets hidden')
+  .action(async (file: string | undefined, options: { readonly show?: boolean }) => {
+    const { runCheck } = await import('./check.ts');
+    process.exitCode = await runCheck({ file, environment: process.env, show: options.show }, process.stdout);
+  });
+
+program
+  .command('replay')
+  .argument('<file>', 'a file that `serve --record` wrote')
+  .description('Feed a recorded run to the scheduler again and compare its decisions.')
+  .action(async (file: string) => {
+    const { runReplay } = await import('./replay.ts');
+    process.exitCode = await runReplay(file, process.stdout);
+  });
+
+await program.parseAsync();

@@ -1,0 +1,103 @@
+/** `vllm-gateway serve`: from the configuration to the exit code. */
+import type { AddressInfo } from 'node:net';
+import { formatFault } from '../config/fault.ts';
+import { loadConfig } from '../config/load.ts';
+import type { ConfigOverrides } from '../config/overrides.ts';
+import type { ResolvedConfig } from '../config/resolved-config.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
+import { Gateway } from './gateway.ts';
+
+export interface ServeOptions extends ConfigOverrides {
+  readonly config?: string;
+  readonly record?: string;
+  readonly leaveEngines?: boolean;
+}
+
+/** Resolves with the exit code: 0 after an orderly end, 1 if it could not start or something was cut or left. */
+export async function serve(options: ServeOptions): Promise<number> {
+  const { config: file, record, leaveEngines = false, ...overrides } = options;
+  const loaded = await loadConfig({ file, environment: process.env, overrides });
+  if (!loaded.ok) {
+    process.stderr.write(
+      `${loaded.error.map(formatFault).join('\n')}\nThe configuration has faults; nothing was started.\n`,
+    );
+    return 1;
+  }
+  const config = loaded.value;
+  const log = createLog({
+    level: config.log.level,
+    readable: process.stdout.isTTY || config.origin === 'demonstration',
+  });
+  for (const { level, text } of config.notices) log(level, text);
+  const opened = await Gateway.open({ config, log, environment: process.env, recordFile: record ?? null });
+  if (!opened.ok) {
+    process.stderr.write(`${opened.error}\n`);
+    return 1;
+  }
+  const gateway = opened.value;
+  // Caught from here on: an engine may start with the first request.
+  const ended = untilSignal();
+  let address: AddressInfo;
+  try {
+    address = await gateway.start();
+  } catch (error) {
+    process.stderr.write(`${listenFault(config, error)}\n`);
+    await gateway.stop({ delayMs: 0, leaveEngines: true, hurry: AbortSignal.abort() });
+    return 1;
+  }
+  announce(config, address, log);
+  const { signal, hurry } = await ended;
+  log('info', `${signal}: ending`);
+  // Ctrl-C comes from a person who waits; a balancer needs the delay only before a planned end.
+  const delayMs = signal === 'SIGINT' ? 0 : config.server.shutdownDelayMs;
+  const clean = await gateway.stop({ delayMs, leaveEngines, hurry });
+  log('info', clean ? 'ended in order' : 'ended with requests cut or engines left');
+  return clean ? 0 : 1;
+}
+
+function listenFault(config: ResolvedConfig, error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  const where = `${config.server.host}:${config.server.port}`;
+  if (code === 'EADDRINUSE') return `${where} is in use by another program; choose another --port.`;
+  if (code === 'EACCES') return `This user may not listen on ${where}; ports from 1024 on are open to all.`;
+  return `Listening on ${where} failed: ${code}.`;
+}
+
+/** The first signal begins the end; a second one aborts `hurry`. */
+function untilSignal(): Promise<{ readonly signal: NodeJS.Signals; readonly hurry: AbortSignal }> {
+  const hurry = new AbortController();
+  return new Promise((resolve) => {
+    let first = true;
+    const onSignal = (signal: NodeJS.Signals): void => {
+      if (!first) hurry.abort();
+      first = false;
+      resolve({ signal, hurry: hurry.signal });
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+  });
+}
+
+function announce(config: ResolvedConfig, address: AddressInfo, log: Log): void {
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  const url = `http://${host}:${address.port}`;
+  log('info', `listening on ${url}`);
+  if (config.origin !== 'demonstration') return;
+  const models = [...config.models.values()];
+  const sizes = models.map((model) => `  ${model.name}  ${(model.need.memoryMibPerDevice ?? 0) / 1024} GiB`);
+  const chat = (model: string): string =>
+    `  curl ${url}/v1/chat/completions -H 'content-type: application/json' \\\n    -d '{"model": "${model}", "messages": [{"role": "user", "content": "Hello"}]}'`;
+  process.stdout.write(`
+vllm-gateway demonstration on ${url}
+No configuration was given, so three simulated models share one simulated 24 GiB GPU, on which not all of them fit:
+${sizes.join('\n')}
+
+Try, in another terminal:
+${chat('sim-small')}
+${chat('sim-large')}
+  curl ${url}/v1/models
+  curl ${url}/gateway/status
+
+Serve real models with: npm start -- --config models.yaml   (docs/configuration.md)
+`);
+}

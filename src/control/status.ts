@@ -1,0 +1,122 @@
+/** GET /gateway/status: the original's keys and types (original.md section 2), and ours beside them under `models`. */
+import type { ResolvedConfig } from '../config/resolved-config.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Device, DeviceCondition, MemoryReading } from '../devices/device.ts';
+import { reservationOf } from '../scheduler/engine-state.ts';
+import { estimate } from '../scheduler/estimate.ts';
+import type { ModelState, SchedulerState } from '../scheduler/state.ts';
+
+export interface StatusInput {
+  readonly state: SchedulerState;
+  readonly config: ResolvedConfig;
+  readonly devices: readonly Device[];
+  readonly conditions: readonly DeviceCondition[];
+  readonly memory: readonly MemoryReading[];
+  readonly clock: Clock;
+  readonly version: string;
+}
+
+/** VLLM_CONTAINER_PREFIX's default: the original's clients know engines by these names. */
+const CONTAINER_PREFIX = 'vllm_server';
+
+export function gatewayStatus(input: StatusInput): object {
+  const { state, config, devices } = input;
+  const models = [...state.models.values()];
+  const footprints = models.flatMap((model) => {
+    const reservation = reservationOf(model.engine);
+    return reservation === null ? [] : [[model.policy.name, reservation.memoryMibPerDevice]];
+  });
+  return {
+    total_gpu_vram_mib: devices.reduce((sum, device) => sum + device.totalMib, 0),
+    placement_mode: config.scheduling.placementMode,
+    gpu_budget_fraction: config.devices.budgetFraction,
+    pools: poolsOf(devices),
+    gpus: Object.fromEntries(devices.map((device) => [device.id, gpuStatus(input, device)])),
+    known_footprints_mib: Object.fromEntries(footprints),
+    active_containers: Object.fromEntries(
+      models
+        .filter((model) => reservationOf(model.engine) !== null)
+        .map((model) => [model.policy.name, containerStatus(input, model)]),
+    ),
+    queue_status: Object.fromEntries(models.map((model) => [model.policy.name, queueStatus(model)])),
+    version: input.version,
+    conditions: input.conditions,
+    models: Object.fromEntries(models.map((model) => [model.policy.name, modelStatus(input, model)])),
+  };
+}
+
+function poolsOf(devices: readonly Device[]): Record<string, string[]> {
+  const pools: Record<string, string[]> = {};
+  for (const device of devices) {
+    const pool = device.pool ?? 'default';
+    pools[pool] = [...(pools[pool] ?? []), device.id];
+  }
+  return pools;
+}
+
+function gpuStatus({ state, memory, config }: StatusInput, device: Device): object {
+  const residents = [...state.models.values()].filter((model) =>
+    reservationOf(model.engine)?.deviceIds.includes(device.id),
+  );
+  const reservedMib = residents.reduce(
+    (sum, model) => sum + (reservationOf(model.engine)?.memoryMibPerDevice ?? 0),
+    0,
+  );
+  return {
+    pool: device.pool ?? 'default',
+    total_mib: device.totalMib,
+    used_mib: memory.find((reading) => reading.id === device.id)?.usedMib ?? 0,
+    reserved_mib: reservedMib,
+    budget_mib: config.scheduling.placementMode === 'budget' ? device.budgetMib : null,
+    residents: residents.map((model) => model.policy.name),
+  };
+}
+
+function containerStatus({ config, devices, clock, state }: StatusInput, model: ModelState): object {
+  const reservation = reservationOf(model.engine);
+  const deviceIds = reservation?.deviceIds ?? [];
+  const reservedMib = reservation?.memoryMibPerDevice ?? 0;
+  const totalMib = devices.find((device) => device.id === deviceIds[0])?.totalMib ?? 0;
+  const lastUseMs = model.engine.kind === 'awake' ? model.engine.lastUseMs : clock.nowMs();
+  const { readyInMs, why } = estimate(state, model.policy.name, clock.nowMs());
+  return {
+    model_id: config.models.get(model.policy.name)?.repo ?? model.policy.name,
+    container_name: `${CONTAINER_PREFIX}_${model.policy.name}`,
+    status: model.engine.kind === 'awake' ? 'running' : model.engine.kind,
+    gpu_uuids: deviceIds,
+    active_requests: model.running.size,
+    last_request_time: (clock.wallMs() - (clock.nowMs() - lastUseMs)) / 1000,
+    reserved_mib: reservedMib * deviceIds.length,
+    vram_footprint: reservedMib,
+    effective_util: totalMib === 0 ? 0 : Math.round((reservedMib / totalMib) * 1000) / 1000,
+    ready_in_seconds: readyInMs === null ? null : readyInMs / 1000,
+    why,
+  };
+}
+
+function queueStatus(model: ModelState): object {
+  return {
+    queue_depth: model.queue.size,
+    max_concurrent: model.policy.maxConcurrent,
+    max_queue_size: model.policy.queueSize,
+  };
+}
+
+function modelStatus({ state, clock }: StatusInput, model: ModelState): object {
+  const { engine } = model;
+  const expected = estimate(state, model.policy.name, clock.nowMs());
+  return {
+    state: engine.kind,
+    phase: expected.phase,
+    percent: expected.percent,
+    why: expected.why,
+    ready_in_seconds: expected.readyInMs === null ? null : expected.readyInMs / 1000,
+    estimate_basis: expected.basis,
+    waiting: model.queue.size,
+    running: model.running.size,
+    context_length: model.contextLength,
+    start_seconds: model.startMs === null ? null : model.startMs / 1000,
+    deaths_in_window: model.deathsMs.length,
+    failure: engine.kind === 'failed' || engine.kind === 'cold' ? (engine.failure?.text ?? null) : null,
+  };
+}
