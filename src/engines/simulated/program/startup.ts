@@ -66,7 +66,7 @@ export async function initialise(
   const concurrency = (sized.kv.tokens / sized.maxModelLen).toFixed(2);
   log.core(
     'kv_cache_utils.py:2328',
-    `${memory.kind} KV cache size: ${sized.kv.tokens.toLocaleString('en-US')} tokens, Maximum concurrency for ${sized.maxModelLen.toLocaleString('en-US')} tokens per request: ${concurrency}x`,
+    `${memory.kind} KV cache size: ${grouped(sized.kv.tokens)} tokens, Maximum concurrency for ${grouped(sized.maxModelLen)} tokens per request: ${concurrency}x`,
   );
   memory.allocateKv(available);
   await capture(start);
@@ -272,4 +272,9 @@ function python(value: unknown): string {
       .join(', ')}}`;
   }
   return String(value);
+}
+
+/** Thousands separated by commas; `toLocaleString` would load the whole of ICU for it. */
+function grouped(value: number): string {
+  return String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 }

@@ -1,0 +1,44 @@
+/** Simulated devices: their memory is what the ledger of the simulated engines says. */
+
+import type { DevicesConfig } from '../config/resolved-config.ts';
+import { type Ledger, prepareLedger } from '../engines/simulated/ledger.ts';
+import type { RawSource } from './raw-device.ts';
+
+/** Creates the ledger in `directory`; claims of engines that still run there are kept. */
+export function createSimulatedSource(config: DevicesConfig, directory: string): RawSource {
+  let ledger: Ledger | null = null;
+  const opened = (): Ledger => {
+    ledger ??= prepareLedger(
+      directory,
+      config.simulated.map((device, index) => ({
+        id: device.id,
+        name: `Simulated GPU ${index}`,
+        totalMib: device.memoryMib,
+      })),
+    );
+    return ledger;
+  };
+  return {
+    async read() {
+      if (config.simulated.length === 0) {
+        const text = '`devices.source` is `simulated`, but `devices.simulated` lists no device.';
+        return { devices: [], conditions: [{ code: 'simulated_no_devices', text }] };
+      }
+      const devices = opened().devices.map((device, index) => ({
+        id: device.id,
+        name: device.name,
+        source: 'simulated' as const,
+        index,
+        totalMib: device.totalMib,
+      }));
+      return { devices, conditions: [] };
+    },
+    async memory(devices) {
+      const uses = devices.length === 0 ? [] : opened().read();
+      return devices.map((device) => ({
+        id: device.id,
+        usedMib: uses.find((use) => use.device.id === device.id)?.usedMib ?? null,
+      }));
+    },
+  };
+}
