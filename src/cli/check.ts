@@ -1,4 +1,5 @@
 /** `vllm-gateway check`: reads a configuration as `serve` would and tells all its faults, without serving. */
+import { loadStaticKeys } from '../access/static-keys.ts';
 import type { Environment } from '../config/environment.ts';
 import { formatFault } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
@@ -31,9 +32,29 @@ export async function runCheck(options: CheckOptions, output: TextWriter): Promi
     return 1;
   }
   const config = loaded.value;
+  const keys = await checkKeys(config);
+  if (keys.faults.length > 0) {
+    output.write(`${keys.faults.join('\n')}\nThe gateway would not start.\n`);
+    return 1;
+  }
   if (show) output.write(`${JSON.stringify(redacted(config), null, 2)}\n`);
-  else output.write(`${summary(config).join('\n')}\n`);
+  else output.write(`${[...summary(config), ...keys.lines].join('\n')}\n`);
   return 0;
+}
+
+/** The keys file is read as `serve` would; its lines are never repeated. */
+async function checkKeys(config: ResolvedConfig): Promise<{ faults: string[]; lines: string[] }> {
+  const file = config.server.apiKeysFile;
+  if (file === null) return { faults: [], lines: [] };
+  const loaded = await loadStaticKeys(file);
+  if (!loaded.ok) {
+    return {
+      faults: loaded.error.map(({ line, text }) => `${file}${line === 0 ? '' : `:${line}`}: ${text}`),
+      lines: [],
+    };
+  }
+  const { keys, warnings } = loaded.value;
+  return { faults: [], lines: [`${keys.count} API keys.`, ...warnings.map((text) => `warn: ${text}`)] };
 }
 
 function summary(config: ResolvedConfig): string[] {

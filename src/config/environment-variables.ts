@@ -83,7 +83,10 @@ export const ENVIRONMENT_VARIABLES: readonly EnvironmentVariable[] = [
   ignored('COLOCATE_WEIGHT_OVERHEAD', inSizing),
   ignored('NVIDIA_UTILITY_IMAGE', 'cards are read by `devices.nvidia_smi` on this host'),
   ignored('HOST_CACHE_DIR', `${inContainers}; set HF_HOME in \`defaults.environment\` for another cache`),
-  { name: 'HUGGING_FACE_HUB_TOKEN', effect: 'Given to vLLM engines as HF_TOKEN; never shown.' },
+  {
+    name: 'HUGGING_FACE_HUB_TOKEN',
+    effect: 'Given to engines as HF_TOKEN, where that is not set itself; never shown.',
+  },
   ignored('MEMORY_FOOTPRINT_FILE', 'memory is not learned from it yet; give `memory_mib` instead'),
   { name: 'WORKER_LD_LIBRARY_PATH', effect: 'Given to vLLM engines as LD_LIBRARY_PATH.' },
   sets('LOG_LEVEL', 'log', 'level', 'Sets `log.level`; upper case, WARNING and CRITICAL are understood.'),

@@ -18,7 +18,7 @@ export interface EnvironmentReading {
   readonly layer: RawLayer;
   readonly source: RawSource;
   readonly legacy: LegacyLimits;
-  /** Variables for vLLM engines alone, such as the hub token. */
+  /** Variables for vLLM engines alone. */
   readonly engineEnvironment: Readonly<Record<string, string>>;
   readonly noCudagraph: boolean;
   /** The gateway was started the way the original was. */
@@ -131,12 +131,8 @@ function booleanOf(text: string): boolean | null {
 }
 
 function engineEnvironment(environment: Environment): Record<string, string> {
-  const token = given(environment, 'HUGGING_FACE_HUB_TOKEN');
   const libraries = given(environment, 'WORKER_LD_LIBRARY_PATH');
-  return {
-    ...(token === null ? {} : { HF_TOKEN: token }),
-    ...(libraries === null ? {} : { LD_LIBRARY_PATH: libraries }),
-  };
+  return libraries === null ? {} : { LD_LIBRARY_PATH: libraries };
 }
 
 function ignoredNotices(environment: Environment): Notice[] {

@@ -190,7 +190,7 @@ const sharedFields = {
   }),
   vllm_executable: field(wordList({ least: 1 }), {
     effect: 'The program (and its first arguments) that runs vLLM.',
-    otherwise: '`[vllm]`; `[vllm-sim]` for simulated models',
+    otherwise: '`[vllm]`; simulated models always run the vllm-sim of the gateway',
   }),
 };
 
@@ -203,7 +203,7 @@ const ownFields = {
   }),
   command: field(wordList({ least: 1 }), {
     effect:
-      'argv of any OpenAI-compatible server, run without a shell. `{port}` or `{socket}` stands for where it must listen, `{name}` for the model name.',
+      'argv of any OpenAI-compatible server, run without a shell. `{port}` (with `{host}`) or `{socket}` stands for where it must listen, `{name}` for the name that it must serve.',
     danger: 'It must stay in the foreground and end with its process group.',
   }),
   url: field(url(), {
