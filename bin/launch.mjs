@@ -116,7 +116,8 @@ function silenceKnownWarnings() {
   process.emitWarning = (warning, ...rest) => {
     const text = typeof warning === 'string' ? warning : String(warning?.message);
     const type = typeof rest[0] === 'object' && rest[0] !== null ? rest[0].type : rest[0];
-    if (type === 'ExperimentalWarning' && /^(Type Stripping|SQLite) is an experimental feature/.test(text)) return;
+    if (type === 'ExperimentalWarning' && /^(Type Stripping|SQLite) is an experimental feature/.test(text))
+      return;
     emitWarning.call(process, warning, ...rest);
   };
 }

@@ -9,7 +9,16 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -45,7 +54,9 @@ function nodeBinary(root) {
 }
 
 function lockHash(root) {
-  return createHash('sha256').update(readFileSync(path.join(root, 'package-lock.json'))).digest('hex');
+  return createHash('sha256')
+    .update(readFileSync(path.join(root, 'package-lock.json')))
+    .digest('hex');
 }
 
 function isInstalled(root) {
@@ -66,7 +77,9 @@ function isInstalledByHand(root) {
   try {
     const wanted = readJson(path.join(root, 'package-lock.json')).packages;
     const present = readJson(path.join(root, 'node_modules', '.package-lock.json')).packages;
-    const isSame = Object.entries(present).every(([name, entry]) => wanted[name]?.integrity === entry.integrity);
+    const isSame = Object.entries(present).every(
+      ([name, entry]) => wanted[name]?.integrity === entry.integrity,
+    );
     const isComplete = Object.entries(wanted).every(
       ([name, entry]) => name === '' || entry.optional === true || present[name] !== undefined,
     );
@@ -111,7 +124,9 @@ function run(folder, [command, ...first], args) {
   });
   if (child.error) throw new Error(`cannot run ${command}: ${child.error.message}`);
   if (child.status !== 0) {
-    throw new Error(`\`${[command, ...first, ...args].join(' ')}\` failed with ${child.signal ?? child.status}`);
+    throw new Error(
+      `\`${[command, ...first, ...args].join(' ')}\` failed with ${child.signal ?? child.status}`,
+    );
   }
 }
 
@@ -165,7 +180,8 @@ async function lock(file) {
     const isAbandoned =
       owner === undefined ? Date.now() - unreadableSinceMs > LOCK_UNREADABLE_MAX_MS : !isAlive(owner);
     if (isAbandoned) takeAway(file);
-    if (Date.now() > deadlineMs) throw new Error(`another setup holds ${file} for too long; delete the file if none runs`);
+    if (Date.now() > deadlineMs)
+      throw new Error(`another setup holds ${file} for too long; delete the file if none runs`);
     if (!announced && owner !== undefined && !isAbandoned) {
       process.stderr.write(`Waiting for the setup that process ${owner} is doing …\n`);
       announced = true;
