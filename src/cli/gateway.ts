@@ -16,7 +16,7 @@ import { failure, type Result, success } from '../core/result.ts';
 import type { DeviceInventory, MemoryReading } from '../devices/device.ts';
 import { createDeviceSource } from '../devices/device-source.ts';
 import { createEngineHttp } from '../engines/engine-http.ts';
-import { engineFor } from '../engines/registry.ts';
+import { createEngineRegistry } from '../engines/registry.ts';
 import { createNameResolver } from '../http/names.ts';
 import { createFront, type Front } from '../http/server.ts';
 import { createEndpoint } from '../proxy/endpoint.ts';
@@ -71,11 +71,9 @@ export class Gateway {
     this.#log = log;
     this.#runtime = runtime;
     this.#recorder = recordFile === null ? null : new RunRecorder(recordFile, (text) => log('error', text));
-    this.#devices = createDeviceSource(
-      config.devices,
-      environment,
-      join(config.runtime.stateDirectory, 'ledger'),
-    );
+    const ledgerDirectory = join(config.runtime.stateDirectory, 'ledger');
+    this.#devices = createDeviceSource(config.devices, environment, ledgerDirectory);
+    const engineFor = createEngineRegistry(environment, ledgerDirectory);
     const metrics = new GatewayMetrics(
       () => this.#clock.nowMs(),
       () => modelGauges(this.control.state),

@@ -6,7 +6,6 @@
  */
 import { readFileSync } from 'node:fs';
 import { freemem, totalmem } from 'node:os';
-import { join } from 'node:path';
 import type { DevicesConfig } from '../config/resolved-config.ts';
 import { LEDGER_VARIABLE } from '../engines/simulated/ledger.ts';
 import type { Device, DeviceCondition, DeviceInventory, DeviceSource, MemoryReading } from './device.ts';
@@ -16,32 +15,26 @@ import type { RawDevice, RawInventory, RawSource } from './raw-device.ts';
 import { createToolRunner, type RunTool } from './run-tool.ts';
 import { createSimulatedSource } from './simulated.ts';
 
-/** What sources touch outside of this process. */
-export interface DeviceEnvironment {
-  /** Where the ledger of simulated devices lies; created when needed. */
-  readonly ledgerDirectory: string;
+/** What sources touch outside of this process; a port, so that recorded machines can be tested. */
+export interface Machine {
   readonly host: HostFacts;
   readonly runTool: RunTool;
 }
 
-/** The real machine. The ledger lies in the gateway's state directory. */
-export function systemDeviceEnvironment(stateDirectory: string): DeviceEnvironment {
-  const ledgerDirectory = ledgerDirectoryIn(stateDirectory);
-  return {
-    ledgerDirectory,
+/**
+ * `ledgerDirectory` is where the memory of simulated devices is kept; it is created when there are any. The tool that
+ * reads NVIDIA devices gets `environment` and the ledger, because a simulated one may stand in for it.
+ */
+export function createDeviceSource(
+  config: DevicesConfig,
+  environment: Readonly<Record<string, string | undefined>>,
+  ledgerDirectory: string,
+  machine: Machine = {
     host: { readFile: readOrNull, totalMemoryBytes: totalmem, freeMemoryBytes: freemem },
-    // A simulated nvidia-smi may stand in for the real one, and then it needs to find the ledger.
-    runTool: createToolRunner({ [LEDGER_VARIABLE]: ledgerDirectory }),
-  };
-}
-
-/** Where a gateway with this state directory keeps the memory of its simulated devices. */
-export function ledgerDirectoryIn(stateDirectory: string): string {
-  return join(stateDirectory, 'devices');
-}
-
-export function createDeviceSource(config: DevicesConfig, environment: DeviceEnvironment): DeviceSource {
-  const source = rawSource(config, environment);
+    runTool: createToolRunner({ ...environment, [LEDGER_VARIABLE]: ledgerDirectory }),
+  },
+): DeviceSource {
+  const source = rawSource(config, ledgerDirectory, machine);
   let known: readonly RawDevice[] | null = null;
   let reading: Promise<RawInventory> | null = null;
   let measuring: Promise<readonly MemoryReading[]> | null = null;
@@ -70,19 +63,19 @@ export function createDeviceSource(config: DevicesConfig, environment: DeviceEnv
   };
 }
 
-function rawSource(config: DevicesConfig, environment: DeviceEnvironment): RawSource {
+function rawSource(config: DevicesConfig, ledgerDirectory: string, machine: Machine): RawSource {
+  const nvidia = (): RawSource => createNvidiaSource(config.nvidiaSmi, machine.runTool);
+  const host = (): RawSource => createHostSource(machine.host);
+  const simulated = (): RawSource => createSimulatedSource(config, ledgerDirectory);
   switch (config.source) {
     case 'nvidia':
-      return createNvidiaSource(config.nvidiaSmi, environment.runTool);
+      return nvidia();
     case 'simulated':
-      return createSimulatedSource(config, environment.ledgerDirectory);
+      return simulated();
     case 'host':
-      return createHostSource(environment.host);
+      return host();
     case 'auto':
-      return createAutomaticSource(
-        createNvidiaSource(config.nvidiaSmi, environment.runTool),
-        createHostSource(environment.host),
-      );
+      return config.simulated.length > 0 ? simulated() : createAutomaticSource(nvidia(), host());
   }
 }
 

@@ -11,14 +11,14 @@ export type ToolResult =
 
 export type RunTool = (argv: readonly string[], timeLimitMs: number) => Promise<ToolResult>;
 
-/** Never throws; a tool that exceeds its time is killed. `environment` is added to ours. */
-export function createToolRunner(environment: Readonly<Record<string, string>>): RunTool {
+/** Never throws; a tool that exceeds its time is killed. `environment` is all that it gets. */
+export function createToolRunner(environment: Readonly<Record<string, string | undefined>>): RunTool {
   return (argv, timeLimitMs) =>
     new Promise((resolve) => {
       const [file = '', ...rest] = argv;
       const child = spawn(file, rest, {
         stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, ...environment },
+        env: { ...environment },
       });
       const output = { stdout: '', stderr: '' };
       let hung = false;

@@ -1,29 +1,24 @@
 /** The engines there are, by the word that the configuration uses. */
-import { fileURLToPath } from 'node:url';
 import type { EngineKind } from '../config/resolved-config.ts';
 import type { Engine } from './engine.ts';
+import type { Environment } from './engine-environment.ts';
 import { createOpenAiEngine } from './openai/engine.ts';
+import { createSimulatedEngine } from './simulated/engine.ts';
 import { createVllmEngine } from './vllm/engine.ts';
 
-const SIMULATOR = fileURLToPath(new URL('../../bin/vllm-sim.mjs', import.meta.url));
+export type EngineRegistry = (kind: EngineKind) => Engine;
 
-const ENGINES: Readonly<Record<EngineKind, Engine>> = {
-  vllm: createVllmEngine({
-    kind: 'vllm',
-    assumedStartMs: 30_000,
-    executable: (model) => model.vllm.executable,
-    environment: process.env,
-  }),
-  simulated: createVllmEngine({
-    kind: 'simulated',
-    assumedStartMs: 2_000,
-    // Run by our own Node, so that neither PATH nor an execute permission matters.
-    executable: () => [process.execPath, SIMULATOR],
-    environment: process.env,
-  }),
-  openai: createOpenAiEngine(process.env),
-};
-
-export function engineFor(kind: EngineKind): Engine {
-  return ENGINES[kind];
+/** `environment` is the gateway's own, of which engines get an allow-list; `ledgerDirectory` holds simulated memory. */
+export function createEngineRegistry(environment: Environment, ledgerDirectory: string): EngineRegistry {
+  const engines: Readonly<Record<EngineKind, Engine>> = {
+    vllm: createVllmEngine({
+      kind: 'vllm',
+      assumedStartMs: 30_000,
+      executable: (model) => model.vllm.executable,
+      environment,
+    }),
+    simulated: createSimulatedEngine(environment, ledgerDirectory),
+    openai: createOpenAiEngine(environment),
+  };
+  return (kind) => engines[kind];
 }
