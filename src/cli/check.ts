@@ -54,7 +54,13 @@ async function checkKeys(config: ResolvedConfig): Promise<{ faults: string[]; li
     };
   }
   const { keys, warnings } = loaded.value;
-  return { faults: [], lines: [`${keys.count} API keys.`, ...warnings.map((text) => `warn: ${text}`)] };
+  return {
+    faults: [],
+    lines: [
+      keys.count === 1 ? '1 API key.' : `${keys.count} API keys.`,
+      ...warnings.map((text) => `warn: ${text}`),
+    ],
+  };
 }
 
 function summary(config: ResolvedConfig): string[] {

@@ -12,6 +12,8 @@ const SIZE_MAX_MIB = 1024 ** 3;
 
 const DURATION = /^(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)$/;
 const SIZE = /^(\d+(?:\.\d+)?)\s*(MiB|GiB|TiB)$/;
+/** No flags: they would be lost in the JSON Schema. */
+const BOOLEAN_WORD = /^(true|True|TRUE|false|False|FALSE|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$/;
 const MS_PER: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1000,
@@ -82,7 +84,7 @@ export function flag() {
   const error = 'true or false';
   return allowing(
     z
-      .union([z.boolean({ error }), z.string({ error }).regex(/^(true|false|yes|no|on|off)$/i, { error })], {
+      .union([z.boolean({ error }), z.string({ error }).regex(BOOLEAN_WORD, { error })], {
         error,
       })
       .transform((value) => value === true || (typeof value === 'string' && /^(true|yes|on)$/i.test(value))),

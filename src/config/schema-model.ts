@@ -25,7 +25,7 @@ export const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 const urlText = () =>
   textMatching(
-    /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/i,
+    /^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/,
     'a URL as http://host:port or https://host/path, without user, query and fragment',
   );
 

@@ -10,7 +10,8 @@ import { defaultsSchema, modelSchema } from './schema-model.ts';
 import { logSchema, runtimeSchema, serverSchema } from './schema-server.ts';
 
 const NAME_TEXT = 'a name of 1 to 256 printable characters without white space';
-const nameSchema = z.string().regex(/^[^\s\p{Cc}]{1,256}$/u, { error: NAME_TEXT });
+// The published pattern must mean the same to editors, which read it with and without Unicode mode.
+const nameSchema = z.string().regex(/^(?!.*\s)[!-~\u00a1-\uffff]{1,256}$/, { error: NAME_TEXT });
 
 export const aliasSchema = z.strictObject(
   {

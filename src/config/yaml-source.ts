@@ -53,7 +53,6 @@ export function readYaml(text: string, file: string): Result<RawSource, readonly
       lineCounter: lines,
       prettyErrors: false,
       merge: true,
-      logLevel: 'silent',
     });
   } catch (error) {
     // The parser recurses into the text's own nesting and runs out of stack on absurd ones.
