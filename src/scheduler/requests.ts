@@ -68,7 +68,21 @@ export function arrived(
 function refusalOnArrival(d: Decision, model: ModelState, patienceMs: number): Refusal | null {
   if (d.state.closing !== 'no') return SHUTTING_DOWN;
   if (model.removed) return modelRemoved(model);
-  const engine = model.engine;
+  const standing = standingRefusal(d, model);
+  if (standing !== null) return standing;
+  if (hasFreeSlot(model)) return null;
+  if (model.neverFits !== null) return neverFits(model, model.neverFits);
+  const expected = estimate(d.state, model.policy.name, d.nowMs);
+  if (model.queue.size >= model.policy.queueSize) return queueFull(model, expected.readyInMs ?? 1_000);
+  if (expected.basis === 'measured' && expected.readyInMs !== null && expected.readyInMs > patienceMs) {
+    return waitTooLong(model, expected.readyInMs, patienceMs, expected.why);
+  }
+  return null;
+}
+
+/** What a failed engine, or one in backoff after a failed start, answers everybody with; null: nothing stands against them. */
+export function standingRefusal(d: Decision, model: ModelState): Refusal | null {
+  const engine = model.engine.kind === 'stopping' ? model.engine.next : model.engine;
   if (engine.kind === 'failed' && d.nowMs < engine.untilMs) {
     const retryMs = engine.untilMs - d.nowMs;
     return engine.failure.retryable
@@ -77,13 +91,6 @@ function refusalOnArrival(d: Decision, model: ModelState, patienceMs: number): R
   }
   if (engine.kind === 'cold' && engine.failure !== null && d.nowMs < engine.notBeforeMs) {
     return startFailed(model, engine.failure, engine.notBeforeMs - d.nowMs);
-  }
-  if (hasFreeSlot(model)) return null;
-  if (model.neverFits !== null) return neverFits(model, model.neverFits);
-  const expected = estimate(d.state, model.policy.name, d.nowMs);
-  if (model.queue.size >= model.policy.queueSize) return queueFull(model, expected.readyInMs ?? 1_000);
-  if (expected.basis === 'measured' && expected.readyInMs !== null && expected.readyInMs > patienceMs) {
-    return waitTooLong(model, expected.readyInMs, patienceMs, expected.why);
   }
   return null;
 }
@@ -139,7 +146,7 @@ function refusalOnReturn(
   if (d.state.closing === 'stop') return SHUTTING_DOWN;
   if (model.removed) return modelRemoved(model);
   if (!model.policy.managed && cause !== 'cut') return engineUnreachable(model, detail);
-  if (cause !== 'connection_lost') return null;
+  if (cause !== 'connection_lost') return standingRefusal(d, model);
   if (wasAlone && request.loneDeaths >= LONE_DEATHS_MAX - 1) {
     d.effects.push({
       kind: 'lone_death',
@@ -153,7 +160,7 @@ function refusalOnReturn(
     else if (engine.kind === 'draining') engine.awake.lostWhileAlone = null;
     return diedTwice(model, detail);
   }
-  return request.resends >= RESENDS_MAX ? engineDied(model, detail) : null;
+  return request.resends >= RESENDS_MAX ? engineDied(model, detail) : standingRefusal(d, model);
 }
 
 /** Broken connections say that the engine may be dead: it gets no more until a probe has answered. */

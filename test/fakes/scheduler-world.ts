@@ -8,6 +8,7 @@ import type { RequestId } from '../../src/core/ids.ts';
 import { VirtualClock } from '../../src/core/virtual-clock.ts';
 import { beginScheduling, decide } from '../../src/scheduler/decide.ts';
 import type { Effect } from '../../src/scheduler/effects.ts';
+import { reservationOf } from '../../src/scheduler/engine-state.ts';
 import type { SchedulerEvent } from '../../src/scheduler/events.ts';
 import { assertInvariants } from '../../src/scheduler/invariants.ts';
 import type { ModelPolicy, SchedulerSetup } from '../../src/scheduler/model-policy.ts';
@@ -119,6 +120,12 @@ export class SchedulerWorld {
     const start = this.effects.findLast((effect) => effect.kind === 'start' && effect.model === model);
     if (start?.kind !== 'start') throw new Error(`${model} was never started`);
     return start.launchId;
+  }
+
+  /** The launch that the model has at present, or null. */
+  launchIdOf(model: string): string | null {
+    const engine = this.state.models.get(model)?.engine;
+    return engine === undefined ? null : (reservationOf(engine)?.launchId ?? null);
   }
 
   count(kind: Effect['kind'], model?: string): number {
