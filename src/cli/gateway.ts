@@ -84,6 +84,7 @@ export class Gateway {
         clock: this.#clock,
         runtime,
         engineOf: (model) => engineFor(model.engine),
+        deviceEnvironment: this.#devices.engineEnvironment,
         openHttp: (address) => createEngineHttp(address),
         openEndpoint: (model, endpointOptions) => {
           const endpoint = createEndpoint(endpointOptions);

@@ -29,6 +29,7 @@ export interface ControlPorts {
   readonly clock: Clock;
   readonly runtime: Runtime;
   readonly engineOf: (model: ResolvedModel) => Engine;
+  readonly deviceEnvironment: Readonly<Record<string, string>>;
   readonly openHttp: (address: ListenAddress) => EngineHttp;
   readonly openEndpoint: (model: ModelName, options: EndpointOptions) => Endpoint;
   readonly log: (
@@ -338,13 +339,14 @@ export class ControlLoop implements Gate {
   }
 
   #launchPorts(model: ResolvedModel): LaunchPorts {
-    const { clock, runtime, openHttp, openEndpoint, log, engineOf } = this.#ports;
+    const { clock, runtime, openHttp, openEndpoint, log, engineOf, deviceEnvironment } = this.#ports;
     return {
       clock,
       runtime,
       engine: engineOf(model),
       openHttp,
       openEndpoint,
+      deviceEnvironment,
       connectTimeoutMs: this.#config.server.connectTimeoutMs,
       silenceTimeoutMs: this.#config.server.engineTimeoutMs,
       log,

@@ -38,6 +38,8 @@ export interface LaunchPorts {
   readonly engine: Engine;
   readonly openHttp: (address: ListenAddress) => EngineHttp;
   readonly openEndpoint: (model: ModelName, options: EndpointOptions) => Endpoint;
+  /** Added to every engine's environment: what its devices ask for. */
+  readonly deviceEnvironment: Readonly<Record<string, string>>;
   readonly connectTimeoutMs: number;
   readonly silenceTimeoutMs: number;
   readonly send: (event: SchedulerEvent) => void;
@@ -186,7 +188,8 @@ export class EngineLaunch {
       {
         launchId: this.launchId,
         model: this.model.name,
-        ...command,
+        argv: command.argv,
+        environment: { ...command.environment, ...this.#ports.deviceEnvironment },
         listen,
         deviceIds: effect.deviceIds,
         memoryMibPerDevice: effect.memoryMibPerDevice,

@@ -49,6 +49,7 @@ export function createDeviceSource(
     return source.memory(known);
   };
   return {
+    engineEnvironment: config.source === 'simulated' ? { [LEDGER_VARIABLE]: ledgerDirectory } : {},
     async read() {
       const raw = await readRaw();
       known = raw.devices;

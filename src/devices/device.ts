@@ -30,6 +30,8 @@ export interface DeviceInventory {
 }
 
 export interface DeviceSource {
+  /** What engines on these devices must find in their environment. */
+  readonly engineEnvironment: Readonly<Record<string, string>>;
   read(): Promise<DeviceInventory>;
   memory(): Promise<readonly MemoryReading[]>;
 }
