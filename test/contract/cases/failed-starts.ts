@@ -1,0 +1,97 @@
+/** Starts that fail: the exit code and the words by which the gateway tells what was wrong. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CaseContext, ContractCase, LoneStart } from '../contract-case.ts';
+import type { StartOutcome } from '../engine-server.ts';
+import { normaliseText } from '../shape.ts';
+
+/** Notes how the start ended and the first line that matches `pattern`, without its prefix. */
+function noteFailure({ note }: CaseContext, outcome: StartOutcome, pattern: RegExp): void {
+  note('exit', `code ${outcome.code}, signal ${outcome.signal}`);
+  const line = outcome.lines.find(({ text }) => pattern.test(text));
+  const cleaned = (line?.text ?? 'missing').replace(/^\(.*?pid=\d+\) (?:[A-Z]+ [\d-]+ [\d:]+ \[\S+\] )?/, '');
+  note('text', normaliseText(cleaned).slice(0, 300), `${line?.stream}: ${line?.text.slice(0, 600)}`);
+}
+
+function fails(name: string, options: LoneStart, pattern: RegExp): ContractCase {
+  return {
+    name,
+    server: 'none',
+    run: async (context) => noteFailure(context, await context.startAlone(options), pattern),
+  };
+}
+
+export const failedStartCases: readonly ContractCase[] = [
+  {
+    name: 'start: a port that somebody else holds',
+    server: 'none',
+    run: async (context) => {
+      const holder = createServer();
+      await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve));
+      const address = holder.address();
+      const port = typeof address === 'object' && address !== null ? String(address.port) : '';
+      try {
+        const outcome = await context.startAlone({ flags: ['--host', '127.0.0.1', '--port', port] });
+        noteFailure(context, outcome, /Address already in use/);
+      } finally {
+        holder.close();
+      }
+    },
+  },
+  {
+    name: 'start: a socket file that is already there',
+    server: 'none',
+    run: async (context) => {
+      const directory = mkdtempSync(join(tmpdir(), 'vllm-contract-'));
+      const path = join(directory, 'stale.sock');
+      writeFileSync(path, '');
+      try {
+        const outcome = await context.startAlone({ flags: ['--uds', path] });
+        noteFailure(context, outcome, /Address already in use/);
+      } finally {
+        rmSync(directory, { recursive: true, force: true });
+      }
+    },
+  },
+  fails('start: an unknown flag', { flags: ['--no-such-flag'] }, /unrecognized arguments/),
+  fails('start: a flag without its value', { flags: ['--max-model-len'] }, /expected one argument/),
+  fails(
+    'start: a context longer than the model',
+    { flags: ['--max-model-len', '100000'] },
+    /User-specified max_model_len/,
+  ),
+  fails(
+    'start: a KV cache too small for one request',
+    { flags: ['--max-model-len', '2048', '--kv-cache-memory-bytes', '100k'] },
+    /To serve at least one request with the model's max seq len|No available memory for the cache blocks/,
+  ),
+  fails(
+    'start: a tool parser that nobody knows',
+    { flags: ['--enable-auto-tool-choice', '--tool-call-parser', 'no-such-parser'] },
+    /invalid tool call parser/i,
+  ),
+  fails(
+    'start: tool choice without a parser',
+    { flags: ['--enable-auto-tool-choice'] },
+    /--enable-auto-tool-choice requires --tool-call-parser/,
+  ),
+  fails(
+    'start: more GPUs than there are',
+    { flags: ['--tensor-parallel-size', '0'] },
+    /tensor.parallel.size/i,
+  ),
+  {
+    name: 'start: SIGTERM while it starts',
+    server: 'none',
+    run: async (context) => {
+      const outcome = await context.startAlone({
+        flags: [],
+        whenOutput: { text: 'Using max model len', call: (server) => server.signal('SIGTERM') },
+      });
+      context.note('exit', `code ${outcome.code}, signal ${outcome.signal}`);
+      context.note('serving', String(outcome.lines.some(({ text }) => text.includes('startup complete'))));
+    },
+  },
+];

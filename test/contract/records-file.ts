@@ -1,0 +1,73 @@
+/**
+ * What the real vLLM answered when it was last asked, kept beside the cases: the fast suite holds the simulated engine to
+ * it without needing a real one.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CaseRecord, ContractCase } from './contract-case.ts';
+import type { SideRecords } from './run-suite.ts';
+
+const recordedPath = join(import.meta.dirname, 'recorded-real.json');
+const reportPath = join(import.meta.dirname, 'observed.md');
+
+interface RecordedFile {
+  readonly vllm: string;
+  /** Compared lines by case. */
+  readonly cases: Readonly<Record<string, readonly string[]>>;
+}
+
+export function readRecorded(): { readonly vllm: string; readonly records: ReadonlyMap<string, CaseRecord> } {
+  if (!existsSync(recordedPath)) return { vllm: 'none', records: new Map() };
+  const file: RecordedFile = JSON.parse(readFileSync(recordedPath, 'utf8'));
+  const records = Object.entries(file.cases).map(([name, lines]): [string, CaseRecord] => [
+    name,
+    { lines, bytes: [] },
+  ]);
+  return { vllm: file.vllm, records: new Map(records) };
+}
+
+export function writeRecorded(vllm: string, real: SideRecords): void {
+  const cases: Record<string, readonly string[]> = {};
+  for (const [name, record] of real) if ('lines' in record) cases[name] = record.lines;
+  writeFileSync(recordedPath, `${JSON.stringify({ vllm, cases } satisfies RecordedFile, null, 1)}\n`);
+}
+
+/** The report for people: for every case the bytes of both sides, and why they may differ. */
+export function writeReport(
+  vllm: string,
+  cases: readonly ContractCase[],
+  simulated: SideRecords,
+  real: SideRecords,
+): void {
+  const text = [
+    '# What vllm-sim and a real vLLM answer',
+    '',
+    `Written by \`npm run test:vllm\` against vLLM ${vllm} on a processor; do not edit. Times, identifiers and paths are`,
+    'replaced, long answers shortened in the middle. "Same" means that the second side differed in volatile values at most.',
+  ];
+  for (const one of cases) {
+    text.push('', `## ${one.name}`);
+    if (one.only !== undefined) text.push('', `Only ${one.only.side}: ${one.only.reason}`);
+    for (const { line, reason } of one.differences ?? [])
+      text.push('', `May differ: \`${line.source}\` (${reason})`);
+    text.push(...bytesOf(real.get(one.name), simulated.get(one.name)));
+  }
+  writeFileSync(reportPath, `${text.join('\n')}\n`);
+}
+
+type Outcome = CaseRecord | { readonly failure: string } | undefined;
+
+function bytesOf(real: Outcome, simulated: Outcome): string[] {
+  const list = (outcome: Outcome): CaseRecord['bytes'] =>
+    outcome !== undefined && 'bytes' in outcome ? outcome.bytes : [];
+  const [reals, simulations] = [list(real), list(simulated)];
+  const text: string[] = [];
+  for (let at = 0; at < Math.max(reals.length, simulations.length); at++) {
+    const [left, right] = [reals[at], simulations[at]];
+    text.push('', `**${left?.label ?? right?.label}**`);
+    const same = left !== undefined && left.text === right?.text;
+    if (left !== undefined) text.push('', same ? 'both:' : 'real:', '```', left.text, '```');
+    if (right !== undefined && !same) text.push('', 'simulated:', '```', right.text, '```');
+  }
+  return text;
+}
