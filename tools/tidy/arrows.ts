@@ -1,0 +1,78 @@
+/**
+ * Which folder of src/ may import from which: the arrows of ARCHITECTURE.md as a table. tools/tidy checks it, and
+ * `npm run generate` writes it into biome.json, so that an editor shows a wrong import while it is typed.
+ */
+
+/** Decide and compute, and do nothing else: they also must not touch time, chance, the outside or a promise. */
+export const PURE_FOLDERS = ['scheduler', 'placement', 'sizing'] as const;
+
+/** Beside itself and core: folders, or single files of them. A folder that is missing here may not exist. */
+export const ARROWS: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  sizing: [],
+  placement: ['sizing'],
+  scheduler: ['placement', 'sizing'],
+  config: [],
+  // Simulated devices show the memory that simulated engines have taken from their ledger.
+  devices: ['config', 'engines/simulated/ledger.ts', 'telemetry'],
+  engines: ['config', 'telemetry'],
+  store: ['config', 'telemetry'],
+  runtimes: ['config', 'store', 'telemetry'],
+  proxy: ['telemetry'],
+  telemetry: ['config'],
+  access: ['config', 'telemetry'],
+  http: ['access', 'config', 'control', 'proxy', 'telemetry'],
+  control: [
+    'config',
+    'devices',
+    'engines',
+    'placement',
+    'proxy',
+    'runtimes',
+    'scheduler',
+    'sizing',
+    'store',
+    'telemetry',
+  ],
+  admin: ['access', 'config', 'control', 'http', 'telemetry'],
+  cli: [
+    'access',
+    'admin',
+    'config',
+    'control',
+    'devices',
+    'engines',
+    'http',
+    'placement',
+    'proxy',
+    'runtimes',
+    'scheduler',
+    'sizing',
+    'store',
+    'telemetry',
+  ],
+};
+
+/**
+ * Files that hold nothing but the types of a port. Every folder may import them as types, except core and the pure
+ * ones, which know no port.
+ */
+export const CONTRACTS: readonly string[] = [
+  'config/resolved-config.ts',
+  'control/gate.ts',
+  'devices/device.ts',
+  'engines/engine.ts',
+  'proxy/endpoint-types.ts',
+  'runtimes/runtime.ts',
+  'scheduler/effects.ts',
+  'scheduler/events.ts',
+];
+
+export function isPure(folder: string): boolean {
+  return PURE_FOLDERS.some((pure) => pure === folder);
+}
+
+/** The folder below src/ of a path in the checkout. */
+export function sourceFolder(file: string): string | undefined {
+  return /^src\/([^/]+)\//.exec(file)?.[1];
+}
