@@ -6,6 +6,7 @@ import {
   type Layers,
   modelOf,
   originOfModelKey,
+  poolNamesOf,
   poolsOf,
   schedulingOf,
 } from './layers.ts';
@@ -138,6 +139,12 @@ const DEVICE_KEYS = [
   'kv_reservation_seqs',
 ] as const;
 
+/** Set by whoever speaks HTTP; a fixed value would break or smuggle requests. */
+const CONNECTION_HEADERS: ReadonlySet<string> = new Set([
+  ...['host', 'connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'content-length'],
+  ...['content-type', 'content-encoding', 'te', 'trailer', 'upgrade', 'expect'],
+]);
+
 function checkUrl(check: ModelCheck): void {
   const { url } = check.own;
   for (const key of DEVICE_KEYS) {
@@ -160,6 +167,18 @@ function checkUrl(check: ModelCheck): void {
         source.originOf(keyPath, 'value'),
         keyPath,
         '`api_key_env` and `api_key_file` exclude each other',
+      ),
+    );
+  }
+  for (const name of Object.keys(url.headers ?? {})) {
+    if (!CONNECTION_HEADERS.has(name.toLowerCase())) continue;
+    const keyPath = [...path, 'headers', name];
+    check.faults.push(
+      fault(
+        'gateway_managed',
+        source.originOf(keyPath, 'key'),
+        keyPath,
+        'this header belongs to the connection',
       ),
     );
   }
@@ -207,8 +226,8 @@ function checkSequences(check: ModelCheck): void {
 function checkPlacement(check: ModelCheck): void {
   const { pool, tensor_parallel_size, colocate } = check.model;
   const pools = poolsOf(check.layers);
-  const names = [...pools.keys()];
-  if (pool !== undefined && !pools.has(pool)) {
+  const names = poolNamesOf(check.layers);
+  if (pool !== undefined && !names.includes(pool)) {
     const allowed = names.length > 0 ? names.join(', ') : 'none: no pools are configured';
     check.report('pool', 'unknown_name', 'no such pool', {
       found: JSON.stringify(pool),

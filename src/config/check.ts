@@ -10,6 +10,7 @@ import {
 } from './fault.ts';
 import { devicesOf, type Layers, originOfSetting, poolsOf, serverOf } from './layers.ts';
 import { nearestOf } from './nearest.ts';
+import { valueAt } from './source.ts';
 
 export interface CheckContext {
   readonly layers: Layers;
@@ -87,6 +88,10 @@ function checkNames({ layers, modelNames }: CheckContext, report: Report): void 
   }
 }
 
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
+
 function checkDevices(layers: Layers, report: Report): void {
   const devices = devicesOf(layers);
   const simulated = devices.simulated.map((device) => device.id);
@@ -97,7 +102,8 @@ function checkDevices(layers: Layers, report: Report): void {
       });
     }
   }
-  if (devices.source === 'simulated' && simulated.length === 0) {
+  const listed = valueAt(layers.file.source.value, ['devices', 'simulated']) ?? null;
+  if (devices.source === 'simulated' && simulated.length === 0 && (listed === null || isEmptyList(listed))) {
     report('missing', ['devices', 'simulated'], 'no simulated devices are listed', {
       allowed: '[{id: sim-gpu-0, memory_mib: 24GiB}]',
     });
@@ -106,6 +112,13 @@ function checkDevices(layers: Layers, report: Report): void {
     report('conflict', ['devices', 'simulated'], `\`source: ${devices.source}\` has no simulated devices`, {
       allowed: 'auto, simulated',
     });
+  }
+  if (typeof devices.memory_limit_mib === 'object' && simulated.length > 0) {
+    for (const id of Object.keys(devices.memory_limit_mib)) {
+      if (id === '*' || simulated.includes(id)) continue;
+      const details = { allowed: ['*', ...simulated].join(', '), nearest: nearestOf(id, simulated) };
+      report('unknown_name', ['devices', 'memory_limit_mib', id], 'no such simulated device', details, 'key');
+    }
   }
   const owners = new Map<string, string>();
   for (const [pool, ids] of poolsOf(layers)) {
@@ -130,11 +143,16 @@ function checkDevices(layers: Layers, report: Report): void {
   }
 }
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i;
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
+
+/** IPv6 addresses are often written as in URLs. */
+export function plainHost(host: string): string {
+  return host.replace(/^\[(.+)\]$/, '$1');
+}
 
 /** Only literal loopback addresses count; other names may resolve to anything. */
 export function isLoopback(host: string): boolean {
-  return LOOPBACK.test(host);
+  return LOOPBACK.test(plainHost(host));
 }
 
 function checkServer({ layers, original }: CheckContext): ConfigFault[] {

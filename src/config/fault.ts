@@ -49,7 +49,7 @@ export interface ConfigFault {
 const PLAIN_KEY = /^[A-Za-z_][A-Za-z0-9_-]*$/;
 
 /** `models.qwen.extra_args[2]`; keys that would be ambiguous are quoted: `models["qwen2.5"]`. */
-export function formatPath(path: ConfigPath): string {
+function formatPath(path: ConfigPath): string {
   let text = '';
   for (const part of path) {
     if (typeof part === 'number') text += `[${part}]`;

@@ -376,6 +376,66 @@ const CASES: readonly Case[] = [
     ],
   },
   {
+    name: 'headers that no request may carry',
+    yaml: [
+      'models:',
+      '  a:',
+      '    url:',
+      '      base: http://h:1',
+      '      headers: {⟦Host: x, ⟦content-Length: 5, X-Two: ⟦"a\\r\\nb", ⟦a b: c}',
+      '  b: {url: {base: "http://h:1", headers: {⟦Host: x, X-Fine: "ü y"}}}',
+      '',
+    ].join('\n'),
+    faults: [
+      'models.a.url.headers.Host: this header belongs to the connection',
+      'models.a.url.headers.content-Length: this header belongs to the connection',
+      'models.a.url.headers.X-Two: not acceptable; found text; allowed: text on one line, a number or a boolean',
+      'models.a.url.headers["a b"]: the key is not acceptable; allowed: header names',
+      'models.b.url.headers.Host: this header belongs to the connection',
+    ],
+  },
+  {
+    name: 'text with NUL, which the system would cut',
+    yaml: 'models:\n  a:\n    repo: ⟦"x\\0y"\n    extra_args: [⟦"a\\0b"]\n    environment: {A: ⟦"b\\0c"}\n',
+    faults: [
+      /^models\.a\.repo: not acceptable/,
+      /^models\.a\.extra_args\[0\]: not acceptable/,
+      /^models\.a\.environment\.A: not acceptable; found text; allowed: text, a number or a boolean$/,
+    ],
+  },
+  {
+    name: 'device ids that could not be told to an engine',
+    yaml: 'devices: {simulated: [{id: ⟦"a,b", memory_mib: 1}, {id: gpu, memory_mib: 1}], memory_limit_mib: {gpv: 5, "*": 6}}\nmodels: {m: {engine: simulated}}\n',
+    faults: [
+      'devices.simulated[0].id: not acceptable; found "a,b"; allowed: a device id without white space and commas',
+    ],
+  },
+  {
+    name: 'a limit for a device that is not simulated',
+    yaml: 'devices: {simulated: [{id: gpu, memory_mib: 1}], memory_limit_mib: {⟦gpv: 5, "*": 6}}\nmodels: {m: {engine: simulated}}\n',
+    faults: ['devices.memory_limit_mib.gpv: no such simulated device; allowed: *, gpu; did you mean `gpu`?'],
+  },
+  {
+    name: 'faulty lists, without faults that only follow from them',
+    yaml: [
+      'pools: {p: [⟦0, gpu]}',
+      'devices: {source: simulated, simulated: [⟦{⟦idd: gpu, memory_mib: ⟦0}]}',
+      'models:',
+      '  a: {engine: simulated, pool: p, tensor_parallel_size: 2}',
+      '  b: {repo: x, pool: p, extra_args: [⟦[], --model]}',
+      '  c: {repo: x, pool: ⟦q}',
+      '',
+    ].join('\n'),
+    faults: [
+      'pools.p[0]: not acceptable; found 0; allowed: a device id without white space and commas',
+      'devices.simulated[0].id: must be given; allowed: a device id without white space and commas',
+      /^devices\.simulated\[0\]\.idd: unknown key; allowed: id, memory_mib; did you mean `id`\?$/,
+      /^devices\.simulated\[0\]\.memory_mib: not acceptable; found 0/,
+      'models.b.extra_args[0]: not acceptable; found an empty list; allowed: text or a number',
+      'models.c.pool: no such pool; found "q"; allowed: p',
+    ],
+  },
+  {
     name: 'engines that cannot run what is given',
     yaml: [
       'models:',

@@ -39,7 +39,7 @@ export function allowing<S extends z.ZodType>(schema: S, allowed: string): S {
 }
 
 /** The text noted by `allowing`. */
-export function allowedBy(schema: z.core.$ZodType): string {
+function allowedBy(schema: z.core.$ZodType): string {
   return allowedTexts.get(schema) ?? '';
 }
 

@@ -52,6 +52,13 @@ export function poolsOf(layers: Layers): ReadonlyMap<string, readonly string[]> 
   return new Map(Object.entries(layers.file.config.pools ?? layers.environment.layer.pools ?? {}));
 }
 
+/** Names of pools, also of those whose list of devices was refused. */
+export function poolNamesOf(layers: Layers): readonly string[] {
+  const written = valueAt(layers.file.source.value, ['pools']);
+  const names = written !== null && typeof written === 'object' ? Object.keys(written) : [];
+  return [...new Set([...names, ...poolsOf(layers).keys()])];
+}
+
 /** A model's values with those of the weaker layers behind them. */
 export function modelOf(layers: Layers, model: RawModel) {
   return laid(modelBuiltIn(), layers.environment.layer.defaults, layers.file.config.defaults, model);

@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { allowing } from './field.ts';
 
 /** Timers of the platform overflow above 24.8 days and would fire at once; longer durations count as this. */
-export const TIMER_MAX_MS = 24 * 86_400_000;
+const TIMER_MAX_MS = 24 * 86_400_000;
 const DURATION_MAX_MS = 3650 * 86_400_000;
 const SIZE_MAX_MIB = 1024 ** 3;
 
@@ -98,7 +98,15 @@ export function oneOf<const Values extends readonly [string, ...string[]]>(value
 }
 
 export function text(allowed = 'text that is not empty') {
-  return allowing(z.string({ error: allowed }).min(1, { error: allowed }), allowed);
+  return allowing(
+    z.string({ error: allowed }).min(1, { error: allowed }).refine(withoutNul, { error: allowed }),
+    allowed,
+  );
+}
+
+/** The system's calls end a text at NUL, so a path or an argument with one would mean something else than it says. */
+function withoutNul(value: string): boolean {
+  return !value.includes('\0');
 }
 
 export function textMatching(pattern: RegExp, allowed: string) {
@@ -109,15 +117,19 @@ export function textMatching(pattern: RegExp, allowed: string) {
 export function wordList(options: { readonly least: number }) {
   const item = 'text or a number';
   const error = options.least > 0 ? 'a list of text that is not empty' : 'a list of text';
-  const word = z.union([z.string(), z.number()], { error: item }).transform((value) => String(value));
+  const word = z
+    .union([z.string().refine(withoutNul, { error: item }), z.number()], { error: item })
+    .transform((value) => String(value));
   return allowing(z.array(word, { error }).min(options.least, { error }), error);
 }
 
-/** Environment-like mappings; numbers and booleans are taken as text. */
-export function wordMap(keyPattern: RegExp, keyAllowed: string) {
-  const value = z
-    .union([z.string(), z.number(), z.boolean()], { error: 'text, a number or a boolean' })
-    .transform((word) => String(word));
+/** Mappings of text to text, such as environments and headers; numbers and booleans are taken as text. */
+export function wordMap(keyPattern: RegExp, keyAllowed: string, valuePattern?: RegExp) {
+  const item =
+    valuePattern === undefined ? 'text, a number or a boolean' : 'text on one line, a number or a boolean';
+  const word = z.string({ error: item }).refine(withoutNul, { error: item });
+  const text = valuePattern === undefined ? word : word.regex(valuePattern, { error: item });
+  const value = z.union([text, z.number(), z.boolean()], { error: item }).transform((given) => String(given));
   const error = `a mapping from ${keyAllowed} to text`;
   const key = z.string().regex(keyPattern, { error: keyAllowed });
   return allowing(z.record(key, value, { error }), error);

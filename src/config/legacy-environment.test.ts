@@ -150,7 +150,7 @@ test('without it an open address needs keys or a word, and the flag is named', a
     /^command line --port: server\.port: not acceptable; found "http"; allowed: an integer from 0 to 65535$/,
   );
   assert.match(host ?? '', /^command line --host: server\.host: this address is open to the network/);
-  for (const local of ['localhost', '127.0.0.1', '127.1.2.3', '::1']) {
+  for (const local of ['localhost', '127.0.0.1', '127.1.2.3', '::1', '[::1]']) {
     assert.equal((await load({}, { overrides: { host: local } })).server.auth, 'loopback');
   }
   assert.equal((await load({}, { overrides: { host: '0.0.0.0', auth: 'none' } })).server.auth, 'none');

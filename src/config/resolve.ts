@@ -1,7 +1,7 @@
 /** Raw layers become the one frozen ResolvedConfig. Expects layers without faults; knows no input but its arguments. */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { isLoopback } from './check.ts';
+import { isLoopback, plainHost } from './check.ts';
 import type { Environment, EnvironmentReading } from './environment.ts';
 import {
   devicesOf,
@@ -80,7 +80,7 @@ function resolveServer(layers: Layers, file: string | null): ServerConfig {
   const server = serverOf(layers);
   const keysFile = server.api_keys_file;
   return {
-    host: server.host,
+    host: plainHost(server.host),
     port: server.port,
     bodyLimitBytes: server.body_limit_mib * MIB,
     audioBodyLimitBytes: server.audio_body_limit_mib * MIB,

@@ -1,11 +1,14 @@
 /** The devices and how they are shared. */
 import * as z from 'zod';
 import { allowing, builtInOf, field, requiredField } from './field.ts';
-import { duration, fraction, oneOf, size, text, wordList } from './leaf.ts';
+import { duration, fraction, oneOf, size, textMatching, wordList } from './leaf.ts';
+
+/** Ids are joined by commas where engines are told of their devices. */
+export const deviceId = () => textMatching(/^[^\s,]+$/, 'a device id without white space and commas');
 
 const simulatedDevice = z.strictObject(
   {
-    id: requiredField(text('a device id'), { effect: 'Id of the simulated device.' }),
+    id: requiredField(deviceId(), { effect: 'Id of the simulated device.' }),
     memory_mib: requiredField(size(), { effect: 'Its memory.', unit: 'MiB' }),
   },
   { error: 'a mapping with `id` and `memory_mib`' },

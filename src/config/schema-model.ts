@@ -18,10 +18,12 @@ import {
   wordMap,
 } from './leaf.ts';
 
-export const TENSOR_PARALLEL_MAX = 64;
+const TENSOR_PARALLEL_MAX = 64;
 
+/** RFC 9110: names are tokens, and values visible characters, blanks and tabs. */
+const headerValue = /^[\t -~\u00a1-\u00ff]*$/;
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-export const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 const urlText = () =>
   textMatching(
@@ -42,7 +44,7 @@ const urlObject = z.strictObject(
       effect:
         "File that holds the server's API key (surrounding white space is taken off); relative to the configuration file.",
     }),
-    headers: field(wordMap(headerName, 'header names'), {
+    headers: field(wordMap(headerName, 'header names', headerValue), {
       effect: 'Headers added to every request to this server.',
       danger: 'Values stand in the file in clear text; use `api_key_env` or `api_key_file` for keys.',
     }),
@@ -225,7 +227,6 @@ export const modelSchema = z.strictObject(
 export const urlSchema = urlObject;
 
 export type RawModel = z.output<typeof modelSchema>;
-export type RawDefaults = z.output<typeof defaultsSchema>;
 
 export const modelBuiltIn = builtInOf(
   defaultsSchema.omit({

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { builtInOf, field } from './field.ts';
 import { duration, integer, oneOf, text } from './leaf.ts';
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 export const serverSchema = z.strictObject(
   {

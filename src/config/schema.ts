@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { allowing, field, requiredField } from './field.ts';
 import { jsonObject, text } from './leaf.ts';
-import { devicesSchema, schedulingSchema } from './schema-devices.ts';
+import { deviceId, devicesSchema, schedulingSchema } from './schema-devices.ts';
 import { defaultsSchema, modelSchema } from './schema-model.ts';
 import { logSchema, runtimeSchema, serverSchema } from './schema-server.ts';
 
@@ -25,9 +25,7 @@ export const aliasSchema = z.strictObject(
 );
 
 const aliasText = 'the name of a model, or a mapping with `model`';
-const deviceList = z.array(z.string({ error: 'a device id' }).min(1, { error: 'a device id' }), {
-  error: 'a list of device ids',
-});
+const deviceList = z.array(deviceId(), { error: 'a list of device ids' });
 
 export const configSchema = z.strictObject(
   {

@@ -42,27 +42,28 @@ export function validate<S extends z.ZodType>(schema: S, source: RawSource): Val
   return { value: null, faults, removed };
 }
 
-/** What to leave out because of an issue; a missing part takes the mapping around it along. */
+/**
+ * What to leave out because of an issue. A missing part takes the mapping around it along, and a faulty item its whole
+ * list: the items behind it would change their places otherwise.
+ */
 function faultyPaths(issue: Issue, above: ConfigPath, root: unknown): readonly ConfigPath[] {
   const path = pathOf(issue, above);
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => [...path, key]);
-  if (issue.code === 'invalid_union') return [path];
-  return [valueAt(root, path) === undefined ? path.slice(0, -1) : path];
+  const branch = branchOf(issue);
+  if (branch !== null) return branch.flatMap((one) => faultyPaths(one, path, root));
+  const faulty = valueAt(root, path) === undefined ? path.slice(0, -1) : path;
+  const item = faulty.findIndex((part) => typeof part === 'number');
+  return [item < 0 ? faulty : faulty.slice(0, item)];
 }
 
-/** A copy of `value` without the parts at `paths`; list items close up. */
+/** A copy of `value` without the parts at `paths`, none of which leads into a list. */
 function without(value: unknown, paths: readonly ConfigPath[]): unknown {
-  const here = paths.filter((path) => path.length > 0);
-  if (here.length === 0 || value === null || typeof value !== 'object') return value;
-  if (Array.isArray(value)) {
-    const dropped = new Set(here.filter((path) => path.length === 1).map((path) => path[0]));
-    return value.filter((_item, index) => !dropped.has(index));
-  }
-  const entries = Object.entries(value).flatMap(([key, entry]) => {
-    const below = here.filter((path) => path[0] === key).map((path) => path.slice(1));
+  if (paths.length === 0 || value === null || typeof value !== 'object' || Array.isArray(value)) return value;
+  const kept = Object.entries(value).flatMap(([key, entry]) => {
+    const below = paths.filter((path) => path[0] === key).map((path) => path.slice(1));
     return below.some((path) => path.length === 0) ? [] : [[key, without(entry, below)] as const];
   });
-  return Object.fromEntries(entries);
+  return Object.fromEntries(kept);
 }
 
 /**
@@ -103,18 +104,21 @@ function pathOf(issue: Issue, above: ConfigPath): ConfigPath {
   return [...above, ...issue.path.map((part) => (typeof part === 'number' ? part : String(part)))];
 }
 
+/** The issues of the branch that fits the value's kind: it has none with the value itself. */
+function branchOf(issue: Issue): readonly Issue[] | null {
+  if (issue.code !== 'invalid_union') return null;
+  const fits = (one: Issue) => one.path.length > 0 || one.code === 'unrecognized_keys';
+  return issue.errors.find((issues) => issues.every(fits)) ?? null;
+}
+
 function issueFaults(issue: Issue, above: ConfigPath, context: Context): ConfigFault[] {
   const { source, schema, root } = context;
   const path = pathOf(issue, above);
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => unknownKey(key, path, source, schema));
   }
-  if (issue.code === 'invalid_union') {
-    // A branch that fits the value's kind has no issue with the value itself.
-    const fits = (one: Issue) => one.path.length > 0 || one.code === 'unrecognized_keys';
-    const branch = issue.errors.find((issues) => issues.every(fits));
-    if (branch !== undefined) return branch.flatMap((one) => issueFaults(one, path, context));
-  }
+  const branch = branchOf(issue);
+  if (branch !== null) return branch.flatMap((one) => issueFaults(one, path, context));
   const value = valueAt(root, path);
   if (issue.code === 'invalid_key') {
     const allowed = issue.issues[0]?.message ?? null;

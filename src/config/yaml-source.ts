@@ -23,7 +23,7 @@ import { failure, type Result, success } from '../core/result.ts';
 import { type ConfigFault, type ConfigPath, type FaultCode, type FaultOrigin, fault } from './fault.ts';
 import type { RawSource } from './source.ts';
 
-export const YAML_BYTES_MAX = 4 * 1024 * 1024;
+const YAML_BYTES_MAX = 4 * 1024 * 1024;
 const VALUES_MAX = 100_000;
 const DEPTH_MAX = 64;
 
