@@ -38,6 +38,8 @@ export interface CaseContext {
 export interface LoneStart {
   readonly flags: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Only for the simulated engine, where it must be told of a fault that the real one has by itself. */
+  readonly simulatedFlags?: readonly string[];
   /** The model argument instead of the side's small one. */
   readonly model?: string;
   /** Called when the process has written this text. */

@@ -136,7 +136,9 @@ export function showBytes(answer: ExchangeAnswer, limitChars: number): string {
     .map(([name, value]) => `${name}: ${name === 'content-length' ? '#' : value}`);
   const body = answer.body
     .replaceAll(/(?:\/[\w.+-]+){4,}/g, '<path>')
-    .replaceAll(/\b[0-9a-f]{16,}\b/g, '<hex>')
+    .replaceAll(/(?<![.\d])(?<=[-_"\s])[0-9a-f]{16,}\b/g, '<hex>')
+    .replaceAll(/"embedding":"[^"]{40,}"/g, '"embedding":"<base64>"')
+    .replaceAll(/(?:-?\d[\d.e-]*,){8,}/g, '<numbers>,')
     .replaceAll(/"(created|created_at|completed_at)":\d+/g, '"$1":<time>')
     .replaceAll(/"system_fingerprint":"[^"]*"/g, '"system_fingerprint":"<fingerprint>"')
     .replaceAll(/(-?\d\.\d{4})\d{3,}(e-\d+)?/g, '$1…');

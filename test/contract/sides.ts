@@ -88,15 +88,10 @@ export async function startServer(side: Side, name: Exclude<ServerName, 'none'>)
 export async function startLone(side: Side, options: LoneStart): Promise<EngineServer> {
   const isAddressed = options.flags.includes('--port') || options.flags.includes('--uds');
   const address: EngineAddress = { host: '127.0.0.1', port: isAddressed ? 1 : await freePort() };
+  const flags = [...options.flags, ...(side.name === 'simulated' ? (options.simulatedFlags ?? []) : [])];
   const model = options.model === undefined ? side.plain : [options.model];
   return startEngine({
-    argv: [
-      ...side.executable,
-      'serve',
-      ...model,
-      ...options.flags,
-      ...(isAddressed ? [] : listenFlags(address)),
-    ],
+    argv: [...side.executable, 'serve', ...model, ...flags, ...(isAddressed ? [] : listenFlags(address))],
     environment: { ...side.environment, ...options.environment },
     address,
     startLimitMs: side.startLimitMs,

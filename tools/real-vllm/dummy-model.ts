@@ -9,7 +9,6 @@ const contextTokens = 2048;
 const specialTokens = ['<|pad|>', '<|begin|>', '<|end|>', '<|turn|>'] as const;
 
 const config = {
-  architectures: ['LlamaForCausalLM'],
   model_type: 'llama',
   hidden_size: 256,
   intermediate_size: 512,
@@ -78,11 +77,11 @@ function tokenizer(): unknown {
   };
 }
 
-/** Writes the model into `directory`, which is made if need be. */
-export async function writeDummyModel(directory: string): Promise<void> {
+/** Writes the model into `directory`, which is made if need be. Another architecture makes it one that cannot be served. */
+export async function writeDummyModel(directory: string, architecture = 'LlamaForCausalLM'): Promise<void> {
   await mkdir(directory, { recursive: true });
   const files = {
-    'config.json': config,
+    'config.json': { architectures: [architecture], ...config },
     'generation_config.json': { bos_token_id: 257, eos_token_id: 258, pad_token_id: 256 },
     'tokenizer.json': tokenizer(),
     'tokenizer_config.json': {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { writeDummyModel } from '../../../tools/real-vllm/dummy-model.ts';
 import type { CaseContext, ContractCase, LoneStart } from '../contract-case.ts';
 import type { StartOutcome } from '../engine-server.ts';
 import { normaliseText } from '../shape.ts';
@@ -64,8 +65,13 @@ export const failedStartCases: readonly ContractCase[] = [
   ),
   fails(
     'start: a KV cache too small for one request',
-    { flags: ['--max-model-len', '2048', '--kv-cache-memory-bytes', '100k'] },
-    /To serve at least one request with the model's max seq len|No available memory for the cache blocks/,
+    {
+      flags: ['--max-model-len', '2048', '--kv-cache-memory-bytes', '1M'],
+      simulatedFlags: ['--sim-kv-bytes-per-token', '1024'],
+      // On a processor this variable would win over the flag.
+      environment: { VLLM_CPU_KVCACHE_SPACE: '' },
+    },
+    /To serve at least one request with the model's max seq len/,
   ),
   fails(
     'start: a tool parser that nobody knows',
@@ -78,10 +84,28 @@ export const failedStartCases: readonly ContractCase[] = [
     /--enable-auto-tool-choice requires --tool-call-parser/,
   ),
   fails(
-    'start: more GPUs than there are',
-    { flags: ['--tensor-parallel-size', '0'] },
-    /tensor.parallel.size/i,
+    'start: a model that is nowhere',
+    { flags: [], model: '/no/such/model', simulatedFlags: ['--sim-fault', 'fail@start:repository'] },
+    /Invalid repository ID or local directory specified/,
   ),
+  {
+    name: 'start: an architecture that vLLM does not know',
+    server: 'none',
+    run: async (context) => {
+      const directory = mkdtempSync(join(tmpdir(), 'vllm-contract-'));
+      try {
+        await writeDummyModel(directory, 'NoSuchForCausalLM');
+        const outcome = await context.startAlone({
+          flags: [],
+          model: directory,
+          simulatedFlags: ['--sim-fault', 'fail@start:architecture'],
+        });
+        noteFailure(context, outcome, /Model architectures \[/);
+      } finally {
+        rmSync(directory, { recursive: true, force: true });
+      }
+    },
+  },
   {
     name: 'start: SIGTERM while it starts',
     server: 'none',
