@@ -26,6 +26,7 @@ export interface Counts {
   readonly todo: number;
 }
 
+// biome-ignore lint/style/noDefaultExport: node loads a reporter by its default export
 export default async function* reportEvents(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   for await (const event of source) {
     const line = toLine(event);

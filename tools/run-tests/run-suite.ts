@@ -71,7 +71,6 @@ function testEnvironment(folder: string): NodeJS.ProcessEnv {
   return {
     TMPDIR: folder,
     // Most of a small test file's time is compiling the same modules as all the others.
-    NODE_COMPILE_CACHE:
-      process.env.NODE_COMPILE_CACHE ?? path.join(cache, 'vllm-gateway', 'compile-cache'),
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? path.join(cache, 'vllm-gateway', 'compile-cache'),
   };
 }

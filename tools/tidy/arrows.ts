@@ -4,7 +4,7 @@
  */
 
 /** Decide and compute, and do nothing else: they also must not touch time, chance, the outside or a promise. */
-export const PURE_FOLDERS = ['scheduler', 'placement', 'sizing'] as const;
+const PURE_FOLDERS = ['scheduler', 'placement', 'sizing'] as const;
 
 /** Beside itself and core: folders, or single files of them. A folder that is missing here may not exist. */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {

@@ -35,8 +35,9 @@ export function isCode(file: CheckedFile): boolean {
   return CODE.test(file.path);
 }
 
+/** Whether only tests run the file; it is not published. */
 export function isTest(file: CheckedFile): boolean {
-  return /\.(test|fuzz|bench|fixture)\.ts$/.test(file.path);
+  return /(\.(test|fuzz|bench|fixture)|-fixtures|\/conformance)\.ts$/.test(file.path);
 }
 
 /** The 1-based line of an offset in the text. */
