@@ -12,7 +12,7 @@ import { devicesOf, type Layers, originOfSetting, poolsOf, serverOf } from './la
 import { nearestOf } from './nearest.ts';
 import { valueAt } from './source.ts';
 
-export interface CheckContext {
+interface CheckContext {
   readonly layers: Layers;
   /** Started as the original was: an open address is accepted, with a warning. */
   readonly original: boolean;

@@ -23,7 +23,7 @@ const IN_BUDGET_MODE: Readonly<Record<string, string>> = {
   '--block-size': 'the budget is computed for the default',
 };
 
-export interface ManagedFlag {
+interface ManagedFlag {
   readonly index: number;
   readonly flag: string;
   readonly remedy: string;

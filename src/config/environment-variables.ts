@@ -3,7 +3,7 @@
  * so in the log and in docs/configuration.md.
  */
 
-export type LayerSection = 'server' | 'log' | 'devices' | 'scheduling' | 'defaults' | 'runtime';
+type LayerSection = 'server' | 'log' | 'devices' | 'scheduling' | 'defaults' | 'runtime';
 
 export interface EnvironmentVariable {
   readonly name: string;

@@ -70,12 +70,12 @@ const CASES: readonly Case[] = [
   {
     name: 'a key that stands twice',
     yaml: 'models:\n  qwen:\n    repo: x\n    ⟦repo: y\n',
-    faults: ['the key stands twice in this mapping'],
+    faults: ['models.qwen.repo: the key stands twice in this mapping'],
   },
   {
     name: 'a model that stands twice',
     yaml: 'models:\n  qwen: {repo: x}\n  ⟦qwen: {repo: y}\n',
-    faults: ['the key stands twice in this mapping'],
+    faults: ['models.qwen: the key stands twice in this mapping'],
   },
   {
     name: 'an alias without its anchor',
@@ -144,6 +144,23 @@ const CASES: readonly Case[] = [
       'models.qwen.extra_args[1]: not acceptable; found a mapping; allowed: text or a number',
       'models.qwen.environment["a b"]: the key is not acceptable; allowed: variable names',
       'models.qwen.request_defaults: not acceptable; found an empty list; allowed: a mapping',
+    ],
+  },
+  {
+    name: 'durations and sizes out of range',
+    yaml: [
+      'models:',
+      '  a: {repo: x, load_timeout: ⟦0s, queue_timeout: ⟦0, drain_timeout: ⟦999999d, inactivity_timeout: 0}',
+      '  b: {repo: x, memory_mib: ⟦0GiB}',
+      '  c: {repo: x, memory_mib: ⟦-5}',
+      '',
+    ].join('\n'),
+    faults: [
+      /^models\.a\.load_timeout: not acceptable; found "0s"/,
+      /^models\.a\.queue_timeout: not acceptable; found 0/,
+      /^models\.a\.drain_timeout: not acceptable; found "999999d"/,
+      /^models\.b\.memory_mib: not acceptable; found "0GiB"/,
+      /^models\.c\.memory_mib: not acceptable; found -5/,
     ],
   },
   {
@@ -565,6 +582,11 @@ test('refuses what grows or nests without end', async () => {
   assert.equal(nested?.code, 'too_large');
   const [circular] = await faultsOf('models: &m\n  a: *m\n');
   assert.equal(circular?.code, 'too_large');
-  const [deep] = await faultsOf(`models: ${'['.repeat(50_000)}`);
-  assert.ok(deep);
+  const deep = await faultsOf(`models: ${'['.repeat(5_000)}`);
+  assert.equal(deep[0]?.problem, 'not valid YAML: it is nested too deeply');
+  assert.ok(deep.length <= 21, 'only the first faults help');
+  const many = await faultsOf(Array.from({ length: 10_000 }, (_, index) => `key${index}: 1`).join('\n'));
+  assert.ok(many.length >= 10_000, 'keys are compared in linear time');
+  const [large] = await faultsOf('#'.repeat(5_000_000));
+  assert.equal(large?.code, 'too_large');
 });

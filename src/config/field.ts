@@ -7,7 +7,7 @@ import * as z from 'zod';
 // Each schema parses once or twice in a process's life: compiling parsers for them costs more than it saves.
 z.config({ jitless: true });
 
-export interface FieldInfo {
+interface FieldInfo {
   /** What the field does, in sentences. */
   readonly effect: string;
   /** Built-in default in the notation of the file; absent where there is none. */

@@ -4,7 +4,7 @@
  */
 import type { LegacyLimits, Notice } from './resolved-config.ts';
 
-export interface LegacyInteger {
+interface LegacyInteger {
   /** Variables that set it, the strongest first. */
   readonly variables: readonly string[];
   readonly min: number;
@@ -24,7 +24,7 @@ export const LEGACY_INTEGERS: Readonly<Record<keyof LegacyLimits, LegacyInteger>
   },
 };
 
-export interface LegacyReading {
+interface LegacyReading {
   readonly limits: LegacyLimits;
   readonly notices: readonly Notice[];
 }

@@ -10,7 +10,7 @@ import type {
 import { type RawModel, urlBuiltIn } from './schema-model.ts';
 
 /** What the environment and the secrets add to a model. */
-export interface ModelExtras {
+interface ModelExtras {
   readonly engineEnvironment: Readonly<Record<string, string>>;
   readonly noCudagraph: boolean;
   readonly apiKey: string | null;

@@ -28,7 +28,7 @@ import { pathBeside } from './secrets.ts';
 const KIB = 1024;
 const MIB = 1024 * 1024;
 
-export interface ResolveInput {
+interface ResolveInput {
   readonly layers: Layers;
   readonly file: string | null;
   readonly origin: ResolvedConfig['origin'];

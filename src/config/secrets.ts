@@ -10,7 +10,7 @@ import { type Layers, originOfSetting, serverOf } from './layers.ts';
 
 const KEY_FILE_BYTES_MAX = 64 * 1024;
 
-export interface Secrets {
+interface Secrets {
   /** API keys of `url` models by model name. */
   readonly apiKeys: ReadonlyMap<string, string>;
   readonly faults: readonly ConfigFault[];

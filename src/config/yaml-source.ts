@@ -26,6 +26,8 @@ import type { RawSource } from './source.ts';
 const YAML_BYTES_MAX = 4 * 1024 * 1024;
 const VALUES_MAX = 100_000;
 const DEPTH_MAX = 64;
+/** One slip of the pen makes the parser stumble again and again; the first faults are those that help. */
+const SYNTAX_FAULTS_MAX = 20;
 
 /** A value with its place; `children` for mappings and lists. */
 interface Placed {
@@ -49,24 +51,20 @@ export function readYaml(text: string, file: string): Result<RawSource, readonly
   }
   let document: Document.Parsed;
   try {
+    // The parser's own check for unique keys takes quadratic time; the reader below does it in linear time.
     document = parseDocument(text, {
       lineCounter: lines,
       prettyErrors: false,
       merge: true,
+      uniqueKeys: false,
     });
   } catch (error) {
-    // The parser recurses into the text's own nesting and runs out of stack on absurd ones.
-    const detail = error instanceof RangeError ? 'it is nested too deeply' : String(error);
-    return failure([fault('syntax', originAt(null), [], `the YAML cannot be read: ${detail}`)]);
+    return failure([fault('syntax', originAt(null), [], `the YAML cannot be read: ${String(error)}`)]);
   }
-  const problems = [...document.errors, ...document.warnings];
-  const faults = problems.map((problem) => {
-    const duplicate = problem.code === 'DUPLICATE_KEY';
-    const words = duplicate
-      ? 'the key stands twice in this mapping'
-      : `not valid YAML: ${firstLine(problem.message)}`;
-    return fault(duplicate ? 'duplicate_key' : 'syntax', originAt(problem.pos[0]), [], words);
-  });
+  const problems = [...document.errors, ...document.warnings].slice(0, SYNTAX_FAULTS_MAX);
+  const faults = problems.map((problem) =>
+    fault('syntax', originAt(problem.pos[0]), [], `not valid YAML: ${plainMessage(problem.message)}`),
+  );
   const reader = new Reader(document, originAt);
   const root = reader.read(document.contents, null, [], 0);
   faults.push(...reader.faults);
@@ -77,7 +75,8 @@ export function readYaml(text: string, file: string): Result<RawSource, readonly
   });
 }
 
-function firstLine(message: string): string {
+function plainMessage(message: string): string {
+  if (message.includes('call stack')) return 'it is nested too deeply';
   return (message.split('\n')[0] ?? '').replace(/[.:]$/, '');
 }
 
@@ -97,6 +96,7 @@ class Reader {
   readonly faults: ConfigFault[] = [];
   readonly #document: Document;
   readonly #originAt: (offset: number | null) => FaultOrigin;
+  readonly #reported = new Set<string>();
   #values = 0;
   #exhausted = false;
 
@@ -110,7 +110,7 @@ class Reader {
     const leaf = (value: unknown): Placed => ({ value, offset, keyOffset, children: new Map() });
     this.#values += 1;
     if (this.#values > VALUES_MAX || depth > DEPTH_MAX) {
-      if (!this.#exhausted) this.#fault('too_large', offset, path, this.#exhaustion(depth));
+      if (!this.#exhausted) this.#fault('too_large', offset, [], this.#exhaustion(depth));
       this.#exhausted = true;
     }
     if (this.#exhausted || node === null || node === undefined) return leaf(null);
@@ -153,10 +153,21 @@ class Reader {
     path: ConfigPath,
     depth: number,
   ): void {
+    const own = new Set<string>();
     for (const pair of map.items) {
       if (isMerge(pair)) continue;
       const key = this.#key(pair.key, path);
-      if (key === null || into.has(key)) continue;
+      if (key === null) continue;
+      if (own.has(key)) {
+        this.#fault(
+          'duplicate_key',
+          pair.key.range?.[0] ?? null,
+          [...path, key],
+          'the key stands twice in this mapping',
+        );
+      }
+      own.add(key);
+      if (into.has(key)) continue;
       into.set(key, this.read(pair.value, pair.key.range?.[0] ?? null, [...path, key], depth + 1));
     }
     for (const pair of map.items) {
@@ -204,7 +215,11 @@ class Reader {
     return target;
   }
 
+  /** What an alias repeats is reported once, where it stands. */
   #fault(code: FaultCode, offset: number | null, path: ConfigPath, problem: string): void {
+    const place = `${code} ${offset}`;
+    if (this.#reported.has(place)) return;
+    this.#reported.add(place);
     this.faults.push(fault(code, this.#originAt(offset), path, problem));
   }
 }
