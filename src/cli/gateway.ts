@@ -137,10 +137,7 @@ export class Gateway {
     await untilAborted(options.delayMs, options.hurry);
     this.control.shutdown('drain', options.leaveEngines);
     const drained = this.#front.drain();
-    const quiet = await Promise.race([
-      this.control.untilQuiet(this.#config.server.shutdownDrainMs),
-      untilAborted(this.#config.server.shutdownDrainMs, options.hurry).then(() => false),
-    ]);
+    const quiet = await this.control.untilQuiet(this.#config.server.shutdownDrainMs, options.hurry);
     this.control.shutdown('stop', options.leaveEngines);
     const gone = await this.control.untilEnginesGone(ENGINES_GONE_LIMIT_MS);
     if (!gone)

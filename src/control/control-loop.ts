@@ -207,9 +207,9 @@ export class ControlLoop implements Gate {
     this.#send({ kind: 'shutdown', step, leaveEngines });
   }
 
-  /** Resolves when no request waits or runs, or at the time limit; answers whether all had ended. */
-  async untilQuiet(limitMs: number): Promise<boolean> {
-    return this.#until(() => this.#tickets.size === 0, limitMs);
+  /** Resolves when no request waits or runs, at the time limit, or when `hurry` aborts; answers whether all had ended. */
+  async untilQuiet(limitMs: number, hurry: AbortSignal): Promise<boolean> {
+    return this.#until(() => this.#tickets.size === 0, limitMs, hurry);
   }
 
   /** Resolves when every engine that was to be stopped is gone, or at the time limit. */
@@ -406,19 +406,22 @@ export class ControlLoop implements Gate {
     if (body !== null) this.#poison.blame(model, body);
   }
 
-  async #until(done: () => boolean, limitMs: number): Promise<boolean> {
-    if (done()) return true;
+  async #until(done: () => boolean, limitMs: number, hurry?: AbortSignal): Promise<boolean> {
+    if (done() || hurry?.aborted === true) return done();
     return new Promise((resolve) => {
       const { clock } = this.#ports;
       const end = (result: boolean): void => {
         cancel();
+        hurry?.removeEventListener('abort', giveUp);
         this.#idleWaiters.delete(look);
         resolve(result);
       };
+      const giveUp = (): void => end(done());
       const look = (): void => {
         if (done()) end(true);
       };
-      const cancel = clock.setTimer(clock.nowMs() + limitMs, () => end(done()));
+      const cancel = clock.setTimer(clock.nowMs() + limitMs, giveUp);
+      hurry?.addEventListener('abort', giveUp, { once: true });
       this.#idleWaiters.add(look);
     });
   }

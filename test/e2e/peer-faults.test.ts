@@ -1,0 +1,131 @@
+/** Faults seen in other gateways (a request lost, a model starved, an engine killed for nothing), each as a scenario here. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import {
+  type RunningGateway,
+  simulatedConfig,
+  simulatedModel,
+  startGateway,
+  until,
+} from '../fixtures/gateway.ts';
+import { chat, chatResult } from './chat.ts';
+
+const SIMULATOR = fileURLToPath(new URL('../../bin/vllm-sim.mjs', import.meta.url));
+/** A command of our own with TCP, as users run other servers. */
+const FOREIGN = [
+  process.execPath,
+  SIMULATOR,
+  'serve',
+  'other',
+  '--port',
+  '{port}',
+  '--host',
+  '127.0.0.1',
+  '--sim-load-seconds',
+  '0.1',
+];
+
+let gateway: RunningGateway;
+
+before(async () => {
+  gateway = await startGateway({
+    config: simulatedConfig(
+      {
+        a: simulatedModel(),
+        b: simulatedModel(),
+        burst: simulatedModel({ loadSeconds: 0.5, keys: { max_concurrent: 4 } }),
+        crashing: simulatedModel({ args: ['--sim-fault', 'crash@request:DIE'] }),
+        breaking: simulatedModel({ args: ['--sim-fault', 'crash@midstream:3'] }),
+        hanging: simulatedModel({ args: ['--sim-fault', 'probe-hang'], keys: { load_timeout: 1.5 } }),
+        lazy: simulatedModel({ loadSeconds: 1, keys: { inactivity_timeout: 60 } }),
+        stranger: {
+          engine: 'openai',
+          command: [...FOREIGN, '--served-model-name', 'somebody-else'],
+          memory_mib: 10_000,
+        },
+      },
+      {
+        devices: {
+          source: 'simulated',
+          simulated: [0, 1, 2].map((index) => ({ id: `sim-gpu-${index}`, memory_mib: 16_384 })),
+        },
+      },
+    ),
+  });
+});
+
+after(async () => {
+  assert.equal(await gateway.stop(), 0);
+  assert.deepEqual(gateway.errors, []);
+});
+
+test('a cold burst of 32 requests is served whole', async () => {
+  const results = await Promise.all(Array.from({ length: 32 }, () => chatResult(gateway.url, 'burst')));
+  assert.deepEqual(new Set(results.map(({ status }) => status)), new Set([200]));
+  assert.equal(await gateway.metric('vllm_gateway_engine_moves_total{model="burst",move="start"}'), 1);
+});
+
+test('a probe that is accepted and never answered does not outlive the load timeout', async () => {
+  const result = await chatResult(gateway.url, 'hanging');
+  assert.equal(result.status, 503);
+  assert.equal(result.code, 'start_failed');
+  assert.match(result.message, /not ready within 1\.5 s/);
+});
+
+test('a stranger that answers on the port is not taken for the engine', async () => {
+  const result = await chatResult(gateway.url, 'stranger');
+  assert.equal(result.status, 503);
+  assert.match(result.message, /stranger|somebody-else/);
+});
+
+test('a crash before the headers is told, after one resend, as what it is', async () => {
+  const result = await chatResult(gateway.url, 'crashing', { content: 'please DIE' });
+  assert.equal(result.status, 502);
+  assert.equal(result.code, 'engine_died_twice');
+  const again = await chatResult(gateway.url, 'crashing', { content: 'please DIE' });
+  assert.equal(again.code, 'poison_request');
+  // Two deaths leave one more life: other requests are served.
+  const other = await until('another request is served', async () => {
+    const answer = await chatResult(gateway.url, 'crashing', { content: 'live' });
+    return answer.status === 200 ? answer : null;
+  });
+  assert.equal(other.code, null);
+});
+
+test('a crash in mid-stream ends with an error frame, never with a clean end', async () => {
+  const answer = await chat(gateway.url, 'breaking', { stream: true, maxTokens: 50 });
+  assert.equal(answer.status, 200);
+  const text = await answer.text().catch((error: unknown) => `broken off: ${String(error)}`);
+  assert.doesNotMatch(text, /\[DONE\]/);
+  assert.match(text, /engine_died|broken off/);
+});
+
+test('a request that meets a stopping engine waits and is served', async () => {
+  await chatResult(gateway.url, 'a');
+  // Three more models on three devices push `a` out.
+  await Promise.all(['b', 'lazy', 'burst'].map((model) => chatResult(gateway.url, model)));
+  await until('a leaves', async () => (await gateway.status()).models.a?.state !== 'awake');
+  const result = await chatResult(gateway.url, 'a');
+  assert.equal(result.status, 200);
+});
+
+test('a load whose only waiter left is finished and kept for the retry', async () => {
+  await until('lazy is cold', async () => {
+    if ((await gateway.status()).models.lazy?.state === 'cold') return true;
+    await Promise.all(['a', 'b', 'burst'].map((model) => chatResult(gateway.url, model)));
+    return null;
+  });
+  const abort = new AbortController();
+  const left = chat(gateway.url, 'lazy', { signal: abort.signal });
+  await until('lazy starts', async () => (await gateway.status()).models.lazy?.state === 'starting');
+  abort.abort();
+  await assert.rejects(left);
+  await until('lazy is awake', async () => (await gateway.status()).models.lazy?.state === 'awake');
+  // Never served, and not unloaded for it.
+  await pause(300);
+  const retry = await chatResult(gateway.url, 'lazy');
+  assert.equal(retry.status, 200);
+  assert.equal(retry.load, 'hot');
+});
