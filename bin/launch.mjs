@@ -85,7 +85,7 @@ export function findNewNode(root) {
  * would reach it once directly and once forwarded, and a second SIGINT means "stop at once" to a server. The IPC
  * channel carries nothing: its end tells the program that the launcher is gone.
  */
-function relaunch(newNode, script, args) {
+export function relaunch(newNode, script, args) {
   const child = spawn(newNode, [...process.execArgv, script, ...args], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, [RELAUNCHED]: '1' },

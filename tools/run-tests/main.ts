@@ -1,5 +1,6 @@
 /** `run-tests SUITE [PART_OF_PATH…]`: runs a suite, or those of its files whose path contains one of the parts. */
 import path from 'node:path';
+import { endRunningFiles } from './run-file.ts';
 import { runSuite } from './run-suite.ts';
 import { findSuite, SUITES } from './suites.ts';
 
@@ -10,6 +11,12 @@ if (suite === undefined) {
   process.exitCode = 2;
 } else {
   const root = path.dirname(path.dirname(import.meta.dirname));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      endRunningFiles();
+      process.kill(process.pid, signal);
+    });
+  }
   const isPassed = await runSuite(root, suite, filters, (text) => process.stdout.write(`${text}\n`));
   if (!isPassed) process.exitCode = 1;
 }

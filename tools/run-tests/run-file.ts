@@ -3,6 +3,7 @@
  *
  * F1. The process leads a group; when it has ended, or its time is over, nothing of the group stays alive. A test
  *     that left a process behind has failed: it would disturb the next ones.
+ *     So it is when the whole run is ended by a signal (`endRunningFiles`).
  * F2. Exit code 0 is not enough: the reporter's last line must be there and must count at least one test.
  */
 import { spawn } from 'node:child_process';
@@ -43,6 +44,14 @@ const DRAIN_MAX_MS = 2_000;
 const REPORTER = fileURLToPath(new URL('./event-reporter.ts', import.meta.url));
 const NO_COUNTS: Counts = { tests: 0, suites: 0, passed: 0, failed: 0, cancelled: 0, skipped: 0, todo: 0 };
 
+/** Leaders of the groups that run now. */
+const runningPids = new Set<number>();
+
+/** For the end of the whole run by a signal: the groups would survive it. */
+export function endRunningFiles(): void {
+  for (const pid of runningPids) killGroup(pid);
+}
+
 export async function runFile(run: FileRun): Promise<FileResult> {
   const startMs = performance.now();
   const report = path.join(run.reportFolder, run.reportName);
@@ -72,6 +81,7 @@ async function runProcess(run: FileRun, report: string): Promise<Ended> {
     [`--test-reporter=${REPORTER}`, `--test-reporter-destination=${report}`, run.file],
     { cwd: run.cwd, env: run.environment, detached: true, stdio: ['ignore', 'pipe', 'pipe'] },
   );
+  if (child.pid !== undefined) runningPids.add(child.pid);
   const chunks: Buffer[] = [];
   let bytes = 0;
   const keep = (chunk: Buffer, live: NodeJS.WriteStream) => {
@@ -94,6 +104,7 @@ async function runProcess(run: FileRun, report: string): Promise<Ended> {
   });
   clearTimeout(timer);
   const hasLeftProcesses = killGroup(child.pid) && !isTimedOut;
+  if (child.pid !== undefined) runningPids.delete(child.pid);
   await withinDrainLimit(closed);
   return { exit, isTimedOut, hasLeftProcesses, output: Buffer.concat(chunks).toString('utf8') };
 }
