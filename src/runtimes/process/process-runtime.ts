@@ -1,0 +1,258 @@
+/**
+ * Engines as processes of this host. What makes them outlive us: a session of their own, output to a file, and a record
+ * on disk. What makes them ours again: pid, start time and launch id together. Keeps R1-R4 of runtime.ts.
+ *
+ *  1. A launch is known to the disk before the kernel knows it, and forgotten only when nothing of it is left.
+ *  2. `exited` is delivered after `launch` has resolved and after the rest of the output.
+ *  3. A stop that has resolved has delivered `exited` before.
+ */
+import { rm } from 'node:fs/promises';
+import { assert } from '../../core/assert.ts';
+import type { LaunchId } from '../../core/ids.ts';
+import { LAUNCH_ID } from '../../core/ids.ts';
+import type { Result } from '../../core/result.ts';
+import { failure, success } from '../../core/result.ts';
+import type { LaunchRecord, LaunchRecords, ProcessIdentity } from '../../store/launch-records.ts';
+import { openLaunchRecords } from '../../store/launch-records.ts';
+import type { StateLock } from '../../store/state-lock.ts';
+import { acquireStateLock } from '../../store/state-lock.ts';
+import type {
+  AdoptedEngine,
+  EngineHandle,
+  LaunchObserver,
+  LaunchResult,
+  LaunchSpec,
+  Runtime,
+  RuntimeCapabilities,
+  StopResult,
+} from '../runtime.ts';
+import { createFreePorts, LOOPBACK_HOST } from './free-port.ts';
+import type { ProcessTable } from './process-table.ts';
+import { LAUNCH_ID_VARIABLE, openProcessTable } from './process-table.ts';
+import { spawnDetached } from './spawn.ts';
+import type { StateDirectory } from './state-directory.ts';
+import { openStateDirectory } from './state-directory.ts';
+import { terminate } from './termination.ts';
+import type { WatchedLaunch } from './watched-launch.ts';
+import { createWatchedLaunch, handleOf } from './watched-launch.ts';
+
+export interface ProcessRuntimeOptions {
+  /** Made if missing, private to this user, owned by one gateway at a time. */
+  readonly stateDirectory: string;
+  readonly outputLimitBytes: number;
+}
+
+/** The error is a sentence for the operator: who holds the directory, or why it cannot be used. */
+export async function openProcessRuntime(options: ProcessRuntimeOptions): Promise<Result<Runtime, string>> {
+  const table = openProcessTable();
+  let directory: StateDirectory;
+  try {
+    directory = await openStateDirectory(options.stateDirectory);
+  } catch (error) {
+    return failure(`the state directory cannot be used: ${messageOf(error)}`);
+  }
+  const self = identityOf(table, process.pid);
+  const acquired = await acquireStateLock(directory.root, self, (identity) => table.isAlive(identity));
+  if (acquired.kind === 'held') {
+    return failure(
+      `another gateway (pid ${acquired.owner.pid}) owns the state directory ${directory.root}; stop it, or give this one its own runtime.state_directory`,
+    );
+  }
+  const records = await openLaunchRecords(directory.records);
+  return success(new ProcessRuntime(table, directory, records, acquired.lock, options.outputLimitBytes));
+}
+
+class ProcessRuntime implements Runtime {
+  readonly kind = 'process';
+  readonly capabilities: RuntimeCapabilities;
+  readonly #table: ProcessTable;
+  readonly #directory: StateDirectory;
+  readonly #records: LaunchRecords;
+  readonly #lock: StateLock;
+  readonly #outputLimitBytes: number;
+  readonly #ports = createFreePorts();
+  readonly #launches = new Map<LaunchId, WatchedLaunch>();
+  #closed = false;
+
+  constructor(
+    table: ProcessTable,
+    directory: StateDirectory,
+    records: LaunchRecords,
+    lock: StateLock,
+    outputLimitBytes: number,
+  ) {
+    this.#table = table;
+    this.#directory = directory;
+    this.#records = records;
+    this.#lock = lock;
+    this.#outputLimitBytes = outputLimitBytes;
+    // Without /proc an engine of an earlier gateway cannot be told from a stranger with its pid.
+    this.capabilities = { unixSockets: process.platform !== 'win32', survivesUs: table.bootId !== null };
+  }
+
+  async address(launchId: LaunchId, kind: 'unix' | 'tcp') {
+    assert(LAUNCH_ID.test(launchId), `launch id ${launchId}`);
+    if (kind === 'unix') return { kind, socketPath: this.#directory.socketPath(launchId) } as const;
+    return { kind, host: LOOPBACK_HOST, port: await this.#ports.take(launchId) } as const;
+  }
+
+  async launch(spec: LaunchSpec, observer: LaunchObserver): Promise<LaunchResult> {
+    assert(!this.#closed, 'launch after close');
+    assert(LAUNCH_ID.test(spec.launchId), `launch id ${spec.launchId}`);
+    assert(!this.#launches.has(spec.launchId), `launch ${spec.launchId} exists`);
+    const outputFile = this.#directory.outputPath(spec.launchId);
+    const startedWallMs = Date.now();
+    try {
+      await this.#removeSocket(spec);
+      await this.#records.save({ spec, outputFile, startedWallMs, process: null });
+    } catch (error) {
+      this.#ports.give(spec.launchId);
+      return { kind: 'failed', cause: 'resources', detail: `no launch record: ${messageOf(error)}` };
+    }
+    return await this.#spawn({ spec, outputFile, startedWallMs }, observer);
+  }
+
+  async #spawn(
+    started: Omit<LaunchRecord, 'process'> & { readonly spec: LaunchSpec },
+    observer: LaunchObserver,
+  ) {
+    const { spec, outputFile } = started;
+    const watched = createWatchedLaunch(this.#table, started, observer);
+    const environment = { ...spec.environment, [LAUNCH_ID_VARIABLE]: spec.launchId };
+    const spawned = await spawnDetached(spec.argv, environment, outputFile, (child, pid) =>
+      watched.ownsChild(child, identityOf(this.#table, pid)),
+    );
+    if (spawned.kind === 'failed') {
+      await rm(outputFile, { force: true });
+      await this.#forget(watched);
+      return spawned;
+    }
+    this.#launches.set(spec.launchId, watched);
+    try {
+      await this.#records.save(watched.record());
+      await watched.follow('start', this.#outputLimitBytes);
+    } catch (error) {
+      // An engine that the next gateway could not find must not run.
+      await this.kill(watched.handle());
+      return { kind: 'failed', cause: 'resources', detail: messageOf(error) } as const;
+    }
+    return { kind: 'launched', handle: watched.handle() } as const;
+  }
+
+  stop(handle: EngineHandle, graceMs: number): Promise<StopResult> {
+    const watched = this.#launches.get(handle.launchId);
+    if (watched === undefined) return Promise.resolve({ kind: 'gone', tookMs: 0, forced: false });
+    return watched.joinStop((hurry) => this.#end(watched, graceMs, hurry));
+  }
+
+  kill(handle: EngineHandle): Promise<StopResult> {
+    const watched = this.#launches.get(handle.launchId);
+    watched?.hurryStop();
+    return this.stop(handle, 0);
+  }
+
+  /** R3. */
+  async #end(watched: WatchedLaunch, graceMs: number, hurry: AbortSignal): Promise<StopResult> {
+    const startedMs = performance.now();
+    const { left, forced } = await terminate(this.#table, watched.mark(), graceMs, hurry);
+    if (left !== null) return { kind: 'left', detail: left };
+    await watched.ended();
+    this.#launches.delete(watched.handle().launchId);
+    try {
+      await this.#forget(watched);
+    } catch (error) {
+      return { kind: 'left', detail: `its files cannot be removed: ${messageOf(error)}` };
+    }
+    return { kind: 'gone', tookMs: performance.now() - startedMs, forced };
+  }
+
+  async #forget(watched: WatchedLaunch): Promise<void> {
+    const { spec } = watched.record();
+    await this.#removeSocket(spec);
+    await this.#records.remove(spec.launchId);
+    this.#ports.give(spec.launchId);
+  }
+
+  async #removeSocket({ listen }: Pick<LaunchSpec, 'listen'>): Promise<void> {
+    if (listen.kind === 'unix') await rm(listen.socketPath, { force: true });
+  }
+
+  async adopt(observerFor: (engine: AdoptedEngine) => LaunchObserver): Promise<readonly AdoptedEngine[]> {
+    const { records, unreadable } = await this.#records.list();
+    const adopted: AdoptedEngine[] = [];
+    const debris: Promise<void>[] = unreadable.map((launchId) => this.#clear(launchId, null));
+    for (const record of records) {
+      if (this.#launches.has(record.spec.launchId)) continue;
+      const engine = this.#isOurs(record) ? await this.#takeOver(record, observerFor) : null;
+      if (engine !== null) adopted.push(engine);
+      else debris.push(this.#clear(record.spec.launchId, record));
+    }
+    await Promise.all(debris);
+    await this.#removeStraySockets();
+    await this.#directory.pruneOutputs(new Set(this.#launches.keys()));
+    return adopted;
+  }
+
+  #isOurs({ process: identity, spec }: LaunchRecord): boolean {
+    return (
+      identity !== null &&
+      this.capabilities.survivesUs &&
+      this.#table.isAlive(identity) &&
+      this.#table.carries(identity.pid, spec.launchId) !== 'no'
+    );
+  }
+
+  /** Null when its output cannot be followed: an engine that we cannot watch is not kept. */
+  async #takeOver(
+    record: LaunchRecord,
+    observerFor: (engine: AdoptedEngine) => LaunchObserver,
+  ): Promise<AdoptedEngine | null> {
+    const spec: LaunchSpec = { ...record.spec, environment: {} };
+    const engine = { handle: handleOf(record), spec };
+    const watched = createWatchedLaunch(this.#table, record, observerFor(engine));
+    try {
+      await watched.follow('end', this.#outputLimitBytes);
+    } catch {
+      return null;
+    }
+    watched.watchesStranger();
+    this.#launches.set(spec.launchId, watched);
+    return engine;
+  }
+
+  /** What is left of a launch that is not worth keeping: processes that carry its id, its socket, its record. */
+  async #clear(launchId: LaunchId, record: LaunchRecord | null): Promise<void> {
+    const identity = record?.process ?? null;
+    // A process that has the leader's pid and time but surely not its id is a stranger: nothing is concluded from it.
+    const leader =
+      identity !== null && this.#table.carries(identity.pid, launchId) === 'no' ? null : identity;
+    const mark = { launchId, leader, watched: false };
+    const { left } = await terminate(this.#table, mark, 0, new AbortController().signal);
+    // What cannot be killed now is tried again by the next gateway.
+    if (left !== null) return;
+    if (record !== null) await this.#removeSocket(record.spec);
+    await this.#records.remove(launchId);
+  }
+
+  async #removeStraySockets(): Promise<void> {
+    for (const launchId of await this.#directory.socketOwners()) {
+      if (!this.#launches.has(launchId)) await rm(this.#directory.socketPath(launchId), { force: true });
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await Promise.all([...this.#launches.values()].map((watched) => watched.abandon()));
+    this.#launches.clear();
+    await this.#lock.release();
+  }
+}
+
+function identityOf(table: ProcessTable, pid: number): ProcessIdentity {
+  return { pid, startTicks: table.facts(pid)?.startTicks ?? null, bootId: table.bootId };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

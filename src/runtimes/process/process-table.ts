@@ -1,0 +1,212 @@
+/**
+ * The kernel's table of processes, read from /proc: who is alive, and which processes belong to a launch. A launch's
+ * processes are found in three ways, because each alone can be escaped: they carry the launch id in their environment,
+ * they are in the leader's session, or they descend from one of the others.
+ *
+ *  T1. A zombie is not alive: it holds no memory and answers nobody.
+ *  T2. A process is taken for the launch's only on evidence that a stranger with a reused pid cannot have.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import type { LaunchId } from '../../core/ids.ts';
+import type { ProcessIdentity } from '../../store/launch-records.ts';
+
+/** Name of the variable that every process of an engine carries. */
+export const LAUNCH_ID_VARIABLE = 'VLLM_GATEWAY_LAUNCH_ID';
+
+export interface ProcessFacts {
+  readonly pid: number;
+  readonly parentPid: number;
+  readonly groupId: number;
+  readonly sessionId: number;
+  readonly startTicks: string;
+  readonly alive: boolean;
+}
+
+export interface LaunchMark {
+  readonly launchId: LaunchId;
+  /** The process group leader, null when it is not known (we died between record and spawn). */
+  readonly leader: ProcessIdentity | null;
+  /** We have watched the leader without a gap, so its session number cannot have passed to a stranger. */
+  readonly watched: boolean;
+}
+
+export interface ProcessTable {
+  /** Null on systems without /proc: then only process groups are known. */
+  readonly bootId: string | null;
+  /** Null for a pid that does not exist. */
+  facts(pid: number): ProcessFacts | null;
+  /** The same process as then, and alive (T1). */
+  isAlive(identity: ProcessIdentity): boolean;
+  /** Carries the id, or cannot be read, or shows an intact environment without it. */
+  carries(pid: number, launchId: LaunchId): 'yes' | 'no' | 'unknown';
+  /** Living processes of a launch, us excepted. */
+  members(mark: LaunchMark): Promise<readonly ProcessIdentity[]>;
+}
+
+/** Files read at once in a scan: enough to be quick, few enough to leave the thread pool to others. */
+const READS_AT_ONCE = 16;
+
+/** The table of this system; `root` is for tests. */
+export function openProcessTable(root = '/proc'): ProcessTable {
+  const bootId = readBootId(root);
+  return bootId === null ? groupsOnly() : procTable(root, bootId);
+}
+
+function procTable(root: string, bootId: string): ProcessTable {
+  const facts = (pid: number): ProcessFacts | null => {
+    try {
+      return parseStat(pid, readFileSync(`${root}/${pid}/stat`, 'latin1'));
+    } catch {
+      return null;
+    }
+  };
+  const isAlive = (identity: ProcessIdentity): boolean => {
+    if (identity.bootId !== bootId) return false;
+    const found = facts(identity.pid);
+    return found?.alive === true && found.startTicks === identity.startTicks;
+  };
+  return {
+    bootId,
+    facts,
+    isAlive,
+    carries(pid, launchId) {
+      try {
+        return judgeEnvironment(readFileSync(`${root}/${pid}/environ`), launchId);
+      } catch {
+        return 'unknown';
+      }
+    },
+    async members(mark) {
+      const rows = await readTable(root, mark.launchId);
+      return belonging(rows, mark, bootId).map(({ facts: { pid, startTicks } }) => ({
+        pid,
+        startTicks,
+        bootId,
+      }));
+    },
+  };
+}
+
+interface Row {
+  readonly facts: ProcessFacts;
+  readonly carries: 'yes' | 'no' | 'unknown';
+}
+
+async function readTable(root: string, launchId: LaunchId): Promise<readonly Row[]> {
+  const pids = (await readdir(root)).filter((name) => /^\d+$/.test(name)).map(Number);
+  const rows: Row[] = [];
+  const readNext = async (): Promise<void> => {
+    for (let pid = pids.pop(); pid !== undefined; pid = pids.pop()) {
+      const row = await readRow(root, pid, launchId);
+      if (row !== null) rows.push(row);
+    }
+  };
+  await Promise.all(Array.from({ length: READS_AT_ONCE }, readNext));
+  return rows;
+}
+
+async function readRow(root: string, pid: number, launchId: LaunchId): Promise<Row | null> {
+  try {
+    const facts = parseStat(pid, await readFile(`${root}/${pid}/stat`, 'latin1'));
+    if (facts === null) return null;
+    const environment = await readFile(`${root}/${pid}/environ`).catch(() => null);
+    return { facts, carries: environment === null ? 'unknown' : judgeEnvironment(environment, launchId) };
+  } catch {
+    return null;
+  }
+}
+
+/** T2. Pure, apart from our own pid. */
+function belonging(rows: readonly Row[], mark: LaunchMark, bootId: string): readonly Row[] {
+  const { leader } = mark;
+  const there = leader === null ? undefined : rows.find(({ facts }) => facts.pid === leader.pid);
+  const sessionIsOurs =
+    leader !== null &&
+    leader.bootId === bootId &&
+    (there === undefined || there.facts.startTicks === leader.startTicks);
+  const leaderProven = sessionIsOurs && (mark.watched || there?.facts.alive === true);
+  const ours = new Set<number>();
+  for (const { facts, carries } of rows) {
+    const inSession =
+      sessionIsOurs &&
+      (facts.sessionId === leader.pid || facts.groupId === leader.pid) &&
+      notBefore(facts, leader);
+    // An intact environment without the id proves nothing against a child of a leader that we know to be ours.
+    if (carries === 'yes' || (inSession && (leaderProven || carries === 'unknown'))) ours.add(facts.pid);
+  }
+  ours.delete(process.pid);
+  addDescendants(rows, ours);
+  return rows.filter(({ facts }) => ours.has(facts.pid) && facts.alive);
+}
+
+function notBefore(facts: ProcessFacts, leader: ProcessIdentity): boolean {
+  return leader.startTicks !== null && BigInt(facts.startTicks) >= BigInt(leader.startTicks);
+}
+
+function addDescendants(rows: readonly Row[], ours: Set<number>): void {
+  for (let grew = ours.size > 0; grew; ) {
+    grew = false;
+    for (const { facts } of rows) {
+      if (!ours.has(facts.parentPid) || ours.has(facts.pid) || facts.pid === process.pid) continue;
+      ours.add(facts.pid);
+      grew = true;
+    }
+  }
+}
+
+/** `pid (name, which may hold anything) state ppid pgrp session …`; fields are counted from the last parenthesis. */
+export function parseStat(pid: number, text: string): ProcessFacts | null {
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const [state, parentPid, groupId, sessionId] = fields;
+  const threads = Number(fields[17]);
+  const startTicks = fields[19];
+  if (state === undefined || startTicks === undefined || !/^\d+$/.test(startTicks)) return null;
+  // A main thread that ended before its other threads shows as a zombie, but the process lives and holds its memory.
+  const dead = state === 'X' || state === 'x' || (state === 'Z' && !(threads > 1));
+  return {
+    pid,
+    parentPid: Number(parentPid),
+    groupId: Number(groupId),
+    sessionId: Number(sessionId),
+    startTicks,
+    alive: !dead,
+  };
+}
+
+/** A process that set its title has overwritten its environment: no entry is left, which proves nothing. */
+function judgeEnvironment(environment: Buffer, launchId: LaunchId): 'yes' | 'no' | 'unknown' {
+  const entries = environment.toString('latin1').split('\0');
+  if (entries.includes(`${LAUNCH_ID_VARIABLE}=${launchId}`)) return 'yes';
+  return entries.some((entry) => /^[A-Za-z_]\w*=/.test(entry)) ? 'no' : 'unknown';
+}
+
+function readBootId(root: string): string | null {
+  try {
+    readdirSync(`${root}/self`);
+    return readFileSync(`${root}/sys/kernel/random/boot_id`, 'utf8').trim();
+  } catch {
+    return null;
+  }
+}
+
+/** Without /proc a leader is known by its pid alone, so nothing that an earlier gateway left can be trusted. */
+function groupsOnly(): ProcessTable {
+  return {
+    bootId: null,
+    facts: () => null,
+    isAlive: ({ pid }) => groupExists(pid),
+    carries: () => 'unknown',
+    members: async ({ leader, watched }) =>
+      leader !== null && watched && groupExists(leader.pid) ? [leader] : [],
+  };
+}
+
+function groupExists(leaderPid: number): boolean {
+  try {
+    process.kill(-leaderPid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

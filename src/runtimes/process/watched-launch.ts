@@ -1,0 +1,181 @@
+/**
+ * One launch while this gateway watches it: its output, its exit, its stop. Invariants 2 and 3 of process-runtime.ts
+ * are kept here.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { assert } from '../../core/assert.ts';
+import type { ExitStatus } from '../../engines/engine.ts';
+import type { LaunchRecord, ProcessIdentity } from '../../store/launch-records.ts';
+import type { EngineHandle, LaunchObserver, StopResult } from '../runtime.ts';
+import type { OutputTail } from './output-tail.ts';
+import { openOutputTail } from './output-tail.ts';
+import type { LaunchMark, ProcessTable } from './process-table.ts';
+
+/** A process that is not our child is looked at this often. */
+const EXIT_POLL_MS = 300;
+
+/** How long after its leader's exit a session number surely has not passed to somebody else. */
+const SESSION_TRUST_MS = 10_000;
+
+export interface WatchedLaunch {
+  record(): LaunchRecord;
+  handle(): EngineHandle;
+  /** How its processes are recognised now. */
+  mark(): LaunchMark;
+  /** Our own child: its exit comes as an event. Called in the turn of the spawn. */
+  ownsChild(child: ChildProcess, identity: ProcessIdentity): void;
+  /** An adopted one: its exit is polled. */
+  watchesStranger(): void;
+  /** Starts to deliver output. Rejects when the file cannot be followed. */
+  follow(from: 'start' | 'end', limitBytes: number): Promise<void>;
+  /** Begins a stop, or joins the one under way. */
+  joinStop(begin: (hurry: AbortSignal) => Promise<StopResult>): Promise<StopResult>;
+  /** Ends the grace of the stop under way, if there is one. */
+  hurryStop(): void;
+  /** Resolves when `exited` has been delivered; only to be awaited when the leader is known to be gone. */
+  ended(): Promise<void>;
+  /** Stops watching; the observer hears nothing more. */
+  abandon(): Promise<void>;
+}
+
+/** `record.process` is null for a launch that is about to be spawned. */
+export function createWatchedLaunch(
+  table: ProcessTable,
+  record: Omit<LaunchRecord, 'process'> & { readonly process?: ProcessIdentity | null },
+  observer: LaunchObserver,
+): WatchedLaunch {
+  return new Watched(table, { ...record, process: record.process ?? null }, observer);
+}
+
+/** For people and for the control loop; made from what is on disk, so that it is the same after an adoption. */
+export function handleOf(record: LaunchRecord): EngineHandle {
+  const { spec, outputFile, startedWallMs, process: identity } = record;
+  return {
+    launchId: spec.launchId,
+    model: spec.model,
+    listen: spec.listen,
+    reference: identity === null ? 'not started' : `pid ${identity.pid}`,
+    outputFile,
+    startedWallMs,
+  };
+}
+
+class Watched implements WatchedLaunch {
+  readonly #table: ProcessTable;
+  readonly #observer: LaunchObserver;
+  #record: LaunchRecord;
+  #tail: OutputTail | null = null;
+  #child: ChildProcess | null = null;
+  #poll: NodeJS.Timeout | null = null;
+  #exit: ExitStatus | null = null;
+  #exitedAtMs: number | null = null;
+  #delivered: Promise<void> | null = null;
+  #abandoned = false;
+  #stop: { readonly result: Promise<StopResult>; readonly hurry: AbortController } | null = null;
+  readonly #ended = Promise.withResolvers<void>();
+
+  constructor(table: ProcessTable, record: LaunchRecord, observer: LaunchObserver) {
+    this.#table = table;
+    this.#record = record;
+    this.#observer = observer;
+  }
+
+  record(): LaunchRecord {
+    return this.#record;
+  }
+
+  handle(): EngineHandle {
+    return handleOf(this.#record);
+  }
+
+  mark(): LaunchMark {
+    const watched = this.#exitedAtMs === null || performance.now() - this.#exitedAtMs < SESSION_TRUST_MS;
+    return { launchId: this.#record.spec.launchId, leader: this.#record.process, watched };
+  }
+
+  ownsChild(child: ChildProcess, identity: ProcessIdentity): void {
+    this.#record = { ...this.#record, process: identity };
+    this.#child = child;
+    child.once('exit', (code, signal) => this.#hasExited({ code, signal }));
+  }
+
+  watchesStranger(): void {
+    const identity = this.#record.process;
+    assert(identity !== null, 'an adopted launch has a process');
+    this.#poll = setInterval(() => {
+      if (!this.#table.isAlive(identity)) this.#hasExited({ code: null, signal: null });
+    }, EXIT_POLL_MS);
+  }
+
+  async follow(from: 'start' | 'end', limitBytes: number): Promise<void> {
+    this.#tail = await openOutputTail({
+      path: this.#record.outputFile,
+      from,
+      limitBytes,
+      onLine: (line) => {
+        if (!this.#abandoned) this.#observer.line(line);
+      },
+    });
+    // It may have ended before its output was followed; the caller hears of the launch first.
+    if (this.#exit !== null) setImmediate(() => this.#deliverExit());
+  }
+
+  joinStop(begin: (hurry: AbortSignal) => Promise<StopResult>): Promise<StopResult> {
+    if (this.#stop !== null) return this.#stop.result;
+    const hurry = new AbortController();
+    const result = begin(hurry.signal).finally(() => {
+      // What was left may be tried again.
+      this.#stop = null;
+    });
+    this.#stop = { result, hurry };
+    return result;
+  }
+
+  hurryStop(): void {
+    this.#stop?.hurry.abort();
+  }
+
+  async ended(): Promise<void> {
+    const identity = this.#record.process;
+    // Nobody tells us of a stranger's exit, and a launch whose output was never followed has no one to tell.
+    if (this.#child === null && identity !== null) this.#hasExited({ code: null, signal: null });
+    if (this.#tail === null) return;
+    await this.#ended.promise;
+  }
+
+  async abandon(): Promise<void> {
+    this.#abandoned = true;
+    this.#stopPolling();
+    this.#child?.removeAllListeners('exit');
+    this.#child?.unref();
+    await this.#tail?.close();
+  }
+
+  #hasExited(exit: ExitStatus): void {
+    if (this.#exit !== null) return;
+    this.#exit = exit;
+    this.#exitedAtMs = performance.now();
+    this.#stopPolling();
+    if (this.#tail !== null) this.#deliverExit();
+  }
+
+  /** R4. */
+  #deliverExit(): void {
+    this.#delivered ??= this.#deliver();
+  }
+
+  async #deliver(): Promise<void> {
+    try {
+      await this.#tail?.drain();
+      await this.#tail?.close();
+    } catch {
+      // The disk fails; that the engine ended must be told all the same.
+    }
+    if (!this.#abandoned && this.#exit !== null) this.#observer.exited(this.#exit);
+    this.#ended.resolve();
+  }
+
+  #stopPolling(): void {
+    if (this.#poll !== null) clearInterval(this.#poll);
+  }
+}
