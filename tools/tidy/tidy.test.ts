@@ -238,12 +238,16 @@ test('assertions: a test file must assert, itself or by a shared suite', () => {
     /without an assertion/,
   );
   assertPasses(checkAssertions, 'src/x.test.ts', `${header}test('a', () => assert.ok(f()));`);
-  assertPasses(
-    checkAssertions,
-    'src/x.test.ts',
-    "import { runConformance } from './conformance.ts'; runConformance(f);",
-  );
   assertPasses(checkAssertions, 'src/x.ts', '');
+  const sharing = (shared: string, code: string) =>
+    checkAssertions([
+      checkedFile('src/x.test.ts', `import { suite } from '${shared}'; suite(f);`),
+      checkedFile('src/conformance.ts', code),
+      checkedFile('src/product.ts', code),
+    ]).length;
+  assert.equal(sharing('./conformance.ts', `${header}export const suite = () => assert.ok(1);`), 0);
+  assert.equal(sharing('./conformance.ts', `${header}export const suite = () => f();`), 1);
+  assert.equal(sharing('./product.ts', `${header}export const suite = () => assert.ok(1);`), 1);
 });
 
 test('this checkout is tidy', () => {
