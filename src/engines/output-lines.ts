@@ -78,7 +78,8 @@ function isErrorLevel(level: string | null): boolean {
 const SECRETS: readonly (readonly [RegExp, string])[] = [
   [/\bhf_[A-Za-z0-9]{6,}/g, 'hf_***'],
   [/\b(?:sk|pk|rk)-[A-Za-z0-9_-]{8,}/g, '***'],
-  [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{4,}/gi, '$1 ***'],
+  [/\b(Bearer)\s+[A-Za-z0-9._~+/=-]{4,}/gi, '$1 ***'],
+  [/\b(Authorization['"]?\s*[:=]\s*['"]?)(?!Bearer)(\w+\s+)?[A-Za-z0-9._~+/=-]+/gi, '$1$2***'],
   // `'api_key': ['a', 'b']`, `--api-key a`, `api_key=a`, `"token": "a"`; a bare word `token` in prose stays.
   [
     /((?:--)?['"]?\b(?:api[_-]?key|hf[_-]?token|access[_-]?token|auth[_-]?token|password|secret)\b['"]?\s*[:= ]\s*)(\[[^\]]*\]|'[^']*'|"[^"]*"|[^\s,;)}\]]+)/gi,
