@@ -96,7 +96,9 @@ function readJson(file) {
 function install(root) {
   process.stderr.write('Installing dependencies (once, and again when package-lock.json changes) …\n');
   // Whatever the user's defaults say, a checkout needs the development dependencies: Node 24 is one of them.
-  run(root, npmCommand(), ['ci', '--include=dev', '--no-audit', '--no-fund']);
+  // Its warnings would be about the old Node that we are here to replace.
+  const quiet = ['--no-audit', '--no-fund', '--no-update-notifier', '--loglevel=error'];
+  run(root, npmCommand(), ['ci', '--include=dev', ...quiet]);
   if (existsSync(nodeBinary(root))) return;
   // A user's `ignore-scripts` leaves the `node` package without its binary; its own script fetches it.
   const folder = path.join(root, 'node_modules', 'node');
@@ -143,14 +145,17 @@ function installEnvironment() {
   return environment;
 }
 
-/** Links each command of package.json into node_modules/.bin; npm does so for dependencies only. */
+/**
+ * Links each command of package.json into node_modules/.bin; npm does so for dependencies only, and not for the
+ * `node` package where scripts are ignored.
+ */
 function linkCommands(root) {
   const { bin } = readJson(path.join(root, 'package.json'));
   const folder = path.join(root, 'node_modules', '.bin');
   mkdirSync(folder, { recursive: true });
-  for (const [name, file] of Object.entries(bin)) {
+  const targets = Object.entries(bin).map(([name, file]) => [name, path.join('..', '..', file)]);
+  for (const [name, target] of [...targets, ['node', path.join('..', 'node', 'bin', 'node')]]) {
     const link = path.join(folder, name);
-    const target = path.join('..', '..', file);
     if (readLink(link) === target) continue;
     // Renamed into place, so that no moment exists in which the command is missing.
     const temporary = `${link}.${process.pid}`;
