@@ -65,6 +65,9 @@ export class EngineLaunch {
   #launching: Promise<void> | null = null;
   #cancelProbe: CancelTimer = () => {};
   #startedMs = 0;
+  #probing = false;
+  /** Its output said that it serves: the next probes come quickly. */
+  #saysServing = false;
   #stopping = false;
   #exited = false;
 
@@ -217,18 +220,20 @@ export class EngineLaunch {
     if (this.#stopping || this.#exited) return;
     const { clock } = this.#ports;
     const elapsedMs = clock.nowMs() - this.#startedMs;
-    const pauseMs = Math.min(PROBE_PAUSE_MAX_MS, Math.max(PROBE_PAUSE_MIN_MS, elapsedMs * PROBE_PAUSE_SHARE));
+    const growingMs = Math.min(
+      PROBE_PAUSE_MAX_MS,
+      Math.max(PROBE_PAUSE_MIN_MS, elapsedMs * PROBE_PAUSE_SHARE),
+    );
+    const pauseMs = this.#saysServing ? PROBE_PAUSE_MIN_MS : growingMs;
     this.#cancelProbe = clock.setTimer(clock.nowMs() + pauseMs, () => void this.#probeStart());
   }
 
   async #probeStart(): Promise<void> {
-    if (this.#http === null || this.#handle === null) return;
-    const result = await this.#ports.engine.probe(
-      this.#http,
-      this.model,
-      PROBE_TIMEOUT_MS,
-      this.#abort.signal,
-    );
+    if (this.#http === null || this.#handle === null || this.#probing) return;
+    this.#probing = true;
+    const { engine } = this.#ports;
+    const result = await engine.probe(this.#http, this.model, PROBE_TIMEOUT_MS, this.#abort.signal);
+    this.#probing = false;
     if (this.#stopping || this.#exited) return;
     switch (result.kind) {
       case 'ready':
@@ -292,8 +297,12 @@ export class EngineLaunch {
     if (this.#lines.length > LOG_TAIL_LINES) this.#lines.shift();
     if (this.#stopping || this.#exited || this.endpoint !== null) return;
     const report = this.#ports.engine.parseLine(text);
-    if (report !== null)
-      this.#ports.send({ kind: 'phase', model: this.model.name, launchId: this.launchId, ...report });
+    if (report === null) return;
+    this.#ports.send({ kind: 'phase', model: this.model.name, launchId: this.launchId, ...report });
+    if (report.phase !== 'serving') return;
+    this.#saysServing = true;
+    this.#cancelProbe();
+    void this.#probeStart();
   }
 
   #processExited(exit: ExitStatus): void {

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type DeviceView, place, type ResidentView } from './place.ts';
+
+function device(id: string, changes: Partial<DeviceView> = {}): DeviceView {
+  const base = {
+    id,
+    pool: null,
+    budgetMib: 20_000,
+    reservedMib: 0,
+    leavingMib: 0,
+    moving: false,
+    held: false,
+  };
+  return { ...base, residents: [], ...changes };
+}
+
+function resident(model: string, changes: Partial<ResidentView> = {}): ResidentView {
+  return { model, memoryMib: 10_000, yieldsInMs: 0, lossMs: 100, ...changes };
+}
+
+const NEED = { deviceCount: 1, pool: null, memoryMibPerDevice: 12_000 };
+
+test('the fullest device that still has room is taken', () => {
+  const placement = place(NEED, [
+    device('a'),
+    device('b', { reservedMib: 8_000 }),
+    device('c', { reservedMib: 9_000 }),
+  ]);
+  assert.deepEqual(placement, { kind: 'free', deviceIds: ['b'], memoryMibPerDevice: 12_000 });
+});
+
+test('a device on which an engine moves is not free', () => {
+  const placement = place(NEED, [device('a', { moving: true })]);
+  assert.equal(placement.kind, 'evict');
+});
+
+test('only devices of the pool count', () => {
+  const devices = [device('a', { pool: 'x' }), device('b', { pool: 'y' })];
+  const placement = place({ ...NEED, pool: 'y' }, devices);
+  assert.deepEqual(placement.kind === 'free' && placement.deviceIds, ['b']);
+  assert.equal(place({ ...NEED, pool: 'z' }, devices).kind, 'never');
+});
+
+test('room that is had at once beats a smaller loss later', () => {
+  const placement = place(NEED, [
+    device('a', { reservedMib: 10_000, residents: [resident('busy', { yieldsInMs: 5_000, lossMs: 1 })] }),
+    device('b', { reservedMib: 10_000, residents: [resident('idle', { lossMs: 900 })] }),
+  ]);
+  assert.deepEqual(placement, { kind: 'evict', deviceIds: ['b'], victims: ['idle'], inMs: 0 });
+});
+
+test('memory that is leaving already asks for no more victims', () => {
+  const placement = place(NEED, [
+    device('a', {
+      reservedMib: 20_000,
+      leavingMib: 12_000,
+      residents: [resident('other', { memoryMib: 8_000 })],
+    }),
+  ]);
+  assert.deepEqual(placement, { kind: 'evict', deviceIds: ['a'], victims: [], inMs: 0 });
+});
+
+test('engines that never give way block, and the reason says so', () => {
+  const always = device('a', {
+    reservedMib: 10_000,
+    residents: [resident('always', { yieldsInMs: Number.POSITIVE_INFINITY })],
+  });
+  assert.deepEqual(place(NEED, [always]), {
+    kind: 'blocked',
+    why: 'every possible device is taken by engines that never give way',
+  });
+  assert.match(JSON.stringify(place(NEED, [device('a', { held: true })])), /set aside for models ahead/);
+});
+
+test('a need for whole devices takes the budget of each, and only empty ones', () => {
+  const whole = { deviceCount: 2, pool: null, memoryMibPerDevice: null };
+  const placement = place(whole, [
+    device('a'),
+    device('b', { budgetMib: 18_000 }),
+    device('c', { reservedMib: 1 }),
+  ]);
+  assert.deepEqual(placement, { kind: 'free', deviceIds: ['b', 'a'], memoryMibPerDevice: 18_000 });
+});
+
+test('what can never fit is told with the numbers', () => {
+  const placement = place({ ...NEED, memoryMibPerDevice: 30_000 }, [device('a'), device('b')]);
+  assert.deepEqual(placement, {
+    kind: 'never',
+    why: 'it needs 30000 MiB on 1 device(s), and the devices offer a 20000 MiB, b 20000 MiB',
+  });
+});

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { GatewayMetrics, type ObservedRequest } from './metrics.ts';
+
+const END: ObservedRequest = {
+  model: 'a',
+  outcome: 'answered',
+  status: 200,
+  code: null,
+  load: 'hot',
+  waitMs: 4,
+  ttfbMs: 30,
+  durationMs: 2_000,
+};
+
+function create(): GatewayMetrics {
+  return new GatewayMetrics(
+    () => 0,
+    () => [{ model: 'a', state: 'awake', waiting: 3, running: 2, reservedMib: 1000 }],
+  );
+}
+
+test('requests are counted by outcome, status and code, and their times in cumulative buckets', async () => {
+  const metrics = create();
+  metrics.requestEnded(END);
+  metrics.requestEnded(END);
+  metrics.requestEnded({
+    ...END,
+    outcome: 'refused',
+    status: 429,
+    code: 'queue_full',
+    load: null,
+    ttfbMs: null,
+  });
+  const text = await metrics.text();
+  assert.match(text, /^vllm_gateway_requests_total\{model="a",outcome="answered",status="200",code=""\} 2$/m);
+  assert.match(
+    text,
+    /^vllm_gateway_requests_total\{model="a",outcome="refused",status="429",code="queue_full"\} 1$/m,
+  );
+  assert.match(text, /^vllm_gateway_request_wait_seconds_bucket\{.*le="0\.005".*\} 2$/m);
+  assert.match(text, /^vllm_gateway_request_first_byte_seconds_bucket\{.*le="0\.025".*\} 0$/m);
+  assert.match(text, /^vllm_gateway_request_first_byte_seconds_bucket\{.*le="0\.05".*\} 2$/m);
+  assert.match(text, /^vllm_gateway_request_duration_seconds_count\{model="a"\} 3$/m);
+  assert.match(text, /^vllm_gateway_request_duration_seconds_sum\{model="a"\} 6$/m);
+});
+
+test('gauges show queues, slots and states', async () => {
+  const text = await create().text();
+  assert.match(text, /^vllm_gateway_queue_depth\{model="a"\} 3$/m);
+  assert.match(text, /^vllm_gateway_requests_running\{model="a"\} 2$/m);
+  assert.match(text, /^vllm_gateway_model_state\{model="a",state="awake"\} 1$/m);
+  assert.match(text, /^vllm_gateway_model_state\{model="a",state="cold"\} 0$/m);
+  assert.match(text, /^vllm_gateway_configuration_errors_total 0$/m);
+});
+
+test('connections are added up over all engines that a model has had', async () => {
+  const metrics = create();
+  for (let engine = 0; engine < 10; engine += 1) {
+    metrics.poolOpened('a', { connectionsCreated: 1, requestsSent: 10, poolWaits: 0 });
+  }
+  assert.deepEqual(metrics.pool('a'), { created: 10, sent: 100, waits: 0 });
+  assert.match(await metrics.text(), /^vllm_gateway_pool_connections_reused_total\{model="a"\} 90$/m);
+});
+
+test('starts end as ready or with their cause', async () => {
+  const metrics = create();
+  const start = { kind: 'start', model: 'a', deviceIds: [], memoryMibPerDevice: 1, reason: '' } as const;
+  const timer = { kind: 'timer', key: 'a' } as const;
+  metrics.observed(timer, [{ ...start, launchId: 'x-1' }]);
+  metrics.observed({ kind: 'ready', model: 'a', launchId: 'x-1', contextLength: null }, []);
+  metrics.observed(timer, [{ ...start, launchId: 'x-2' }]);
+  const failure = { cause: 'out_of_memory', text: '', retryable: true };
+  metrics.observed({ kind: 'exited', model: 'a', launchId: 'x-2', failure }, []);
+  const text = await metrics.text();
+  assert.match(text, /^vllm_gateway_engine_moves_total\{model="a",move="start"\} 2$/m);
+  assert.match(text, /^vllm_gateway_engine_starts_ended_total\{model="a",result="ready"\} 1$/m);
+  assert.match(text, /^vllm_gateway_engine_starts_ended_total\{model="a",result="out_of_memory"\} 1$/m);
+  assert.match(text, /^vllm_gateway_engine_load_seconds_count\{model="a"\} 1$/m);
+});
