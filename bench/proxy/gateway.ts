@@ -25,16 +25,17 @@ const clock: Clock = {
 
 class OpenGate implements Gate {
   readonly #endpoint: Endpoint;
-  readonly #running = new Map<number, Waiter>();
-  #nextId = 1;
+  /** By id; ids of ended requests are used again. */
+  readonly #running: (Waiter | null)[] = [];
+  readonly #free: number[] = [];
 
   constructor(endpoint: Endpoint) {
     this.#endpoint = endpoint;
   }
 
   admit(admission: Admission, waiter: Waiter): number {
-    const requestId = this.#nextId++;
-    this.#running.set(requestId, waiter);
+    const requestId = this.#free.pop() ?? this.#running.length;
+    this.#running[requestId] = waiter;
     const { model } = admission;
     waiter.granted({ requestId, model, endpoint: this.#endpoint, waitedMs: 0, load: 'hot', queueDepth: 0 });
     return requestId;
@@ -43,12 +44,13 @@ class OpenGate implements Gate {
   leave(): void {}
 
   finish(id: number): void {
-    this.#running.delete(id);
+    this.#running[id] = null;
+    this.#free.push(id);
   }
 
   giveBack(id: number, cause: string, detail: string): void {
-    const waiter = this.#running.get(id);
-    this.#running.delete(id);
+    const waiter = this.#running[id];
+    this.finish(id);
     waiter?.refused({ code: 'engine_died', parameters: { model: MODEL, cause: `${cause}: ${detail}` } });
   }
 }

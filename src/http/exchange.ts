@@ -53,6 +53,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
   attempts = 0;
   label = 'none';
 
+  listIndex = -1;
   readonly connection: unknown;
   readonly #context: FrontContext;
   readonly #request: FrontRequest;
@@ -176,7 +177,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
 
   // The engine's answer.
 
-  answerHead(status: number, statusText: string, rawHeaders: readonly Buffer[]): AnswerHead {
+  answerHead(status: number, statusText: string, rawHeaders: readonly string[]): AnswerHead {
     const lease = this.#lease;
     const extra: string[] = [];
     if (lease !== null) {
@@ -454,7 +455,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
 
   #pipelinedCount(): number {
     let count = 0;
-    for (const { connection } of this.#context.active) if (connection === this.connection) count += 1;
+    for (const { connection } of this.#context.active.items) if (connection === this.connection) count += 1;
     return count;
   }
 
@@ -471,7 +472,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     this.#state = 'done';
     this.#body = null;
     this.#forward = null;
-    this.#context.active.delete(this);
+    this.#context.active.remove(this);
     this.outcome = outcome;
     this.durationMs = this.#context.clock.nowMs() - this.#startedMs;
     this.#context.observer.requestEnded(this);

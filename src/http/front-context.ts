@@ -3,6 +3,7 @@ import type { StaticKeys } from '../access/static-keys.ts';
 import type { ServerConfig } from '../config/resolved-config.ts';
 import type { Gate } from '../control/gate.ts';
 import type { Clock } from '../core/clock.ts';
+import type { DenseList, Listed } from '../core/dense-list.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { AnswerSettings } from '../proxy/answer.ts';
 import type { NameResolver } from './names.ts';
@@ -30,7 +31,7 @@ export interface FrontOptions {
 }
 
 /** A request between its head and its end, as the server sees it. */
-export interface ActiveRequest {
+export interface ActiveRequest extends Listed {
   /** The client's socket, to find what runs on it. */
   readonly connection: unknown;
   readonly clientRequestId: string;
@@ -45,7 +46,7 @@ export interface ActiveRequest {
 export interface FrontContext extends FrontOptions {
   readonly answers: AnswerSettings;
   /** Requests between their head and their end. */
-  readonly active: Set<ActiveRequest>;
+  readonly active: DenseList<ActiveRequest>;
   /** True from the moment on from which connections end with their answer. */
   draining: boolean;
   nextRequestId(): string;

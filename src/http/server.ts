@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type Server, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { DenseList } from '../core/dense-list.ts';
 import type { ErrorCode, Refusal } from '../core/errors.ts';
 import { HeldHeads } from '../proxy/held-heads.ts';
 import { errorBody } from './error-body.ts';
@@ -65,7 +66,7 @@ export function createFront(options: FrontOptions): Front {
     drain: closeServer,
     close() {
       const done = closeServer();
-      for (const exchange of [...context.active]) exchange.breakOff();
+      for (const exchange of [...context.active.items]) exchange.breakOff();
       server.closeAllConnections();
       return done;
     },
@@ -78,7 +79,7 @@ function createContext(options: FrontOptions): FrontContext {
   return {
     ...options,
     answers: { heads: new HeldHeads(), clientStallTimeoutMs: options.server.clientStallTimeoutMs },
-    active: new Set(),
+    active: new DenseList(),
     draining: false,
     nextRequestId: () => `req-${prefix}-${(++count).toString(36)}`,
   };
@@ -126,7 +127,7 @@ function answerBrokenConnection(
   options: FrontOptions,
   context: FrontContext,
 ): void {
-  const running = [...context.active].filter(({ connection }) => connection === socket);
+  const running = [...context.active.items].filter(({ connection }) => connection === socket);
   const reading = running.find((exchange) => exchange.isReading);
   const refusal = refusalFor(error, reading !== undefined, options);
   if (refusal === null || running.length > 1 || (running.length === 1 && reading === undefined)) {

@@ -11,12 +11,11 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { HeldHead, HeldHeads } from './held-heads.ts';
 
-/** Larger chunks are written beside their frame instead of being copied into it. */
-const FRAME_COPY_BYTES_MAX = 16 * 1024;
-const CRLF = Buffer.from('\r\n');
-const NO_BYTES = Buffer.alloc(0);
-/** Enough to see `\n\n` or `\r\n\r\n`. */
-const TAIL_BYTES = 4;
+/** Whole bodies up to this size leave with their head as one string, in one write. */
+const JOINED_BODY_BYTES_MAX = 16 * 1024;
+const LF_LF = 0x0a0a;
+const CR_CR = 0x0d0d;
+const CRLF_CRLF = 0x0d0a0d0a;
 
 /** The head of an answer as it goes to the client. */
 export interface AnswerHead {
@@ -54,6 +53,7 @@ export interface AnswerOwner {
 type Route = 'response' | 'socket';
 
 export class Answer implements HeldHead {
+  listIndex = -1;
   /** True once anything went to the client. */
   begun = false;
   /** Bytes of the body so far. */
@@ -68,8 +68,8 @@ export class Answer implements HeldHead {
   /** Set while the engine is paused: what to call when the client takes data again. */
   #drained: (() => void) | null = null;
   #stalled: (() => void) | null = null;
-  /** Holds the last bytes of an event stream, to know whether it stands between two events. */
-  #tail: Buffer = NO_BYTES;
+  /** The last four bytes of an event stream, to know whether it stands between two events. */
+  #tail = 0;
 
   constructor(response: ServerResponse, settings: AnswerSettings, owner: AnswerOwner) {
     this.#response = response;
@@ -84,8 +84,8 @@ export class Answer implements HeldHead {
   /** True when the last byte sent was inside an event. */
   get midEvent(): boolean {
     if (this.bytes === 0) return false;
-    const end = this.#tail.subarray(-TAIL_BYTES).toString('latin1');
-    return !(end.endsWith('\n\n') || end.endsWith('\r\n\r\n') || end.endsWith('\r\r'));
+    const lastTwo = this.#tail & 0xffff;
+    return lastTwo !== LF_LF && lastTwo !== CR_CR && this.#tail !== CRLF_CRLF;
   }
 
   begin(head: AnswerHead): void {
@@ -104,15 +104,12 @@ export class Answer implements HeldHead {
     this.#chooseRoute();
   }
 
-  /** False: the client cannot take more now; `answerDrained` follows. */
+  /** False: the client cannot take more now; `answerDrained` follows. Keeps nothing of `chunk`. */
   write(chunk: Buffer): boolean {
     this.bytes += chunk.length;
     const head = this.#head;
     if (head === null || this.#ended) return true;
-    if (head.eventStream) {
-      this.#tail =
-        chunk.length >= TAIL_BYTES ? chunk : Buffer.concat([this.#tail.subarray(-TAIL_BYTES), chunk]);
-    }
+    if (head.eventStream) this.#tail = tailOf(this.#tail, chunk);
     let accepted: boolean;
     if (!this.begun) {
       this.#settings.heads.release(this);
@@ -121,12 +118,12 @@ export class Answer implements HeldHead {
         this.#end(chunk);
         return true;
       }
-      accepted = this.#response.write(chunk);
+      accepted = this.#response.write(Buffer.from(chunk));
       this.#chooseRoute();
     } else if (this.#route === 'socket' && this.#socket !== null) {
       accepted = writeFrame(this.#socket, chunk);
     } else {
-      accepted = this.#response.write(chunk);
+      accepted = this.#response.write(Buffer.from(chunk));
     }
     if (!accepted && this.#drained === null) this.#pause();
     return accepted;
@@ -194,7 +191,8 @@ export class Answer implements HeldHead {
     this.#ended = true;
     this.#unpause();
     if (chunk === null) this.#response.end();
-    else this.#response.end(chunk);
+    else if (chunk.length > JOINED_BODY_BYTES_MAX) this.#response.end(Buffer.from(chunk));
+    else this.#response.end(chunk.toString('latin1'), 'latin1');
     // What the client has not taken yet may not wait for ever either; Node's own timeout replaces this one at the end.
     const { socket } = this.#response;
     if (socket !== null && socket.writableLength > 0) socket.setTimeout(this.#settings.clientStallTimeoutMs);
@@ -237,14 +235,6 @@ function writeFrame(socket: Socket, chunk: Buffer): boolean {
   const { length } = chunk;
   if (length === 0) return true;
   const size = length.toString(16);
-  if (length > FRAME_COPY_BYTES_MAX) {
-    socket.cork();
-    socket.write(`${size}\r\n`, 'latin1');
-    socket.write(chunk);
-    const accepted = socket.write(CRLF);
-    socket.uncork();
-    return accepted;
-  }
   const frame = Buffer.allocUnsafe(size.length + length + 4);
   let at = frame.write(size, 0, 'latin1');
   frame[at++] = 0x0d;
@@ -254,4 +244,12 @@ function writeFrame(socket: Socket, chunk: Buffer): boolean {
   frame[at++] = 0x0d;
   frame[at] = 0x0a;
   return socket.write(frame);
+}
+
+/** The last four bytes after `chunk`, as a number. */
+function tailOf(tail: number, chunk: Buffer): number {
+  let bytes = tail;
+  for (let at = Math.max(0, chunk.length - 4); at < chunk.length; at++)
+    bytes = (bytes << 8) | (chunk[at] as number);
+  return bytes;
 }

@@ -1,6 +1,6 @@
 /** What the byte path knows of an engine: an address with its connections. Nothing about models, turns or devices. */
-import type { Dispatcher } from 'undici';
 import type { ListenAddress } from '../engines/engine.ts';
+import type { TransportFault } from './transport-fault.ts';
 
 export interface EndpointOptions {
   readonly address: ListenAddress | { readonly kind: 'url'; readonly baseUrl: string };
@@ -20,16 +20,44 @@ export interface EndpointOptions {
 export interface EndpointCounters {
   connectionsCreated: number;
   requestsSent: number;
-  /** Requests that found no free connection and had to wait inside the pool: must stay 0. */
+  /** Requests that found no free connection though they had a lease: must stay 0. */
   poolWaits: number;
+}
+
+/** A request as it goes to the engine. */
+export interface UpstreamRequest {
+  readonly method: string;
+  /** Path and query, in ASCII without spaces. */
+  readonly path: string;
+  /** Flat list without framing and hop-by-hop headers, in Latin-1 without line breaks. */
+  readonly headers: readonly string[];
+  readonly body: Uint8Array | null;
+}
+
+/** Hears of one request: `onSent`, `onHead`, any `onData`, and in the end one `onComplete` or `onError`. */
+export interface AnswerHandler {
+  /** It goes to a socket: from now on the engine may have seen it. */
+  onSent(): void;
+  /** Not called for informational answers. `rawHeaders` is flat. */
+  onHead(status: number, statusText: string, rawHeaders: readonly string[]): void;
+  /** `piece` is valid during the call only. False: no more until `resume` (what was read already still comes). */
+  onData(piece: Buffer): boolean;
+  onComplete(): void;
+  onError(fault: TransportFault): void;
+}
+
+/** A request under way. Calls by a handler whose request has ended do nothing. */
+export interface Transmission {
+  /** Closes the connection at once; the handler hears nothing more. */
+  abort(handler: AnswerHandler): void;
+  resume(handler: AnswerHandler): void;
 }
 
 export interface Endpoint {
   readonly options: EndpointOptions;
-  readonly dispatcher: Dispatcher;
   readonly counters: EndpointCounters;
-  /** Takes back a request that is on no socket yet: it is never sent. Harmless for one that has ended. */
-  abandon(handler: Dispatcher.DispatchHandler): void;
+  /** Call it under a lease only. The handler may be called before this returns; never throws. */
+  send(request: UpstreamRequest, handler: AnswerHandler): Transmission;
   /** Ends idle connections now and busy ones when they finish. */
   close(): void;
   /** Ends all connections now. */

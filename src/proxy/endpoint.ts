@@ -1,191 +1,165 @@
 /**
- * The connections to one engine: undici clients of one connection each, kept in a stack so that the warmest is used
- * first and idle ones age out.
+ * The connections to one engine, kept in a stack so that the warmest is used first and idle ones age out.
  *
- * 1. A client carries one request at a time; a request that undici queues behind another could not be aborted.
- * 2. Never more than `connectionsMax` clients exist. Whoever sends under a lease finds one free: a lease ends when its
- *    answer is complete, and a client whose answer is complete may be used at once, even before undici says "drain".
- * 3. A client that failed to connect is thrown away, so that nothing inside undici tries again behind our back.
+ * 1. A connection carries one request at a time, and a request waits for nothing but its connection being opened: it
+ *    can be taken back at any moment.
+ * 2. Never more than `connectionsMax` exist. Whoever sends under a lease finds one: a lease ends when its answer is
+ *    complete or given up, and by then its connection is free or gone.
+ * 3. One coarse timer watches all connections: for silence, for connecting too long, for being idle too long.
  */
-import { buildConnector, Client, Dispatcher } from 'undici';
-import type { Endpoint, EndpointCounters, EndpointOptions } from './endpoint-types.ts';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { assert } from '../core/assert.ts';
+import { Connection, type ConnectionOwner, type OnRead } from './connection.ts';
+import type {
+  AnswerHandler,
+  Endpoint,
+  EndpointCounters,
+  EndpointOptions,
+  Transmission,
+  UpstreamRequest,
+} from './endpoint-types.ts';
 
-/** Longest head of an answer; a longer one is a malformed answer. */
-const ANSWER_HEAD_BYTES_MAX = 64 * 1024;
-/** Subtracted from a server's own `Keep-Alive: timeout=` hint, for the time a request is under way to it. */
+/** Subtracted from a server's own `Keep-Alive: timeout=`, for the time a request is under way to it. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
+/** The shortest timeout is watched this finely, so that it fires at most an eighth late. */
+const TICKS_PER_TIMEOUT = 8;
+const TICK_MS_MIN = 10;
+const TICK_MS_MAX = 1_000;
+const HEADER_TEXT = /^[\t -~\x80-\xff]*$/;
 
-type Handler = Dispatcher.DispatchHandler;
-type Options = Dispatcher.DispatchOptions;
-
-interface Slot {
-  readonly client: Client;
-  free: boolean;
-  /** Of the last request; looked at only while it may still be connecting. */
-  handler: Handler | null;
-}
-
-interface WaitingRequest {
-  readonly options: Options;
-  readonly handler: Handler;
-}
-
-/** Opens no connection before the first request. */
+/** Opens no connection before the first request. Throws for headers that HTTP cannot carry. */
 export function createEndpoint(options: EndpointOptions): Endpoint {
-  const dispatcher = new EnginePool(options);
-  return {
-    options,
-    dispatcher,
-    counters: dispatcher.counters,
-    abandon: (handler) => dispatcher.abandon(handler),
-    close: () => dispatcher.closeConnections(),
-    destroy: (cause) => dispatcher.destroyConnections(cause),
-  };
+  return new EnginePool(options);
 }
 
-class EnginePool extends Dispatcher {
+class EnginePool implements Endpoint, ConnectionOwner {
+  readonly options: EndpointOptions;
   readonly counters: EndpointCounters = { connectionsCreated: 0, requestsSent: 0, poolWaits: 0 };
-  readonly #options: EndpointOptions;
-  readonly #origin: string;
-  readonly #connect: buildConnector.connector;
-  readonly #slots = new Set<Slot>();
-  readonly #free: Slot[] = [];
-  /** Only requests without a lease (control calls in a burst) ever stand here; bounded by their callers' timeouts. */
-  readonly #waiting: WaitingRequest[] = [];
-  #ended: Error | null = null;
+  readonly hostHeader: string;
+  readonly connectedEvent: 'connect' | 'secureConnect';
+  tick = 0;
+  readonly #url: URL | null;
+  readonly #tickMs: number;
+  readonly #all = new Set<Connection>();
+  readonly #free: Connection[] = [];
+  #timer: NodeJS.Timeout | null = null;
+  #closed = false;
 
   constructor(options: EndpointOptions) {
-    super();
-    this.#options = options;
-    this.#origin = originOf(options);
-    this.#connect = buildConnector({
-      timeout: options.connectTimeoutMs,
-      ...(options.address.kind === 'unix' ? { socketPath: options.address.socketPath } : {}),
-    });
-  }
-
-  override dispatch(options: Options, handler: Handler): boolean {
-    if (this.#ended !== null) {
-      this.#reject(options, handler, this.#ended);
-      return true;
+    for (const [name, value] of Object.entries(options.headers)) {
+      assert(HEADER_TEXT.test(value), `the header ${name} holds characters that HTTP cannot carry`);
     }
-    const slot = this.#take();
-    if (slot === undefined) {
-      this.counters.poolWaits += 1;
-      this.#waiting.push({ options, handler });
-      return false;
+    this.options = options;
+    this.#url = options.address.kind === 'url' ? new URL(options.address.baseUrl) : null;
+    this.connectedEvent = this.#url?.protocol === 'https:' ? 'secureConnect' : 'connect';
+    this.hostHeader = hostHeader(options, this.#url);
+    const shortest = Math.min(options.silenceTimeoutMs, options.connectTimeoutMs, options.keepAliveMs);
+    this.#tickMs = Math.min(TICK_MS_MAX, Math.max(TICK_MS_MIN, Math.floor(shortest / TICKS_PER_TIMEOUT)));
+  }
+
+  send(request: UpstreamRequest, handler: AnswerHandler): Transmission {
+    const connection = this.#take();
+    if (connection === null) {
+      handler.onError({
+        kind: 'not_sent',
+        detail: this.#closed ? 'the engine is stopping' : 'no free connection',
+      });
+      return nothing;
     }
-    this.#send(slot, options, handler);
-    return true;
-  }
-
-  closeConnections(): void {
-    this.#ended ??= new Error('the endpoint is closed');
-    for (const slot of this.#slots) slot.client.close(ignore);
-    this.#failWaiting(this.#ended);
-  }
-
-  destroyConnections(cause: Error): void {
-    this.#ended = cause;
-    for (const slot of [...this.#slots]) this.#drop(slot, cause);
-    this.#failWaiting(cause);
-  }
-
-  abandon(handler: Handler): void {
-    const waiting = this.#waiting.findIndex((request) => request.handler === handler);
-    if (waiting >= 0) this.#waiting.splice(waiting, 1);
-    for (const slot of this.#slots) {
-      if (slot.handler === handler && slot.client.stats.size > 0) this.#drop(slot, new Error('abandoned'));
-    }
-  }
-
-  #send(slot: Slot, options: Options, handler: Handler): void {
     this.counters.requestsSent += 1;
-    slot.handler = handler;
-    slot.client.dispatch(options, handler);
-    // Undici refused the request before queueing it (a header it cannot send): no drain event will follow.
-    if (slot.client.stats.size === 0) this.#release(slot);
+    connection.send(request, handler);
+    return connection;
   }
 
-  #take(): Slot | undefined {
-    const slot = this.#free.pop();
-    if (slot !== undefined) {
-      slot.free = false;
-      return slot;
+  close(): void {
+    this.#closed = true;
+    for (const connection of this.#free.splice(0)) connection.destroy();
+  }
+
+  destroy(cause: Error): void {
+    this.close();
+    for (const connection of [...this.#all]) {
+      const kind = connection.isConnected ? 'connection_lost' : 'not_sent';
+      connection.fail({ kind, detail: cause.message });
     }
-    if (this.#slots.size < this.#options.connectionsMax) return this.#open();
-    for (const settling of this.#slots) {
-      if (settling.client.stats.size === 0) return settling;
+  }
+
+  // Called by connections.
+
+  openSocket(onread: OnRead): Socket {
+    const { address } = this.options;
+    const url = this.#url;
+    if (address.kind === 'unix') return connectTcp({ path: address.socketPath, onread });
+    if (address.kind === 'tcp') {
+      return connectTcp({ host: address.host, port: address.port, noDelay: true, keepAlive: true, onread });
     }
-    return undefined;
+    const host = url?.hostname.replace(/^\[|\]$/g, '') ?? '';
+    const isTls = url?.protocol === 'https:';
+    const port = Number(url?.port || (isTls ? 443 : 80));
+    const base = { host, port, noDelay: true, keepAlive: true, onread };
+    if (!isTls) return connectTcp(base);
+    const name = isIP(host) === 0 ? { servername: host } : {};
+    return connectTls({ ...base, ...name, ALPNProtocols: ['http/1.1'] });
   }
 
-  #open(): Slot {
-    const options = this.#options;
-    const client = new Client(this.#origin, {
-      connect: this.#connect,
-      pipelining: 1,
-      keepAliveTimeout: options.keepAliveMs,
-      keepAliveMaxTimeout: options.keepAliveMs,
-      keepAliveTimeoutThreshold: KEEP_ALIVE_MARGIN_MS,
-      maxHeaderSize: ANSWER_HEAD_BYTES_MAX,
-      headersTimeout: options.silenceTimeoutMs,
-      bodyTimeout: options.silenceTimeoutMs,
-    });
-    const slot: Slot = { client, free: false, handler: null };
-    client.on('drain', () => this.#release(slot));
-    client.on('connect', () => {
-      this.counters.connectionsCreated += 1;
-    });
-    client.on('connectionError', (_origin, _targets, error) => this.#drop(slot, error));
-    this.#slots.add(slot);
-    return slot;
+  connectionOpened(): void {
+    this.counters.connectionsCreated += 1;
   }
 
-  #release(slot: Slot): void {
-    if (slot.free || !this.#slots.has(slot) || this.#ended !== null) return;
-    // A settling client may have been used again before its drain event came.
-    if (slot.client.stats.size > 0) return;
-    const waiting = this.#waiting.shift();
-    if (waiting !== undefined) {
-      this.#send(slot, waiting.options, waiting.handler);
-      return;
+  connectionFree(connection: Connection): void {
+    if (this.#closed) connection.destroy();
+    else this.#free.push(connection);
+  }
+
+  connectionGone(connection: Connection): void {
+    this.#all.delete(connection);
+    const at = this.#free.lastIndexOf(connection);
+    if (at >= 0) this.#free.splice(at, 1);
+  }
+
+  #take(): Connection | null {
+    if (this.#closed) return null;
+    const warm = this.#free.pop();
+    if (warm !== undefined) return warm;
+    if (this.#all.size >= this.options.connectionsMax) {
+      this.counters.poolWaits += 1;
+      return null;
     }
-    slot.free = true;
-    this.#free.push(slot);
+    const connection = new Connection(this);
+    connection.lastTick = this.tick;
+    this.#all.add(connection);
+    this.#timer ??= setInterval(() => this.#watch(), this.#tickMs).unref();
+    return connection;
   }
 
-  #drop(slot: Slot, cause: Error): void {
-    this.#slots.delete(slot);
-    if (slot.free) this.#free.splice(this.#free.indexOf(slot), 1);
-    slot.free = false;
-    slot.client.destroy(cause, ignore);
-    const waiting = this.#ended === null ? this.#waiting.shift() : undefined;
-    if (waiting !== undefined) this.dispatch(waiting.options, waiting.handler);
-  }
-
-  #failWaiting(cause: Error): void {
-    for (const { options, handler } of this.#waiting.splice(0)) this.#reject(options, handler, cause);
-  }
-
-  /** A destroyed client tells the handler in whichever of undici's two handler shapes it has. */
-  #reject(options: Options, handler: Handler, cause: Error): void {
-    const client = new Client(this.#origin);
-    client.destroy(cause, ignore);
-    client.dispatch(options, handler);
+  #watch(): void {
+    this.tick += 1;
+    const { silenceTimeoutMs, connectTimeoutMs, keepAliveMs } = this.options;
+    for (const connection of [...this.#all]) {
+      const quietMs = (this.tick - connection.lastTick - 1) * this.#tickMs;
+      if (!connection.isBusy) {
+        const hint = connection.keepAliveHintMs ?? Number.POSITIVE_INFINITY;
+        if (quietMs >= Math.min(keepAliveMs, hint - KEEP_ALIVE_MARGIN_MS)) connection.destroy();
+      } else if (!connection.isConnected) {
+        if (quietMs >= connectTimeoutMs)
+          connection.fail({ kind: 'not_sent', detail: 'no connection (timed out)' });
+      } else if (!connection.isPaused && quietMs >= silenceTimeoutMs) {
+        connection.fail({ kind: 'silence', detail: 'it sent nothing for too long' });
+      }
+    }
+    if (this.#all.size > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
   }
 }
 
-function originOf(options: EndpointOptions): string {
+/** Stands for a request that was refused at once. */
+const nothing: Transmission = { abort: () => undefined, resume: () => undefined };
+
+function hostHeader(options: EndpointOptions, url: URL | null): string {
   const { address } = options;
-  switch (address.kind) {
-    case 'unix':
-      return 'http://localhost';
-    case 'tcp':
-      return `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
-    case 'url':
-      return new URL(address.baseUrl).origin;
-  }
+  if (address.kind === 'unix') return 'localhost';
+  if (address.kind === 'url') return url?.host ?? '';
+  return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
 }
-
-function ignore(): void {}

@@ -1,34 +1,21 @@
 /**
- * One attempt to have a request answered by an engine: it is an undici handler whose calls go to an `Answer`.
+ * One attempt to have a request answered by an engine: it joins a transmission to an `Answer`.
  *
  * 1. Exactly one terminal call to the owner per attempt, whatever the engine, the client and we do at the same time.
  * 2. Nothing reached the client: the attempt is `lost` (the request may be sent again) or `refused` (it may not).
  *    Something reached it: the answer ends complete or visibly broken.
  * 3. Whoever ends an attempt closes the engine's connection at once, so that the engine stops working for nobody.
- *
- * It uses undici's older handler shape on purpose: the newer one parses all headers into an object first.
  */
 import type { ServerResponse } from 'node:http';
-import type { Dispatcher } from 'undici';
 import type { GiveBackCause, Outcome } from '../control/gate.ts';
 import type { Refusal } from '../core/errors.ts';
 import { Answer, type AnswerHead, type AnswerOwner, type AnswerSettings } from './answer.ts';
-import type { Endpoint } from './endpoint-types.ts';
-import { type TransportFault, transportFault } from './transport-fault.ts';
-
-/** A request as it goes to the engine. */
-export interface UpstreamRequest {
-  readonly method: string;
-  /** Path and query. */
-  readonly path: string;
-  /** Flat list, hop-by-hop headers removed. */
-  readonly headers: string[];
-  readonly body: Uint8Array | null;
-}
+import type { AnswerHandler, Endpoint, Transmission, UpstreamRequest } from './endpoint-types.ts';
+import type { TransportFault } from './transport-fault.ts';
 
 export interface ForwardOwner {
   /** The engine's head, turned into the one for the client. */
-  answerHead(status: number, statusText: string, rawHeaders: readonly Buffer[]): AnswerHead;
+  answerHead(status: number, statusText: string, rawHeaders: readonly string[]): AnswerHead;
   /** The first byte goes to the client. */
   answerBegan(): void;
   /** The event that tells the client of a stream that it failed. */
@@ -51,11 +38,10 @@ export interface ForwardOptions {
   readonly owner: ForwardOwner;
 }
 
-export class Forward implements Dispatcher.DispatchHandler, AnswerOwner {
+export class Forward implements AnswerHandler, AnswerOwner {
   readonly #options: ForwardOptions;
   readonly #answer: Answer;
-  #abort: ((error?: Error) => void) | null = null;
-  #resume: (() => void) | null = null;
+  #transmission: Transmission | null = null;
   #ended = false;
 
   constructor(options: ForwardOptions) {
@@ -71,15 +57,8 @@ export class Forward implements Dispatcher.DispatchHandler, AnswerOwner {
   /** Call it under a lease only. The owner may be called before this returns. */
   start(): void {
     const { endpoint, request } = this.#options;
-    endpoint.dispatcher.dispatch(
-      {
-        path: `${endpoint.options.pathPrefix}${request.path}`,
-        method: request.method as Dispatcher.HttpMethod,
-        headers: request.headers,
-        body: request.body,
-      },
-      this,
-    );
+    const transmission = endpoint.send(request, this);
+    if (!this.#ended) this.#transmission = transmission;
   }
 
   clientLeft(): void {
@@ -94,23 +73,16 @@ export class Forward implements Dispatcher.DispatchHandler, AnswerOwner {
     else this.#lose('cut', detail);
   }
 
-  // Called by undici.
+  // Called by the endpoint.
 
-  onConnect(abort: (error?: Error) => void): void {
-    this.#abort = abort;
-    if (this.#ended) abort();
-  }
+  onSent(): void {}
 
-  onHeaders(status: number, rawHeaders: Buffer[], resume: () => void, statusText: string): boolean {
-    // Informational answers may come before the real one.
-    if (status < 200 || this.#ended) return true;
-    this.#resume = resume;
+  onHead(status: number, statusText: string, rawHeaders: readonly string[]): void {
     this.#answer.begin(this.#options.owner.answerHead(status, statusText, rawHeaders));
-    return true;
   }
 
-  onData(chunk: Buffer): boolean {
-    return this.#ended || this.#answer.write(chunk);
+  onData(piece: Buffer): boolean {
+    return this.#answer.write(piece);
   }
 
   onComplete(): void {
@@ -120,10 +92,9 @@ export class Forward implements Dispatcher.DispatchHandler, AnswerOwner {
     this.#options.owner.forwardEnded('answered', null);
   }
 
-  onError(error: Error): void {
+  onError(fault: TransportFault): void {
     if (this.#ended) return;
     this.#ended = true;
-    const fault = transportFault(error, this.#abort !== null);
     if (this.#answer.begun) {
       this.#breakOff('engine_error', this.#refusalOf(fault));
     } else if (fault.kind === 'not_sent' || fault.kind === 'connection_lost') {
@@ -141,11 +112,14 @@ export class Forward implements Dispatcher.DispatchHandler, AnswerOwner {
   }
 
   answerUnwritable(error: Error): void {
-    this.#abort?.(error);
+    if (this.#ended) return;
+    this.#stop();
+    this.#answer.discard();
+    this.#options.owner.forwardRefused(this.#refusalOf({ kind: 'malformed', detail: error.message }));
   }
 
   answerDrained(): void {
-    if (!this.#ended) this.#resume?.();
+    this.#transmission?.resume(this);
   }
 
   answerStalled(): void {
@@ -170,11 +144,10 @@ export class Forward implements Dispatcher.DispatchHandler, AnswerOwner {
     this.#options.owner.forwardEnded(outcome, refusal);
   }
 
-  /** Closes the engine's connection. What undici still tells afterwards is ignored. */
+  /** Closes the engine's connection; it tells nothing afterwards. */
   #stop(): void {
     this.#ended = true;
-    if (this.#abort === null) this.#options.endpoint.abandon(this);
-    else this.#abort();
+    this.#transmission?.abort(this);
   }
 
   #refusalOf(fault: TransportFault): Refusal {
@@ -186,8 +159,6 @@ export class Forward implements Dispatcher.DispatchHandler, AnswerOwner {
       }
       case 'malformed':
         return { code: 'engine_bad_answer', parameters: { model, cause: fault.detail } };
-      case 'unsendable':
-        return { code: 'request_malformed', parameters: { detail: fault.detail } };
       case 'not_sent':
       case 'connection_lost':
         return { code: 'engine_died', parameters: { model, cause: fault.detail } };

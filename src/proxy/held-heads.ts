@@ -3,25 +3,27 @@
  * leave in one write, and an engine that dies right after its head costs the client nothing, because nothing was sent.
  */
 
+import { DenseList, type Listed } from '../core/dense-list.ts';
+
 /** A head goes out alone when no byte followed it for one to two times this long. */
 const HEAD_HOLD_MS = 100;
 
-export interface HeldHead {
+export interface HeldHead extends Listed {
   /** Sends the head now; called only while it is held. */
   sendHead(): void;
 }
 
 export class HeldHeads {
-  #young = new Set<HeldHead>();
-  #old = new Set<HeldHead>();
+  #young = new DenseList<HeldHead>();
+  #old = new DenseList<HeldHead>();
   #timer: NodeJS.Timeout | null = null;
   readonly #turn = (): void => {
     this.#timer = null;
     const due = this.#old;
     this.#old = this.#young;
     this.#young = due;
-    for (const head of due) {
-      due.delete(head);
+    for (const head of [...due.items]) {
+      due.remove(head);
       head.sendHead();
     }
     this.#arm();
@@ -33,7 +35,8 @@ export class HeldHeads {
   }
 
   release(head: HeldHead): void {
-    if (!this.#young.delete(head)) this.#old.delete(head);
+    this.#young.remove(head);
+    this.#old.remove(head);
   }
 
   /** One timer for all of them; it stops by itself when no head is held. */

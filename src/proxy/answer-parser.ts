@@ -1,0 +1,357 @@
+/**
+ * Reads HTTP/1.x answers of an engine, strictly: what could be read in two ways is malformed. It sees each byte once,
+ * copies nothing of a body, and gives the same result however the bytes are cut into reads (a property in its test).
+ *
+ * 1. An answer's length is known in exactly one way: none (HEAD, 204, 304), Content-Length, chunked, or until the end of
+ *    the connection. Two at once, or other transfer codings, are malformed.
+ * 2. Informational answers are dropped; a 101 that nobody asked for is malformed.
+ * 3. Heads, chunk lines and trailers have limits.
+ *
+ * It is ours and not undici's because it is a third of a request's cost there: header objects, a call into WebAssembly
+ * and back for each header, a timer for each request.
+ */
+
+/** A head of this size or more is malformed. */
+const HEAD_BYTES_MAX = 64 * 1024;
+/** Chunk extensions and trailers, which are read and dropped. */
+const DROPPED_BYTES_MAX = 16 * 1024;
+const CHUNK_SIZE_DIGITS_MAX = 12;
+const CONTENT_LENGTH_DIGITS_MAX = 15;
+
+const HEAD_END = Buffer.from('\r\n\r\n');
+const NO_BYTES = Buffer.alloc(0);
+const CR = 0x0d;
+const LF = 0x0a;
+const SEMICOLON = 0x3b;
+/** Control characters but for tabs, and line breaks of one character. */
+const BAD_IN_HEAD = /[^\t\r\n -~\x80-\xff]|\r(?!\n)|(?<!\r)\n/;
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: (.*))?$/;
+const FIRST_BYTES = Buffer.from('HTTP/1.');
+
+/** Where in an answer the next byte belongs. */
+type State =
+  | 'head'
+  | 'length_body'
+  | 'open_body'
+  | 'chunk_size'
+  | 'chunk_extension'
+  | 'chunk_size_lf'
+  | 'chunk_data'
+  | 'chunk_data_cr'
+  | 'chunk_data_lf'
+  | 'trailers'
+  | 'done';
+
+/** Thrown by `AnswerParser`; the message goes into our error. */
+export class MalformedAnswer extends Error {
+  override readonly name = 'MalformedAnswer';
+}
+
+export interface AnswerSink {
+  onHead(status: number, statusText: string, rawHeaders: readonly string[]): void;
+  onData(piece: Buffer): void;
+}
+
+export class AnswerParser {
+  /** From the engine's `Keep-Alive: timeout=`, in milliseconds; null without one. */
+  keepAliveHintMs: number | null = null;
+  /** Of a complete answer: the connection may carry another request. */
+  reusable = false;
+  readonly #sink: AnswerSink;
+  #state: State = 'done';
+  #isHead = false;
+  /** Bytes left of the body or the chunk. */
+  #left = 0;
+  #digits = 0;
+  /** Bytes of extensions and trailers so far. */
+  #dropped = 0;
+  /** Of the trailer line that is being read. */
+  #lineBytes = 0;
+  #pending: Buffer = NO_BYTES;
+
+  constructor(sink: AnswerSink) {
+    this.#sink = sink;
+  }
+
+  /** Expects the answer to the next request. */
+  begin(method: string): void {
+    this.#state = 'head';
+    this.#isHead = method === 'HEAD';
+    this.#dropped = 0;
+    this.#pending = NO_BYTES;
+  }
+
+  /**
+   * True: the answer is complete. Bytes beyond its end belong to nobody: they are not read, and the connection is not
+   * reusable. Throws `MalformedAnswer`.
+   */
+  execute(input: Buffer): boolean {
+    const end = input.length;
+    let at = 0;
+    while (at < end && this.#state !== 'done') {
+      switch (this.#state) {
+        case 'head':
+          at = this.#readHead(input, at);
+          break;
+        case 'length_body':
+        case 'chunk_data':
+          at = this.#readCounted(input, at);
+          break;
+        case 'open_body':
+          this.#sink.onData(at === 0 ? input : input.subarray(at));
+          at = end;
+          break;
+        case 'chunk_size':
+          at = this.#readChunkSize(input, at);
+          break;
+        case 'chunk_extension':
+          at = this.#dropExtension(input, at);
+          break;
+        case 'chunk_size_lf':
+          at = this.#expect(input, at, LF);
+          this.#beginChunk();
+          break;
+        case 'chunk_data_cr':
+          at = this.#expect(input, at, CR);
+          this.#state = 'chunk_data_lf';
+          break;
+        case 'chunk_data_lf':
+          at = this.#expect(input, at, LF);
+          this.#state = 'chunk_size';
+          this.#left = 0;
+          this.#digits = 0;
+          break;
+        case 'trailers':
+          at = this.#dropTrailers(input, at);
+          break;
+      }
+    }
+    if (at < end) this.reusable = false;
+    return this.#state === 'done';
+  }
+
+  /** The connection ended. True: the answer was one that ends so, and is complete now. */
+  endOfConnection(): boolean {
+    if (this.#state !== 'open_body') return false;
+    this.#state = 'done';
+    return true;
+  }
+
+  #readHead(input: Buffer, at: number): number {
+    let head = at === 0 ? input : input.subarray(at);
+    const before = this.#pending.length;
+    if (before > 0) head = Buffer.concat([this.#pending, head]);
+    const end = head.indexOf(HEAD_END, Math.max(0, before - HEAD_END.length + 1));
+    if ((end < 0 ? head.length : end) >= HEAD_BYTES_MAX)
+      throw new MalformedAnswer('its headers are too large');
+    if (end < 0) {
+      const known = Math.min(head.length, FIRST_BYTES.length);
+      if (head.compare(FIRST_BYTES, 0, known, 0, known) !== 0)
+        throw new MalformedAnswer('it is no HTTP/1 answer');
+      // The input is the connection's own buffer, which the next read overwrites.
+      this.#pending = before > 0 ? head : Buffer.from(head);
+      return input.length;
+    }
+    this.#pending = NO_BYTES;
+    this.#parseHead(head.toString('latin1', 0, end));
+    return at + end + HEAD_END.length - before;
+  }
+
+  #parseHead(text: string): void {
+    if (BAD_IN_HEAD.test(text)) throw new MalformedAnswer('a forbidden character in its headers');
+    const lineEnd = text.indexOf('\r\n');
+    const statusLine = STATUS_LINE.exec(lineEnd < 0 ? text : text.slice(0, lineEnd));
+    if (statusLine === null) throw new MalformedAnswer('its status line is not valid');
+    const [, minor, code, statusText = ''] = statusLine;
+    const status = Number(code);
+    const rawHeaders: string[] = [];
+    const framing = new Framing(minor === '1');
+    let at = lineEnd < 0 ? text.length : lineEnd + 2;
+    while (at < text.length) {
+      let end = text.indexOf('\r\n', at);
+      if (end < 0) end = text.length;
+      const colon = text.indexOf(':', at);
+      if (colon < 0 || colon > end) throw new MalformedAnswer('a header line without a colon');
+      const name = text.slice(at, colon);
+      if (!TOKEN.test(name)) throw new MalformedAnswer('a header name is not valid');
+      const value = trimmed(text, colon + 1, end);
+      rawHeaders.push(name, value);
+      framing.look(name, value);
+      at = end + 2;
+    }
+    this.#beginBody(status, statusText, rawHeaders, framing);
+  }
+
+  #beginBody(status: number, statusText: string, rawHeaders: string[], framing: Framing): void {
+    if (status === 101) throw new MalformedAnswer('it changed the protocol unasked');
+    // The real answer follows an informational one.
+    if (status < 200) return;
+    const { contentLength, chunked } = framing;
+    if (chunked && contentLength !== null)
+      throw new MalformedAnswer('both Content-Length and Transfer-Encoding');
+    this.keepAliveHintMs = framing.keepAliveHintMs;
+    this.reusable = framing.keepAlive;
+    this.#sink.onHead(status, statusText, rawHeaders);
+    if (this.#isHead || status === 204 || status === 304 || contentLength === 0) {
+      this.#state = 'done';
+    } else if (contentLength !== null) {
+      this.#state = 'length_body';
+      this.#left = contentLength;
+    } else if (chunked) {
+      this.#state = 'chunk_size';
+      this.#left = 0;
+      this.#digits = 0;
+    } else {
+      this.#state = 'open_body';
+      this.reusable = false;
+    }
+  }
+
+  #readCounted(input: Buffer, at: number): number {
+    const take = Math.min(this.#left, input.length - at);
+    const end = at + take;
+    this.#left -= take;
+    const isLast = this.#left === 0;
+    if (isLast && this.#state === 'chunk_data') this.#state = 'chunk_data_cr';
+    this.#sink.onData(at === 0 && end === input.length ? input : input.subarray(at, end));
+    if (isLast && this.#state === 'length_body') this.#state = 'done';
+    return end;
+  }
+
+  #readChunkSize(input: Buffer, from: number): number {
+    let at = from;
+    while (at < input.length) {
+      const byte = input[at++] as number;
+      const digit = hexDigit(byte);
+      if (digit >= 0) {
+        if (++this.#digits > CHUNK_SIZE_DIGITS_MAX) throw new MalformedAnswer('a chunk is too large');
+        this.#left = this.#left * 16 + digit;
+        continue;
+      }
+      if (this.#digits === 0) throw new MalformedAnswer('a chunk size is not valid');
+      if (byte === CR) {
+        this.#state = 'chunk_size_lf';
+      } else if (byte === SEMICOLON) {
+        this.#state = 'chunk_extension';
+      } else {
+        throw new MalformedAnswer('a chunk size is not valid');
+      }
+      break;
+    }
+    return at;
+  }
+
+  #dropExtension(input: Buffer, from: number): number {
+    const cr = input.indexOf(CR, from);
+    const end = cr < 0 ? input.length : cr + 1;
+    const lf = input.indexOf(LF, from);
+    if (lf >= 0 && lf < end) throw new MalformedAnswer('a chunk extension is not valid');
+    this.#drop(end - from);
+    if (cr >= 0) this.#state = 'chunk_size_lf';
+    return end;
+  }
+
+  #beginChunk(): void {
+    if (this.#left > 0) {
+      this.#state = 'chunk_data';
+    } else {
+      this.#state = 'trailers';
+      this.#lineBytes = 0;
+    }
+  }
+
+  /** Trailers are dropped line by line until the empty one. */
+  #dropTrailers(input: Buffer, from: number): number {
+    let at = from;
+    while (at < input.length) {
+      const byte = input[at++] as number;
+      this.#drop(1);
+      if (byte === LF) {
+        if (this.#lineBytes === 0) throw new MalformedAnswer('a trailer is not valid');
+        if (this.#lineBytes === 1) {
+          this.#state = 'done';
+          return at;
+        }
+        this.#lineBytes = 0;
+        continue;
+      }
+      this.#lineBytes += 1;
+      if (byte === CR && input[at] !== LF && at < input.length)
+        throw new MalformedAnswer('a trailer is not valid');
+    }
+    return at;
+  }
+
+  #drop(bytes: number): void {
+    this.#dropped += bytes;
+    if (this.#dropped > DROPPED_BYTES_MAX)
+      throw new MalformedAnswer('chunk extensions or trailers are too large');
+  }
+
+  #expect(input: Buffer, at: number, byte: number): number {
+    if (input[at] !== byte) throw new MalformedAnswer('a chunk does not end where it should');
+    return at + 1;
+  }
+}
+
+/** What the headers say about the length of the body and the life of the connection. */
+class Framing {
+  contentLength: number | null = null;
+  chunked = false;
+  keepAlive: boolean;
+  keepAliveHintMs: number | null = null;
+
+  constructor(isHttp11: boolean) {
+    this.keepAlive = isHttp11;
+  }
+
+  /** The lengths of the four names differ, so most headers cost one comparison. */
+  look(name: string, value: string): void {
+    if (name.length === 14 && name.toLowerCase() === 'content-length') {
+      if (!/^\d+$/.test(value) || value.length > CONTENT_LENGTH_DIGITS_MAX) {
+        throw new MalformedAnswer('its Content-Length is not a number');
+      }
+      if (this.contentLength !== null) throw new MalformedAnswer('Content-Length stands twice');
+      this.contentLength = Number(value);
+    } else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') {
+      if (this.chunked || value.toLowerCase() !== 'chunked') {
+        throw new MalformedAnswer('its Transfer-Encoding is not `chunked`');
+      }
+      this.chunked = true;
+    } else if (name.length === 10) {
+      const lower = name.toLowerCase();
+      if (lower === 'connection') this.#lookAtConnection(value.toLowerCase());
+      else if (lower === 'keep-alive') this.#lookAtKeepAlive(value);
+    }
+  }
+
+  #lookAtConnection(value: string): void {
+    const options = value.split(',').map((option) => option.trim());
+    if (options.includes('close')) this.keepAlive = false;
+    else if (options.includes('keep-alive')) this.keepAlive = true;
+  }
+
+  #lookAtKeepAlive(value: string): void {
+    const seconds = /(?:^|[\s,])timeout=(\d{1,6})/i.exec(value)?.[1];
+    if (seconds !== undefined) this.keepAliveHintMs = Number(seconds) * 1000;
+  }
+}
+
+function trimmed(text: string, from: number, to: number): string {
+  let start = from;
+  let end = to;
+  while (start < end && isBlank(text.charCodeAt(start))) start += 1;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end -= 1;
+  return text.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const lower = byte | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
+}

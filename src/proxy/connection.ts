@@ -1,0 +1,212 @@
+/**
+ * One kept-alive connection to an engine, with at most one request on it.
+ *
+ * 1. All reads of all connections go into one buffer: nothing may keep a piece of it beyond the call that brings it.
+ * 2. A request's handler hears one end. Before it does, the connection is already back with its owner or gone, so that
+ *    the handler may send the next request at once.
+ * 3. A connection is used again only when the answer said so, everything was written and nothing came after it.
+ */
+import type { NetConnectOpts, Socket } from 'node:net';
+import { AnswerParser, type AnswerSink, MalformedAnswer } from './answer-parser.ts';
+import type { AnswerHandler, Transmission, UpstreamRequest } from './endpoint-types.ts';
+import { socketErrorText, type TransportFault } from './transport-fault.ts';
+
+const READ_BUFFER_BYTES = 64 * 1024;
+/** Bodies up to this size are copied behind their head, so that one write carries both. */
+const COPIED_BODY_BYTES_MAX = 16 * 1024;
+const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+
+/** Who owns connections: the endpoint. */
+export interface ConnectionOwner {
+  readonly hostHeader: string;
+  /** Counts up while time passes; the owner compares it with `lastTick`. */
+  readonly tick: number;
+  /** Opens a socket; `onread` has to be among its options. */
+  openSocket(onread: OnRead): Socket;
+  readonly connectedEvent: 'connect' | 'secureConnect';
+  connectionOpened(): void;
+  /** The request has ended and the connection may be used again. */
+  connectionFree(connection: Connection): void;
+  /** The connection is no more, whatever it did. May come more than once. */
+  connectionGone(connection: Connection): void;
+}
+
+export type OnRead = NonNullable<NetConnectOpts['onread']>;
+
+export class Connection implements Transmission, AnswerSink {
+  /** Of the last byte in either direction. */
+  lastTick = 0;
+  /** How long the engine says it keeps an idle connection; null: it does not say. */
+  get keepAliveHintMs(): number | null {
+    return this.#parser.keepAliveHintMs;
+  }
+  readonly #owner: ConnectionOwner;
+  readonly #socket: Socket;
+  readonly #parser: AnswerParser;
+  #handler: AnswerHandler | null = null;
+  /** Waits for the socket to connect. */
+  #unsent: UpstreamRequest | null = null;
+  #connected = false;
+  #paused = false;
+  #gone = false;
+
+  constructor(owner: ConnectionOwner) {
+    this.#owner = owner;
+    this.#parser = new AnswerParser(this);
+    this.#socket = owner.openSocket({
+      buffer: readBuffer,
+      callback: (bytes) => this.#read(bytes),
+    });
+    this.#socket.once(owner.connectedEvent, () => this.#connectedNow());
+    this.#socket.on('error', (error) => this.#broke(`(${socketErrorText(error)})`));
+    this.#socket.once('end', () => this.#endedByEngine());
+    this.#socket.once('close', () => this.#broke('(closed)'));
+  }
+
+  get isBusy(): boolean {
+    return this.#handler !== null;
+  }
+
+  get isConnected(): boolean {
+    return this.#connected;
+  }
+
+  /** Waiting for the client is not the engine's silence. */
+  get isPaused(): boolean {
+    return this.#paused;
+  }
+
+  /** Only on a connection without a request. */
+  send(request: UpstreamRequest, handler: AnswerHandler): void {
+    this.#handler = handler;
+    this.lastTick = this.#owner.tick;
+    if (this.#connected) this.#write(request, handler);
+    else this.#unsent = request;
+  }
+
+  abort(handler: AnswerHandler): void {
+    if (this.#handler === handler) this.destroy();
+  }
+
+  resume(handler: AnswerHandler): void {
+    if (this.#handler !== handler || !this.#paused) return;
+    this.#paused = false;
+    this.lastTick = this.#owner.tick;
+    this.#socket.resume();
+  }
+
+  /** Ends the connection; its handler, if any, hears nothing. */
+  destroy(): void {
+    this.#handler = null;
+    this.#leave();
+  }
+
+  /** Ends the connection and the request on it. */
+  fail(fault: TransportFault): void {
+    const handler = this.#handler;
+    this.destroy();
+    handler?.onError(fault);
+  }
+
+  // Called by the parser.
+
+  onHead(status: number, statusText: string, rawHeaders: readonly string[]): void {
+    this.#handler?.onHead(status, statusText, rawHeaders);
+  }
+
+  onData(piece: Buffer): void {
+    if (this.#handler?.onData(piece) === false) this.#paused = true;
+  }
+
+  #complete(): void {
+    const handler = this.#handler;
+    this.#handler = null;
+    this.#paused = false;
+    // An answer that came before the whole request was written leaves the rest of the request in the way.
+    if (!this.#parser.reusable || this.#gone || this.#socket.writableLength > 0) this.#leave();
+    else this.#owner.connectionFree(this);
+    handler?.onComplete();
+  }
+
+  #connectedNow(): void {
+    if (this.#gone) return;
+    this.#connected = true;
+    this.#owner.connectionOpened();
+    const request = this.#unsent;
+    const handler = this.#handler;
+    this.#unsent = null;
+    if (request !== null && handler !== null) this.#write(request, handler);
+  }
+
+  #write(request: UpstreamRequest, handler: AnswerHandler): void {
+    const { method, path, headers, body } = request;
+    this.#parser.begin(method);
+    let head = `${method} ${path} HTTP/1.1\r\nhost: ${this.#owner.hostHeader}\r\n`;
+    for (let index = 0; index + 1 < headers.length; index += 2)
+      head += `${headers[index]}: ${headers[index + 1]}\r\n`;
+    const length = body === null ? 0 : body.length;
+    if (length > 0 || (method !== 'GET' && method !== 'HEAD')) head += `content-length: ${length}\r\n\r\n`;
+    else head += '\r\n';
+    handler.onSent();
+    const socket = this.#socket;
+    if (body === null || length === 0) {
+      socket.write(head, 'latin1');
+    } else if (length <= COPIED_BODY_BYTES_MAX) {
+      const whole = Buffer.allocUnsafe(head.length + length);
+      whole.write(head, 0, 'latin1');
+      whole.set(body, head.length);
+      socket.write(whole);
+    } else {
+      socket.cork();
+      socket.write(head, 'latin1');
+      socket.write(body);
+      socket.uncork();
+    }
+  }
+
+  /** False stops reading until `resume`. */
+  #read(bytes: number): boolean {
+    this.lastTick = this.#owner.tick;
+    try {
+      const piece = readBuffer.subarray(0, bytes);
+      if (this.#handler === null) this.#leave();
+      else if (this.#parser.execute(piece)) this.#complete();
+    } catch (error) {
+      this.#readFailed(error);
+    }
+    return !this.#paused;
+  }
+
+  #readFailed(error: unknown): void {
+    if (error instanceof MalformedAnswer) {
+      this.fail({ kind: 'malformed', detail: error.message });
+      return;
+    }
+    // A defect of ours in a handler: the request fails, the process goes on.
+    this.fail({
+      kind: 'malformed',
+      detail: `it could not be passed on (${error instanceof Error ? error.message : error})`,
+    });
+  }
+
+  #endedByEngine(): void {
+    if (this.#handler !== null && this.#parser.endOfConnection()) this.#complete();
+    else this.#broke('(the engine closed it)');
+  }
+
+  #broke(why: string): void {
+    const handler = this.#handler;
+    if (this.#gone && handler === null) return;
+    const kind = this.#connected ? 'connection_lost' : 'not_sent';
+    this.fail({ kind, detail: `${this.#connected ? 'the connection broke' : 'no connection'} ${why}` });
+  }
+
+  #leave(): void {
+    this.#unsent = null;
+    if (!this.#gone) {
+      this.#gone = true;
+      this.#owner.connectionGone(this);
+    }
+    this.#socket.destroy();
+  }
+}
