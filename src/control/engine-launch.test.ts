@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeLaunchWorld, settle } from '../../test/fakes/fake-launch.ts';
+import { EngineLaunch } from './engine-launch.ts';
+
+const START = {
+  kind: 'start',
+  model: 'a',
+  launchId: 'run-1',
+  deviceIds: [],
+  memoryMibPerDevice: 1_000,
+  reason: 'a test asks for it',
+} as const;
+
+function begin(world: FakeLaunchWorld): EngineLaunch {
+  const launch = new EngineLaunch(world.ports, world.model, START.launchId);
+  launch.start(START, [], 'signature');
+  return launch;
+}
+
+function kinds(world: FakeLaunchWorld): string[] {
+  return world.events.map((event) => event.kind);
+}
+
+test('it is ready when the probe says so, and has an endpoint from then on', async () => {
+  const world = new FakeLaunchWorld();
+  const launch = begin(world);
+  await world.run(5_000);
+  assert.deepEqual(kinds(world), []);
+  world.probes = { kind: 'ready', contextLength: 4096 };
+  await world.run(10_000);
+  assert.deepEqual(world.events, [{ kind: 'ready', model: 'a', launchId: 'run-1', contextLength: 4096 }]);
+  assert.notEqual(launch.endpoint, null);
+});
+
+test('probes come quickly at first and rarer in a long load', async () => {
+  const world = new FakeLaunchWorld();
+  begin(world);
+  await world.run(1_000);
+  const early = world.probeCount;
+  assert.ok(early >= 15 && early <= 21, `${early} probes in the first second`);
+  await world.run(100_000);
+  const before = world.probeCount;
+  await world.run(110_000);
+  assert.ok(world.probeCount - before <= 21, `${world.probeCount - before} probes in ten seconds`);
+});
+
+test("the engine's own word that it serves is followed by a probe at once", async () => {
+  const world = new FakeLaunchWorld();
+  begin(world);
+  await world.run(60_000);
+  world.probes = { kind: 'ready', contextLength: null };
+  world.line('serving');
+  await settle();
+  assert.deepEqual(kinds(world), ['phase', 'ready']);
+});
+
+test('progress is reported until it is ready, not after', async () => {
+  const world = new FakeLaunchWorld();
+  begin(world);
+  await world.run(100);
+  world.line('phase 40');
+  assert.deepEqual(world.events, [
+    { kind: 'phase', model: 'a', launchId: 'run-1', phase: 'loading', percent: 40 },
+  ]);
+  world.probes = { kind: 'ready', contextLength: null };
+  await world.run(1_000);
+  world.line('phase 50');
+  assert.deepEqual(kinds(world), ['phase', 'ready']);
+});
+
+test('an exit during the start is reported once, with its diagnosis and the last line', async () => {
+  const world = new FakeLaunchWorld();
+  begin(world);
+  await world.run(100);
+  world.line('it hurts');
+  world.exit({ code: 1, signal: null });
+  world.exit({ code: 1, signal: null });
+  await world.run(5_000);
+  const failure = { cause: 'unknown', text: 'ended with 1 (last line: it hurts)', retryable: true };
+  assert.deepEqual(world.events, [{ kind: 'exited', model: 'a', launchId: 'run-1', failure }]);
+});
+
+test('a missing program cannot be mended by a retry', async () => {
+  const world = new FakeLaunchWorld();
+  world.launchResult = { kind: 'failed', cause: 'executable_missing', detail: 'no such program: vllm' };
+  begin(world);
+  await world.run(100);
+  const failure = { cause: 'executable_missing', text: 'no such program: vllm', retryable: false };
+  assert.deepEqual(world.events, [{ kind: 'exited', model: 'a', launchId: 'run-1', failure }]);
+});
+
+test('a stranger on the port ends the start', async () => {
+  const world = new FakeLaunchWorld();
+  world.probes = { kind: 'stranger', detail: 'somebody else answers' };
+  begin(world);
+  await world.run(1_000);
+  assert.equal(world.events[0]?.kind === 'exited' && world.events[0].failure.cause, 'stranger_on_port');
+});
+
+test('a stop during the launch waits for the process that is about to be, and ends it', async () => {
+  const world = new FakeLaunchWorld();
+  const launch = begin(world);
+  launch.stop(3_000);
+  await world.run(1_000);
+  assert.deepEqual(kinds(world), ['stopped']);
+  assert.equal(world.probeCount, 0);
+});
+
+test('a stop reports whether it is verified, and an exit on the way is no failure', async () => {
+  const world = new FakeLaunchWorld();
+  const launch = begin(world);
+  await world.run(500);
+  world.stopResult = { kind: 'left', detail: 'pid 7 is left' };
+  launch.stop(3_000);
+  world.exit({ code: 0, signal: null });
+  await world.run(1_000);
+  assert.deepEqual(world.stops, [3_000]);
+  assert.deepEqual(world.events, [
+    { kind: 'stopped', model: 'a', launchId: 'run-1', verified: false, detail: 'pid 7 is left' },
+  ]);
+});
+
+test('a suspect engine is asked twice before it counts as dead', async () => {
+  const world = new FakeLaunchWorld();
+  const launch = begin(world);
+  world.probes = { kind: 'ready', contextLength: null };
+  await world.run(1_000);
+  world.probes = { kind: 'not_ready', detail: 'refused' };
+  const before = world.probeCount;
+  launch.probe();
+  await settle();
+  assert.equal(world.probeCount - before, 2);
+  assert.deepEqual(world.events.at(-1), {
+    kind: 'probed',
+    model: 'a',
+    launchId: 'run-1',
+    healthy: false,
+    detail: 'refused',
+  });
+});
