@@ -200,6 +200,12 @@ const CASES: Readonly<Record<string, Case>> = {
     text: /^\/models\/x is neither a repository nor a directory/,
     retryable: false,
   },
+  'a directory without weights': {
+    cause: 'model_not_found',
+    lines: startFailure('RuntimeError: Cannot find any model weights with `/models/empty`'),
+    text: /^\/models\/empty holds no weights/,
+    retryable: false,
+  },
   'port taken': {
     cause: 'port_taken',
     lines: ['(APIServer pid=7) OSError: [Errno 98] Address already in use'],

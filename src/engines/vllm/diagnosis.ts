@@ -171,6 +171,12 @@ const REPOSITORY: readonly DiagnosisRule[] = [
     text: (m) =>
       `${m[1] === undefined ? 'the model' : m[1].replace(/[.,]$/, '')} is neither a repository nor a directory with a config.json`,
   },
+  {
+    cause: 'model_not_found',
+    pattern: /Cannot find any model weights with `?([^`]+)`?/,
+    retryable: false,
+    text: (m) => `${m[1]} holds no weights that vLLM can load`,
+  },
 ];
 
 const ENVIRONMENT: readonly DiagnosisRule[] = [

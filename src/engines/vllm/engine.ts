@@ -22,7 +22,12 @@ export interface VllmEngineOptions {
 export function createVllmEngine(options: VllmEngineOptions): Engine {
   return {
     kind: options.kind,
-    capabilities: { unixSocket: true, sleepLevels: [1, 2], keepAliveMs: VLLM_KEEP_ALIVE_MS, assumedStartMs: options.assumedStartMs },
+    capabilities: {
+      unixSocket: true,
+      sleepLevels: [1, 2],
+      keepAliveMs: VLLM_KEEP_ALIVE_MS,
+      assumedStartMs: options.assumedStartMs,
+    },
     listensOn: (model) => (model.command === null ? 'unix' : commandListensOn(model.command)),
     command: (model, context) => ({
       argv: vllmArgv(model, context, options.executable(model)),
