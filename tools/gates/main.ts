@@ -16,7 +16,7 @@ async function runAll(names: readonly string[]): Promise<boolean> {
     const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
     lines.push(`${isGatePassed ? 'ok  ' : 'FAIL'} ${name} (${seconds} s)`);
   }
-  if (names.length > 1) process.stdout.write(`\n${lines.join('\n')}\n`);
+  process.stdout.write(`\n${lines.join('\n')}\n`);
   return isPassed;
 }
 

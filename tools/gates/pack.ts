@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { ROOT, succeeds } from './gate.ts';
+import { tryDemonstration } from './packed-demonstration.ts';
 
 export async function checkPacked(): Promise<boolean> {
   const folder = mkdtempSync(path.join(tmpdir(), 'vg-pack-'));
@@ -52,7 +53,14 @@ async function checkInstalled(folder: string): Promise<boolean> {
     if (!(await command('vllm-gateway', ['check', file])))
       return complain(`\`vllm-gateway check ${example}\` failed`);
   }
-  return checkManifest(installed);
+  // Its state stays in the folder that is deleted afterwards.
+  const alone = { ...environment, HOME: folder, XDG_STATE_HOME: path.join(folder, 'state') };
+  const fault = await tryDemonstration(
+    path.join(folder, 'node_modules', '.bin', 'vllm-gateway'),
+    folder,
+    alone,
+  );
+  return fault === undefined ? checkManifest(installed) : complain(fault);
 }
 
 /** What package.json promises must be in the package. */
