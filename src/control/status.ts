@@ -20,7 +20,8 @@ export interface StatusInput {
 const CONTAINER_PREFIX = 'vllm_server';
 
 export function gatewayStatus(input: StatusInput): object {
-  const { state, config, devices } = input;
+  const { state, config } = input;
+  const devices = managedDevices(input);
   const models = [...state.models.values()];
   const footprints = models.flatMap((model) => {
     const reservation = reservationOf(model.engine);
@@ -43,6 +44,11 @@ export function gatewayStatus(input: StatusInput): object {
     conditions: input.conditions,
     models: Object.fromEntries(models.map((model) => [model.policy.name, modelStatus(input, model)])),
   };
+}
+
+/** Where pools are configured, a device outside of them is not ours: no model can be placed on it. */
+function managedDevices({ config, devices }: StatusInput): readonly Device[] {
+  return config.devices.pools.size === 0 ? devices : devices.filter((device) => device.pool !== null);
 }
 
 function poolsOf(devices: readonly Device[]): Record<string, string[]> {
