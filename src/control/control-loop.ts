@@ -355,6 +355,14 @@ export class ControlLoop implements Gate {
   }
 
   #launchReported(event: SchedulerEvent): void {
+    this.#logReport(event);
+    if (event.kind === 'stopped' && event.verified) this.#launches.delete(event.launchId);
+    this.#send(event);
+    // The verdict is spoken: the request that was suspected need not be kept.
+    if (event.kind === 'probed' || event.kind === 'stopped') this.#lastBroken.delete(event.model);
+  }
+
+  #logReport(event: SchedulerEvent): void {
     if (event.kind === 'exited') {
       this.#ports.log('error', `engine of ${event.model} ended: ${event.failure.text}`, {
         model: event.model,
@@ -365,14 +373,11 @@ export class ControlLoop implements Gate {
         model: event.model,
         launch: event.launchId,
       });
-    } else if (event.kind === 'stopped') {
-      if (event.verified) this.#launches.delete(event.launchId);
-      else
-        this.#ports.log('error', `the stop of ${event.model} could not be verified: ${event.detail}`, {
-          launch: event.launchId,
-        });
+    } else if (event.kind === 'stopped' && !event.verified) {
+      this.#ports.log('error', `the stop of ${event.model} could not be verified: ${event.detail}`, {
+        launch: event.launchId,
+      });
     }
-    this.#send(event);
   }
 
   #adoptedLaunch(engine: AdoptedEngine): EngineLaunch {

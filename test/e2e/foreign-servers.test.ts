@@ -39,6 +39,8 @@ before(async () => {
             '{socket}',
             '--sim-load-seconds',
             '0.1',
+            '--sim-memory-mib',
+            '1000',
           ],
           memory_mib: 1_000,
         },
