@@ -62,7 +62,6 @@ export function stopEngine(
     reservation !== null && model.engine.kind !== 'stopping',
     `${model.policy.name} has nothing to stop`,
   );
-  chargeRent(d.state, model);
   model.engine = {
     kind: 'stopping',
     reservation,
@@ -107,6 +106,8 @@ export function settleDrains(d: Decision): void {
   for (const model of d.state.models.values()) {
     const engine = model.engine;
     if (engine.kind !== 'draining' || model.running.size > 0 || hasStartingNeighbour(d, model)) continue;
+    // Only who goes for another's sake is evicted: an idle timeout or a death says nothing about the value of the rest.
+    if (engine.beneficiary !== null) chargeRent(d.state, model);
     stopEngine(d, model, engine.reason);
   }
 }

@@ -212,7 +212,11 @@ export function pump(d: Decision, model: ModelState): void {
 
 function dispatch(d: Decision, model: ModelState, request: QueuedRequest, awake: AwakeState | null): void {
   model.running.set(request.requestId, { ...request, dispatchedMs: d.nowMs });
-  if (awake !== null) awake.lastUseMs = d.nowMs;
+  if (awake !== null) {
+    awake.lastUseMs = d.nowMs;
+    // Whoever the room was kept for has come.
+    awake.keepUntilMs = 0;
+  }
   d.effects.push({
     kind: 'dispatch',
     requestId: request.requestId,
