@@ -170,7 +170,8 @@ test('a load that its only waiter left goes on, and keeps its room for the retry
   const retry = world.request('a');
   assert.equal(retry.dispatchedMs, 30_000);
   world.clock.advanceTo(200_000);
-  assert.ok((other.dispatchedMs ?? 0) >= 62_000);
+  // The room was kept from the other one until the retry had come and its linger passed, no longer.
+  assert.ok((other.dispatchedMs ?? 0) >= 33_000 && (other.dispatchedMs ?? 0) < 60_000);
 });
 
 test('a load less than half done that nobody waits for gives way to one that somebody waits for', () => {
