@@ -13,7 +13,7 @@ import { readFile, stat } from 'node:fs/promises';
 import type { Refusal } from '../core/errors.ts';
 import { failure, type Result, success } from '../core/result.ts';
 
-export const KEY_CHARS_MIN = 8;
+const KEY_CHARS_MIN = 8;
 export const KEY_CHARS_MAX = 512;
 export const KEY_FILE_BYTES_MAX = 1024 * 1024;
 

@@ -63,14 +63,18 @@ function listenFault(config: ResolvedConfig, error: unknown): string {
   return `Listening on ${where} failed: ${code}.`;
 }
 
-/** The first signal begins the end; a second one aborts `hurry`. */
+/** A terminal and npm may both deliver the same Ctrl-C. */
+const SAME_SIGNAL_MS = 500;
+
+/** The first signal begins the end; a second one, later than an echo of the first, aborts `hurry`. */
 function untilSignal(): Promise<{ readonly signal: NodeJS.Signals; readonly hurry: AbortSignal }> {
   const hurry = new AbortController();
   return new Promise((resolve) => {
-    let first = true;
+    let firstMs: number | null = null;
     const onSignal = (signal: NodeJS.Signals): void => {
-      if (!first) hurry.abort();
-      first = false;
+      const nowMs = performance.now();
+      if (firstMs !== null && nowMs - firstMs > SAME_SIGNAL_MS) hurry.abort();
+      firstMs ??= nowMs;
       resolve({ signal, hurry: hurry.signal });
     };
     process.on('SIGTERM', onSignal);

@@ -1,5 +1,5 @@
 /** A broken assertion is a defect of ours: it is thrown loudly and never turned into an answer for a client. */
-export class AssertionFailure extends Error {
+class AssertionFailure extends Error {
   override readonly name = 'AssertionFailure';
 }
 

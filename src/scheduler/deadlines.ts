@@ -12,7 +12,7 @@ import { type Decision, isIdle, type ModelState } from './state.ts';
 const NEIGHBOUR_RECHECK_MS = 1_000;
 const NEVER = Number.POSITIVE_INFINITY;
 
-export function nextDeadlineMs(model: ModelState): number {
+function nextDeadlineMs(model: ModelState): number {
   const review = model.round === null ? NEVER : model.reviewAtMs;
   return Math.min(model.queue.nextDeadlineMs(), review, engineDeadlineMs(model));
 }

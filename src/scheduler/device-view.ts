@@ -40,7 +40,7 @@ function emptyView(device: DeviceBudget): WritableView {
   return { ...device, reservedMib: 0, leavingMib: 0, moving: false, held: false, residents: [] };
 }
 
-export function deviceViews(state: SchedulerState, forModel: ModelState, nowMs: number): DeviceView[] {
+function deviceViews(state: SchedulerState, forModel: ModelState, nowMs: number): DeviceView[] {
   const views = new Map<string, WritableView>();
   for (const device of state.devices.values()) views.set(device.id, emptyView(device));
   for (const plan of state.plans.values()) {

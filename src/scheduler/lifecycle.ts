@@ -19,7 +19,7 @@ import type { Decision, ModelState } from './state.ts';
 import { learn } from './turn.ts';
 
 /** Pause before a stop that could not be verified is asked for again. */
-export const STOP_RETRY_MS = 10_000;
+const STOP_RETRY_MS = 10_000;
 
 /** The model whose present launch this is, or null. */
 export function ofLaunch(d: Decision, name: string, launchId: LaunchId): ModelState | null {

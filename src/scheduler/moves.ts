@@ -8,7 +8,7 @@ import { pump } from './requests.ts';
 import type { Decision, ModelState } from './state.ts';
 
 /** After the cut: how long the front may take to end its requests before the engine goes anyway. */
-export const CUT_GRACE_MS = 5_000;
+const CUT_GRACE_MS = 5_000;
 
 export function startEngine(
   d: Decision,
@@ -153,7 +153,7 @@ export function withdraw(d: Decision, model: ModelState): void {
   d.review = true;
 }
 
-export function reservedMib(d: Decision, deviceId: string): number {
+function reservedMib(d: Decision, deviceId: string): number {
   let sum = 0;
   for (const model of d.state.models.values()) {
     const reservation = reservationOf(model.engine);

@@ -8,7 +8,6 @@
  */
 import type { Placement } from '../placement/place.ts';
 import { abandonable, placeNow } from './device-view.ts';
-import { isMoving, reservationOf } from './engine-state.ts';
 import { beginDrain, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
 import { leaveContest, rankContenders } from './rank.ts';
 import { neverFits } from './refusals.ts';
@@ -93,15 +92,4 @@ function takeBackDrains(d: Decision): void {
     if (claim === undefined) resumeFromDrain(d, model);
     else engine.beneficiary = claim.model;
   }
-}
-
-/** Devices on which a move is under way, for status and invariants. */
-export function movingDevices(models: Iterable<ModelState>): Map<string, string[]> {
-  const moving = new Map<string, string[]>();
-  for (const model of models) {
-    const reservation = reservationOf(model.engine);
-    if (reservation === null || !isMoving(model.engine)) continue;
-    for (const id of reservation.deviceIds) moving.set(id, [...(moving.get(id) ?? []), model.policy.name]);
-  }
-  return moving;
 }

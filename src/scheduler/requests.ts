@@ -193,7 +193,7 @@ function endRunning(d: Decision, model: ModelState, request: RunningRequest): vo
   d.review = true;
 }
 
-export function hasFreeSlot(model: ModelState): boolean {
+function hasFreeSlot(model: ModelState): boolean {
   const engine = model.engine;
   const open = engine.kind === 'external' || (engine.kind === 'awake' && !engine.suspect);
   return open && model.queue.size === 0 && model.running.size < model.policy.maxConcurrent;

@@ -32,12 +32,12 @@ export function switchCostMs(model: ModelState): number {
   return startCostMs(model) + stopCostMs(model);
 }
 
-export function quantumMs(model: ModelState, scheduling: SchedulingPolicy): number {
+function quantumMs(model: ModelState, scheduling: SchedulingPolicy): number {
   const share = scheduling.switchShare;
   return Math.max((switchCostMs(model) * (1 - share)) / share, model.policy.minResidenceMs);
 }
 
-export function turnEndMs(model: ModelState, awake: AwakeState, scheduling: SchedulingPolicy): number {
+function turnEndMs(model: ModelState, awake: AwakeState, scheduling: SchedulingPolicy): number {
   return awake.readyMs + quantumMs(model, scheduling);
 }
 
@@ -45,7 +45,7 @@ export function turnEndMs(model: ModelState, awake: AwakeState, scheduling: Sche
  * How long an engine without work waits for its clients' next request while others wait for its devices. Closed-loop
  * clients empty the queue after each answer; without a linger two of them would swap models for every request.
  */
-export function lingerMs(model: ModelState, scheduling: SchedulingPolicy): number {
+function lingerMs(model: ModelState, scheduling: SchedulingPolicy): number {
   const cap = Math.min(switchCostMs(model) / 2, scheduling.lingerMaxMs);
   if (model.gapMs === null) return Math.min(cap, UNKNOWN_GAP_LINGER_MS);
   // Clients that take longer than the cap would not be met by lingering: it would only cost the others.
