@@ -180,7 +180,7 @@ const sharedFields = {
     environment: ['GATEWAY_MAX_CONCURRENT'],
   }),
   queue_size: field(integer(1, 1_000_000), {
-    effect: 'Requests that may wait or run; the next one is refused with 429.',
+    effect: 'Requests that may wait, beside the `max_concurrent` that run; the next one is refused with 429.',
     default: 200,
     environment: ['GATEWAY_MAX_QUEUE_SIZE'],
   }),

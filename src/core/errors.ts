@@ -241,7 +241,7 @@ export const ERRORS = {
     'rate_limit_error',
     'operator',
     true,
-    'The queue of `{model}` is full: {depth} of {limit} requests wait or run.',
+    'The queue of `{model}` is full: {depth} of {limit} requests wait.',
     'Retry later, or raise `queue_size` or `max_concurrent`.',
   ),
   queue_timeout: entry(

@@ -42,7 +42,7 @@ describe('errorBody', () => {
       assert.equal(answer.status, 429);
       assert.deepEqual(body, {
         error: {
-          message: 'The queue of `m` is full: 200 of 200 requests wait or run.',
+          message: 'The queue of `m` is full: 200 of 200 requests wait.',
           type: 'rate_limit_error',
           param: null,
           code: 'queue_full',
@@ -64,7 +64,7 @@ describe('errorBody', () => {
     assert.equal(body.request_id, 'r1');
     assert.deepEqual(body.error, {
       type: 'rate_limit_error',
-      message: 'The queue of `m` is full: 200 of 200 requests wait or run.',
+      message: 'The queue of `m` is full: 200 of 200 requests wait.',
       code: 'queue_full',
     });
     const large = answerFor({ code: 'body_too_large', parameters: { limitBytes: 1 } }, 'anthropic');
