@@ -28,7 +28,7 @@ export function load(context: SimContext, exchange: Exchange): void {
 }
 
 export function metricsPage(context: SimContext, exchange: Exchange): void {
-  sendText(exchange, 200, context.metrics.render(context), 'text/plain; version=0.0.4; charset=utf-8');
+  sendText(exchange, 200, context.metrics.render(context), 'text/plain; version=1.0.0; charset=utf-8');
 }
 
 export function models(context: SimContext, exchange: Exchange): void {
@@ -91,10 +91,10 @@ export function tokenizerInfo(_context: SimContext, exchange: Exchange): void {
 }
 
 /** Scale-out routes exist on every server, and are forbidden without their flag. */
-export function scaleOutOnly(_context: SimContext, exchange: Exchange): void {
+export function scaleOutOnly(): void {
   throw new ApiError(
     403,
     'PermissionDeniedError',
-    `${exchange.path} is only available with --enable-scale-out or --tokens-only.`,
+    'Scale-out endpoints are disabled. Restart vllm serve with --enable-scale-out to enable them.',
   );
 }

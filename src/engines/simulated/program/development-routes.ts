@@ -10,8 +10,16 @@ import {
   sendText,
 } from './exchange.ts';
 import type { PauseMode } from './generation.ts';
-import { get, post, postJson, type Route } from './route.ts';
-import { isSleeping, pauseScheduler, reloadWeights, resumeScheduler, sleep, wakeUp } from './sleep.ts';
+import { get, post, postJson, postText, type Route } from './route.ts';
+import {
+  isSleeping,
+  pauseScheduler,
+  reloadWeights,
+  resumeScheduler,
+  sleep,
+  UtilityFailure,
+  wakeUp,
+} from './sleep.ts';
 import { objectOf, validationError } from './validation.ts';
 
 const MODES: readonly PauseMode[] = ['abort', 'wait', 'keep'];
@@ -47,12 +55,14 @@ export const DEVELOPMENT_ROUTES: readonly Route[] = [
   postJson('/abort_requests', (context, exchange, body) => {
     const given = body['request_ids'];
     const ids = Array.isArray(given) && given.length > 0 ? given.map(String) : null;
-    sendJson(exchange, 200, { status: 'aborted', aborted: context.generation.abort(ids, 'abort') });
+    const found = context.generation.abort(ids, 'abort');
+    // vLLM counts the names that it was given, known or not.
+    sendJson(exchange, 200, { status: 'aborted', aborted: ids?.length ?? found });
   }),
   post('/reset_prefix_cache', (_context, exchange) => sendJson(exchange, 200, { success: true })),
   post('/reset_mm_cache', (_context, exchange) => sendEmpty(exchange, 200)),
   post('/reset_encoder_cache', (_context, exchange) => sendEmpty(exchange, 200)),
-  postJson('/collective_rpc', collectiveRpc),
+  postText('/collective_rpc', collectiveRpc),
   get('/server_info', (context, exchange) => {
     const { options } = context;
     sendJson(exchange, 200, {
@@ -63,12 +73,38 @@ export const DEVELOPMENT_ROUTES: readonly Route[] = [
   }),
 ];
 
-function collectiveRpc(context: SimContext, exchange: Exchange, body: JsonObject): void {
-  const method = body['method'];
+/** Of the worker's own methods those that change nothing here, and the one that does. */
+const WORKER_METHODS: readonly string[] = [
+  'reload_weights',
+  'check_health',
+  'list_loras',
+  'get_model_inspection',
+];
+
+function collectiveRpc(context: SimContext, exchange: Exchange, text: string): void {
+  const method = rpcBody(text)?.['method'];
   if (typeof method !== 'string') throw new ApiError(400, 'Bad Request', "Missing 'method' in request body");
+  if (!WORKER_METHODS.includes(method)) {
+    const worker = context.memory.kind === 'CPU' ? 'CPUWorker' : 'Worker';
+    throw new UtilityFailure(
+      `Call to collective_rpc method failed: Worker failed with error ''${worker}' object has no attribute '${method}'', please check the stack trace above for the root cause`,
+    );
+  }
   if (method === 'reload_weights') reloadWeights(context);
   const results = Array.from({ length: context.options.tensorParallelSize }, () => null);
   sendJson(exchange, 200, { results });
+}
+
+/** This route reads its JSON itself, and so has words of its own for a bad one. */
+function rpcBody(text: string): JsonObject | null {
+  try {
+    return objectOf(JSON.parse(text));
+  } catch (error) {
+    const at = Number(/position (\d+)/.exec(String(error))?.[1] ?? text.length);
+    const lines = text.slice(0, at).split('\n');
+    const where = `line ${lines.length} column ${(lines.at(-1)?.length ?? 0) + 1} (char ${at})`;
+    throw new ApiError(400, 'Bad Request', `JSON decode error: Expecting value: ${where}`);
+  }
 }
 
 function levelOf(exchange: Exchange): number {
@@ -78,13 +114,13 @@ function levelOf(exchange: Exchange): number {
     const msg = 'Input should be a valid integer, unable to parse string as an integer';
     throw validationError([{ type: 'int_parsing', loc: 'query.level', msg, input: text }]);
   }
-  if (level < 0) throw bound('greater_than_equal', 'greater than or equal to 0', text);
-  if (level > 2) throw bound('less_than_equal', 'less than or equal to 2', text);
+  if (level < 0) throw bound('greater_than_equal', 'greater than or equal to 0', text, "{'ge': 0}");
+  if (level > 2) throw bound('less_than_equal', 'less than or equal to 2', text, "{'le': 2}");
   return level;
 }
 
-function bound(type: string, words: string, input: string): ApiError {
-  return validationError([{ type, loc: 'query.level', msg: `Input should be ${words}`, input }]);
+function bound(type: string, words: string, input: string, context: string): ApiError {
+  return validationError([{ type, loc: 'query.level', msg: `Input should be ${words}`, input, context }]);
 }
 
 function modeOf(exchange: Exchange): PauseMode {
@@ -92,7 +128,8 @@ function modeOf(exchange: Exchange): PauseMode {
   const mode = MODES.find((candidate) => candidate === given);
   if (mode !== undefined) return mode;
   const msg = "Input should be 'abort', 'wait' or 'keep'";
-  throw validationError([{ type: 'literal_error', loc: 'query.mode', msg, input: given }]);
+  const context = `{'expected': "'abort', 'wait' or 'keep'"}`;
+  throw validationError([{ type: 'literal_error', loc: 'query.mode', msg, input: given, context }]);
 }
 
 /** Loading adapters at run time. */

@@ -73,10 +73,10 @@ function send(exchange: Exchange, status: number, contentType: string, text: str
   response.end(exchange.method === 'HEAD' ? undefined : payload);
 }
 
-/** uvicorn names itself and says nothing about keep-alive. */
+/** uvicorn names itself, and speaks of the connection only to announce its end. */
 export function prepareHead(exchange: Exchange): void {
   exchange.response.setHeader('server', 'uvicorn');
-  exchange.response.removeHeader('connection');
+  if (exchange.response.shouldKeepAlive) exchange.response.removeHeader('connection');
 }
 
 /** Reads the whole body; null when the client left in the middle. */

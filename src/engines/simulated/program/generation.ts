@@ -28,22 +28,6 @@ export interface GenerationCounts {
   readonly waiting: number;
 }
 
-export interface Generation {
-  /** Returns the way to abort it; aborting a finished sequence does nothing. */
-  submit(request: SequenceRequest): () => void;
-  counts(): GenerationCounts;
-  pauseState(): PauseState;
-  /** Resolves when the pause holds: for `wait` after the running sequences have finished. */
-  pause(mode: PauseMode): Promise<void>;
-  resume(): void;
-  /** Ends all sequences, or those of the named requests; says how many. */
-  abort(requestIds: readonly string[] | null, reason: FinishReason): number;
-  /** From now on the weights are what lay in memory before: tokens without sense. */
-  setGarbage(garbage: boolean): void;
-  /** Resolves when nothing runs or waits. */
-  idle(): Promise<void>;
-}
-
 interface Sequence {
   readonly request: SequenceRequest;
   readonly emitFromMs: number;
@@ -52,130 +36,153 @@ interface Sequence {
 
 const GARBAGE = ['!', '<unk>', ' zzz', '\u0000'] as const;
 
-export function createGeneration(settings: GenerationSettings): Generation {
-  const waiting: SequenceRequest[] = [];
-  const running = new Set<Sequence>();
-  const idleWaiters: (() => void)[] = [];
-  const drainWaiters: (() => void)[] = [];
-  const tokenMs = settings.tokensPerSecond > 0 ? (1000 / settings.tokensPerSecond) * settings.timeScale : 0;
-  let pause: PauseState = 'UNPAUSED';
-  let garbage = false;
-  let timer: NodeJS.Timeout | null = null;
+export class Generation {
+  readonly #settings: GenerationSettings;
+  readonly #tokenMs: number;
+  readonly #waiting: SequenceRequest[] = [];
+  readonly #running = new Set<Sequence>();
+  readonly #idleWaiters: (() => void)[] = [];
+  readonly #drainWaiters: (() => void)[] = [];
+  #pause: PauseState = 'UNPAUSED';
+  #garbage = false;
+  #timer: NodeJS.Timeout | null = null;
   /** Time that stood still in PAUSED_ALL, so that a resumed sequence does not emit what it missed in one burst. */
-  let frozenMs = 0;
-  let frozenSinceMs: number | null = null;
-  const nowMs = (): number => (frozenSinceMs ?? performance.now()) - frozenMs;
+  #frozenMs = 0;
+  #frozenSinceMs: number | null = null;
 
-  const finish = (sequence: Sequence, reason: FinishReason): void => {
-    running.delete(sequence);
+  constructor(settings: GenerationSettings) {
+    this.#settings = settings;
+    const { tokensPerSecond, timeScale } = settings;
+    this.#tokenMs = tokensPerSecond > 0 ? (1000 / tokensPerSecond) * timeScale : 0;
+  }
+
+  /** Returns the way to abort it; aborting a finished sequence does nothing. */
+  submit(request: SequenceRequest): () => void {
+    this.#waiting.push(request);
+    this.#schedule();
+    return () => {
+      this.#abortWhere((candidate) => candidate === request, 'abort');
+    };
+  }
+
+  counts(): GenerationCounts {
+    return { running: this.#running.size, waiting: this.#waiting.length };
+  }
+
+  pauseState(): PauseState {
+    return this.#pause;
+  }
+
+  /** Resolves when the pause holds: for `wait` after the running sequences have finished. */
+  async pause(mode: PauseMode): Promise<void> {
+    if (mode === 'keep') {
+      if (this.#pause !== 'PAUSED_ALL') this.#frozenSinceMs = performance.now();
+      this.#pause = 'PAUSED_ALL';
+      return;
+    }
+    if (this.#pause === 'UNPAUSED') this.#pause = 'PAUSED_NEW';
+    if (mode === 'abort') this.#abortWhere(() => true, 'abort');
+    else if (this.#running.size > 0) await new Promise<void>((resolve) => this.#drainWaiters.push(resolve));
+  }
+
+  resume(): void {
+    if (this.#frozenSinceMs !== null) {
+      this.#frozenMs += performance.now() - this.#frozenSinceMs;
+      this.#frozenSinceMs = null;
+    }
+    this.#pause = 'UNPAUSED';
+    this.#schedule();
+  }
+
+  /** Ends all sequences, or those of the named requests; says how many. */
+  abort(requestIds: readonly string[] | null, reason: FinishReason): number {
+    return this.#abortWhere(
+      (request) => requestIds === null || requestIds.includes(request.requestId),
+      reason,
+    );
+  }
+
+  /** From now on the weights are what lay in memory before: tokens without sense. */
+  setGarbage(garbage: boolean): void {
+    this.#garbage = garbage;
+  }
+
+  /** Resolves when nothing runs or waits. */
+  idle(): Promise<void> {
+    if (this.#running.size === 0 && this.#waiting.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  #nowMs(): number {
+    return (this.#frozenSinceMs ?? performance.now()) - this.#frozenMs;
+  }
+
+  #finish(sequence: Sequence, reason: FinishReason): void {
+    this.#running.delete(sequence);
     sequence.request.onFinish(reason);
-  };
+  }
 
-  const settle = (): void => {
-    if (running.size === 0) for (const waiter of drainWaiters.splice(0)) waiter();
-    if (running.size === 0 && waiting.length === 0) for (const waiter of idleWaiters.splice(0)) waiter();
-  };
-
-  const schedule = (): void => {
-    while (pause === 'UNPAUSED' && running.size < settings.maxNumSeqs) {
-      const request = waiting.shift();
+  #schedule(): void {
+    const { maxNumSeqs, prefillTokensPerSecond: rate, timeScale } = this.#settings;
+    while (this.#pause === 'UNPAUSED' && this.#running.size < maxNumSeqs) {
+      const request = this.#waiting.shift();
       if (request === undefined) break;
-      const rate = settings.prefillTokensPerSecond;
-      const prefillMs = rate > 0 ? (request.promptTokens / rate) * 1000 * settings.timeScale : 0;
-      running.add({ request, emitFromMs: nowMs() + prefillMs, position: 0 });
+      const prefillMs = rate > 0 ? (request.promptTokens / rate) * 1000 * timeScale : 0;
+      this.#running.add({ request, emitFromMs: this.#nowMs() + prefillMs, position: 0 });
     }
-    settle();
-    if (timer === null && running.size > 0 && pause !== 'PAUSED_ALL') {
-      timer = setTimeout(step, nextDelayMs());
+    if (this.#running.size === 0) {
+      for (const waiter of this.#drainWaiters.splice(0)) waiter();
+      if (this.#waiting.length === 0) for (const waiter of this.#idleWaiters.splice(0)) waiter();
+    } else if (this.#timer === null && this.#pause !== 'PAUSED_ALL') {
+      this.#timer = setTimeout(() => this.#step(), this.#nextDelayMs());
     }
-  };
+  }
 
-  const dueAtMs = (sequence: Sequence): number => sequence.emitFromMs + sequence.position * tokenMs;
+  #dueAtMs(sequence: Sequence): number {
+    return sequence.emitFromMs + sequence.position * this.#tokenMs;
+  }
 
-  const nextDelayMs = (): number => {
+  #nextDelayMs(): number {
     let earliest = Number.POSITIVE_INFINITY;
-    for (const sequence of running) earliest = Math.min(earliest, dueAtMs(sequence));
-    return Math.max(0, earliest - nowMs());
-  };
+    for (const sequence of this.#running) earliest = Math.min(earliest, this.#dueAtMs(sequence));
+    return Math.max(0, earliest - this.#nowMs());
+  }
 
-  const step = (): void => {
-    timer = null;
-    if (pause === 'PAUSED_ALL') return;
-    const now = nowMs();
-    for (const sequence of [...running]) advance(sequence, now);
-    schedule();
-  };
+  #step(): void {
+    this.#timer = null;
+    if (this.#pause === 'PAUSED_ALL') return;
+    const now = this.#nowMs();
+    for (const sequence of [...this.#running]) this.#advance(sequence, now);
+    this.#schedule();
+  }
 
-  const advance = (sequence: Sequence, now: number): void => {
+  #advance(sequence: Sequence, now: number): void {
     const { request } = sequence;
-    while (running.has(sequence) && dueAtMs(sequence) <= now) {
-      const index = sequence.position;
-      const own = request.pieces[index];
-      if (own === undefined) {
-        finish(sequence, request.finish);
-        return;
-      }
-      sequence.position++;
-      request.onToken(garbage ? (GARBAGE[index % GARBAGE.length] ?? '!') : own, index);
-      if (!running.has(sequence)) return;
-      if (sequence.position >= request.pieces.length) finish(sequence, request.finish);
+    while (this.#running.has(sequence) && this.#dueAtMs(sequence) <= now) {
+      const index = sequence.position++;
+      const own = request.pieces[index] ?? '';
+      request.onToken(this.#garbage ? (GARBAGE[index % GARBAGE.length] ?? '!') : own, index);
+      // The token's receiver may have ended it.
+      if (!this.#running.has(sequence)) return;
+      if (sequence.position >= request.pieces.length) this.#finish(sequence, request.finish);
     }
-  };
+  }
 
-  const abortWhere = (matches: (request: SequenceRequest) => boolean, reason: FinishReason): number => {
+  #abortWhere(matches: (request: SequenceRequest) => boolean, reason: FinishReason): number {
     let ended = 0;
-    for (let at = waiting.length - 1; at >= 0; at--) {
-      const request = waiting[at];
+    for (let at = this.#waiting.length - 1; at >= 0; at--) {
+      const request = this.#waiting[at];
       if (request === undefined || !matches(request)) continue;
-      waiting.splice(at, 1);
+      this.#waiting.splice(at, 1);
       request.onFinish(reason);
       ended++;
     }
-    for (const sequence of [...running]) {
+    for (const sequence of [...this.#running]) {
       if (!matches(sequence.request)) continue;
-      finish(sequence, reason);
+      this.#finish(sequence, reason);
       ended++;
     }
-    schedule();
+    this.#schedule();
     return ended;
-  };
-
-  return {
-    submit(request) {
-      waiting.push(request);
-      schedule();
-      return () => {
-        abortWhere((candidate) => candidate === request, 'abort');
-      };
-    },
-    counts: () => ({ running: running.size, waiting: waiting.length }),
-    pauseState: () => pause,
-    async pause(mode) {
-      if (mode === 'keep') {
-        if (pause !== 'PAUSED_ALL') frozenSinceMs = performance.now();
-        pause = 'PAUSED_ALL';
-        return;
-      }
-      if (pause === 'UNPAUSED') pause = 'PAUSED_NEW';
-      if (mode === 'abort') abortWhere(() => true, 'abort');
-      else if (running.size > 0) await new Promise<void>((resolve) => drainWaiters.push(resolve));
-    },
-    resume() {
-      if (frozenSinceMs !== null) {
-        frozenMs += performance.now() - frozenSinceMs;
-        frozenSinceMs = null;
-      }
-      pause = 'UNPAUSED';
-      schedule();
-    },
-    abort: (requestIds, reason) =>
-      abortWhere((request) => requestIds === null || requestIds.includes(request.requestId), reason),
-    setGarbage: (value) => {
-      garbage = value;
-    },
-    idle: () =>
-      running.size === 0 && waiting.length === 0
-        ? Promise.resolve()
-        : new Promise<void>((resolve) => idleWaiters.push(resolve)),
-  };
+  }
 }

@@ -53,7 +53,6 @@ export interface DeviceMemory {
   sleep(): { readonly freedMib: number; readonly usedMib: number };
   /** Takes memory back. Throws OutOfMemory. */
   wake(tags: readonly SleepTag[]): void;
-  release(): void;
 }
 
 /** Throws StartError where the devices that the options name are not there. */
@@ -70,7 +69,7 @@ export function createDeviceMemory(options: SimOptions, holder: () => number): D
       'api',
     );
   }
-  return onDevices(options, ledger, visible.slice(0, wanted), holder);
+  return new LedgerMemory(options, ledger, visible.slice(0, wanted), holder);
 }
 
 /** CUDA_VISIBLE_DEVICES: indices or ids in order, up to the first that is unknown; unset: all. */
@@ -95,119 +94,140 @@ function withoutDevices(options: SimOptions): DeviceMemory {
     allocateKv: () => {},
     sleep: () => ({ freedMib: 0, usedMib: 0 }),
     wake: () => {},
-    release: () => {},
   };
 }
 
-function onDevices(
-  options: SimOptions,
-  ledger: Ledger,
-  devices: readonly LedgerDevice[],
-  holder: () => number,
-): DeviceMemory {
-  const { sim } = options;
-  let freeAtStartMib: readonly number[] = [];
-  let weightsMib = 0;
-  let kvMib = 0;
-  const resident = new Set<SleepTag>();
-  const freeMib = (): number[] => {
-    const uses = ledger.read();
-    return devices.map((device) => {
+class LedgerMemory implements DeviceMemory {
+  readonly kind = 'GPU';
+  readonly #options: SimOptions;
+  readonly #ledger: Ledger;
+  readonly #devices: readonly LedgerDevice[];
+  readonly #holder: () => number;
+  readonly #resident = new Set<SleepTag>();
+  #freeAtStartMib: readonly number[] = [];
+  #weightsMib = 0;
+  #kvMib = 0;
+
+  constructor(options: SimOptions, ledger: Ledger, devices: readonly LedgerDevice[], holder: () => number) {
+    this.#options = options;
+    this.#ledger = ledger;
+    this.#devices = devices;
+    this.#holder = holder;
+  }
+
+  initialise(): void {
+    this.#freeAtStartMib = this.#freeMib();
+    this.#devices.forEach((device, index) => {
+      const free = this.#freeAtStartMib[index] ?? 0;
+      const requested = this.#requestedMib(device);
+      if (free >= requested) return;
+      throw new StartError(
+        'ValueError',
+        `Free memory on device cuda:${index} (${gib(free)}/${gib(device.totalMib)} GiB) on startup is less than desired GPU memory utilization (${this.#options.gpuMemoryUtilization}, ${gib(requested)} GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.`,
+      );
+    });
+  }
+
+  loadWeights(): number {
+    this.#weightsMib = this.#options.sim.weightsMib ?? Math.floor(this.#wantedMib() * WEIGHTS_SHARE);
+    this.#holdOrFail(this.#weightsMib, this.#weightsMib);
+    this.#resident.add('weights');
+    return this.#weightsMib;
+  }
+
+  profile(): number {
+    if (this.#options.kvCacheMemoryBytes !== null) return this.#options.kvCacheMemoryBytes;
+    const free = this.#freeMib();
+    const available = this.#devices.map((device, index) => {
+      const before = this.#freeAtStartMib[index] ?? 0;
+      const now = free[index] ?? 0;
+      if (before < now) {
+        throw new StartError(
+          'AssertionError',
+          `Error in memory profiling. Initial free memory ${gib(before)} GiB, current free memory ${gib(now)} GiB. This happens when other processes sharing the same container release GPU memory while vLLM is profiling during initialization. To fix this, ensure consistent GPU memory allocation or isolate vLLM in its own container.`,
+        );
+      }
+      // Device-wide, so a neighbour's growth counts as ours and shrinks the cache, as it does in vLLM.
+      return this.#requestedMib(device) - (before - now);
+    });
+    const { memoryMib } = this.#options.sim;
+    const own = memoryMib === null ? Number.POSITIVE_INFINITY : memoryMib - this.#weightsMib;
+    return Math.min(...available, own) * MIB;
+  }
+
+  allocateKv(bytes: number): void {
+    this.#kvMib = Math.ceil(bytes / MIB);
+    this.#holdOrFail(this.#weightsMib + this.#kvMib, this.#kvMib);
+    this.#resident.add('kv_cache');
+  }
+
+  sleep(): { readonly freedMib: number; readonly usedMib: number } {
+    const before = this.#usedNowMib();
+    // Without the flag nothing lies in the allocator that can let go of memory.
+    if (!this.#options.enableSleepMode) return { freedMib: 0, usedMib: before };
+    this.#resident.clear();
+    const usedMib = this.#usedNowMib();
+    this.#hold(usedMib);
+    return { freedMib: before - usedMib, usedMib };
+  }
+
+  wake(tags: readonly SleepTag[]): void {
+    if (!this.#options.enableSleepMode) return;
+    const before = this.#usedNowMib();
+    const added = tags.filter((tag) => !this.#resident.has(tag));
+    for (const tag of added) this.#resident.add(tag);
+    const wanted = this.#usedNowMib();
+    const refused = this.#hold(wanted);
+    if (refused === null) return;
+    for (const tag of added) this.#resident.delete(tag);
+    throw new OutOfMemory(outOfMemoryText(wanted - before, refused));
+  }
+
+  #freeMib(): number[] {
+    const uses = this.#ledger.read();
+    return this.#devices.map((device) => {
       const use = uses.find((candidate) => candidate.device.id === device.id);
       return device.totalMib - (use?.usedMib ?? 0);
     });
-  };
-  const requestedMib = (device: LedgerDevice): number =>
-    Math.ceil(device.totalMib * options.gpuMemoryUtilization);
-  const hold = (usedMib: number): OutOfMemoryDetail | null => {
-    const requests = devices.map((device) => ({ deviceId: device.id, usedMib }));
-    const result = ledger.claim(holder(), 'VLLM::EngineCore', requests);
+  }
+
+  #requestedMib(device: LedgerDevice): number {
+    return Math.ceil(device.totalMib * this.#options.gpuMemoryUtilization);
+  }
+
+  /** What a ready engine holds on each device. */
+  #wantedMib(): number {
+    const { memoryMib } = this.#options.sim;
+    return memoryMib ?? Math.min(...this.#devices.map((device) => this.#requestedMib(device)));
+  }
+
+  #usedNowMib(): number {
+    const whole = this.#weightsMib + this.#kvMib;
+    if (this.#resident.size === SLEEP_TAGS.length) return whole;
+    const resident =
+      (this.#resident.has('weights') ? this.#weightsMib : 0) +
+      (this.#resident.has('kv_cache') ? this.#kvMib : 0);
+    const residual =
+      this.#options.sim.sleepResidualMib ?? Math.min(RESIDUAL_MAX_MIB, Math.floor(whole * RESIDUAL_SHARE));
+    return Math.min(whole, resident + residual);
+  }
+
+  #hold(usedMib: number): OutOfMemoryDetail | null {
+    const requests = this.#devices.map((device) => ({ deviceId: device.id, usedMib }));
+    const result = this.#ledger.claim(this.#holder(), 'VLLM::EngineCore', requests);
     if (result.kind === 'claimed') return null;
     return {
-      index: devices.findIndex((device) => device.id === result.deviceId),
+      index: this.#devices.findIndex((device) => device.id === result.deviceId),
       totalMib: result.totalMib,
       freeMib: result.freeMib,
     };
-  };
-  const residualMib = (): number =>
-    sim.sleepResidualMib ?? Math.min(RESIDUAL_MAX_MIB, Math.floor((weightsMib + kvMib) * RESIDUAL_SHARE));
-  const usedNow = (): number => {
-    const parts = (resident.has('weights') ? weightsMib : 0) + (resident.has('kv_cache') ? kvMib : 0);
-    return resident.size === SLEEP_TAGS.length ? parts : Math.min(weightsMib + kvMib, parts + residualMib());
-  };
-  return {
-    kind: 'GPU',
-    initialise() {
-      freeAtStartMib = freeMib();
-      devices.forEach((device, index) => {
-        const free = freeAtStartMib[index] ?? 0;
-        if (free >= requestedMib(device)) return;
-        throw new StartError(
-          'ValueError',
-          `Free memory on device cuda:${index} (${gib(free)}/${gib(device.totalMib)} GiB) on startup is less than desired GPU memory utilization (${options.gpuMemoryUtilization}, ${gib(requestedMib(device))} GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.`,
-        );
-      });
-    },
-    loadWeights() {
-      weightsMib = sim.weightsMib ?? Math.floor(wantedMib(options, devices) * WEIGHTS_SHARE);
-      const refused = hold(weightsMib);
-      if (refused !== null)
-        throw new StartError('torch.OutOfMemoryError', outOfMemoryText(weightsMib, refused));
-      resident.add('weights');
-      return weightsMib;
-    },
-    profile() {
-      if (options.kvCacheMemoryBytes !== null) return options.kvCacheMemoryBytes;
-      const free = freeMib();
-      const available = devices.map((device, index) => {
-        const before = freeAtStartMib[index] ?? 0;
-        const now = free[index] ?? 0;
-        if (before < now) {
-          throw new StartError(
-            'AssertionError',
-            `Error in memory profiling. Initial free memory ${gib(before)} GiB, current free memory ${gib(now)} GiB. This happens when other processes sharing the same container release GPU memory while vLLM is profiling during initialization. To fix this, ensure consistent GPU memory allocation or isolate vLLM in its own container.`,
-          );
-        }
-        // Device-wide, so a neighbour's growth counts as ours and shrinks the cache, as it does in vLLM.
-        return requestedMib(device) - (before - now);
-      });
-      const wanted = wantedMib(options, devices) - weightsMib;
-      return Math.min(...available, sim.memoryMib === null ? Number.POSITIVE_INFINITY : wanted) * MIB;
-    },
-    allocateKv(bytes) {
-      kvMib = Math.ceil(bytes / MIB);
-      const refused = hold(weightsMib + kvMib);
-      if (refused !== null) throw new StartError('torch.OutOfMemoryError', outOfMemoryText(kvMib, refused));
-      resident.add('kv_cache');
-    },
-    sleep() {
-      const before = usedNow();
-      // Without the flag nothing lies in the allocator that can let go of memory.
-      if (!options.enableSleepMode) return { freedMib: 0, usedMib: before };
-      resident.clear();
-      hold(usedNow());
-      return { freedMib: before - usedNow(), usedMib: usedNow() };
-    },
-    wake(tags) {
-      if (!options.enableSleepMode) return;
-      const before = usedNow();
-      const added = tags.filter((tag) => !resident.has(tag));
-      for (const tag of added) resident.add(tag);
-      const refused = hold(usedNow());
-      if (refused === null) return;
-      const wanted = usedNow() - before;
-      for (const tag of added) resident.delete(tag);
-      throw new OutOfMemory(outOfMemoryText(wanted, refused));
-    },
-    release: () => ledger.release(holder()),
-  };
-}
+  }
 
-/** What a ready engine holds on each device. */
-function wantedMib(options: SimOptions, devices: readonly LedgerDevice[]): number {
-  if (options.sim.memoryMib !== null) return options.sim.memoryMib;
-  const smallest = Math.min(...devices.map((device) => device.totalMib));
-  return Math.ceil(smallest * options.gpuMemoryUtilization);
+  #holdOrFail(usedMib: number, allocatingMib: number): void {
+    const refused = this.#hold(usedMib);
+    if (refused === null) return;
+    throw new StartError('torch.OutOfMemoryError', outOfMemoryText(allocatingMib, refused));
+  }
 }
 
 interface OutOfMemoryDetail {

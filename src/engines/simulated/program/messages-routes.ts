@@ -66,7 +66,10 @@ export function countMessageTokens(context: SimContext, exchange: Exchange, body
     });
     return prompt.tokens;
   });
-  sendJson(exchange, 200, { input_tokens: tokens });
+  sendJson(exchange, 200, {
+    input_tokens: tokens,
+    context_management: { original_input_tokens: tokens },
+  });
 }
 
 async function stream(context: SimContext, exchange: Exchange, job: Job, id: string): Promise<void> {

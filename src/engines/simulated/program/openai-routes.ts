@@ -1,8 +1,9 @@
 /** /v1/chat/completions and /v1/completions. */
-import type { SimContext } from './context.ts';
+import { SIMULATED_VERSION, type SimContext } from './context.ts';
 import { badRequest, type Exchange, type JsonObject, newId, sendJson } from './exchange.ts';
 import {
   checkSamplingFields,
+  countsOf,
   createJob,
   engineDead,
   type Job,
@@ -15,6 +16,8 @@ import { OPENAI_DIALECT, openStream } from './stream.ts';
 import { countTokens } from './text.ts';
 import { booleanOf, objectOf, validationError } from './validation.ts';
 
+/** What vLLM makes of its version and configuration. */
+const FINGERPRINT = `vllm-${SIMULATED_VERSION}-51a1a7ed`;
 /** Tokens that a chat template adds to each message and to the whole. */
 const TEMPLATE_TOKENS_PER_MESSAGE = 4;
 const TEMPLATE_TOKENS = 3;
@@ -47,7 +50,6 @@ export async function chatCompletions(
         annotations: null,
         audio: null,
         function_call: null,
-        tool_calls: [],
         reasoning: null,
       },
       logprobs: null,
@@ -57,7 +59,7 @@ export async function chatCompletions(
       routed_experts: null,
     })),
     service_tier: null,
-    system_fingerprint: null,
+    system_fingerprint: FINGERPRINT,
     usage: usageOf(job.promptTokens, totalTokens(results)),
     prompt_logprobs: null,
     prompt_token_ids: null,
@@ -81,7 +83,9 @@ async function streamChat(
   const stream = openStream(context, exchange, OPENAI_DIALECT, engineDead());
   const chunk = (choices: readonly JsonObject[], extra: JsonObject = {}): void => {
     const continuous =
-      usage.continuous && choices.length > 0 ? { usage: usageOf(job.promptTokens, completionTokens) } : {};
+      usage.continuous && choices.length > 0
+        ? { usage: runningUsage(job.promptTokens, completionTokens) }
+        : {};
     stream.data({
       id,
       object: 'chat.completion.chunk',
@@ -94,13 +98,19 @@ async function streamChat(
   };
   for (let index = 0; index < job.samples; index++) {
     const delta = { role: 'assistant', content: '' };
-    chunk([{ index, delta, logprobs: null, finish_reason: null }], { prompt_token_ids: null });
+    chunk([{ index, delta, logprobs: null, finish_reason: null }], {
+      prompt_token_ids: null,
+      prompt_text: null,
+    });
   }
+  const held = new Map<number, string>();
   let failed = false;
   await runJob(context, exchange, job, {
-    token(index, piece) {
+    token(index, piece, isLastOfLength) {
       completionTokens++;
-      chunk([{ index, delta: { content: piece }, logprobs: null, finish_reason: null, token_ids: null }]);
+      if (isLastOfLength) held.set(index, piece);
+      else
+        chunk([{ index, delta: { content: piece }, logprobs: null, finish_reason: null, token_ids: null }]);
     },
     finished(index, result) {
       if (result.finish === 'error') {
@@ -108,15 +118,16 @@ async function streamChat(
         return;
       }
       const { finish, stopReason } = result;
-      const delta = { content: '' };
-      chunk([
-        { index, delta, logprobs: null, finish_reason: finish, stop_reason: stopReason, token_ids: null },
-      ]);
+      const delta = { content: held.get(index) ?? '' };
+      chunk(
+        [{ index, delta, logprobs: null, finish_reason: finish, stop_reason: stopReason, token_ids: null }],
+        usage.final ? {} : { system_fingerprint: FINGERPRINT },
+      );
     },
   });
   if (failed) OPENAI_DIALECT.error(stream, engineDead());
   else {
-    if (usage.final) chunk([], { usage: usageOf(job.promptTokens, completionTokens) });
+    if (usage.final) chunk([], finalUsage(job.promptTokens, completionTokens));
     stream.done();
   }
   stream.end();
@@ -155,7 +166,7 @@ export async function completions(context: SimContext, exchange: Exchange, body:
       routed_experts: null,
     })),
     service_tier: null,
-    system_fingerprint: null,
+    system_fingerprint: FINGERPRINT,
     usage: usageOf(
       promptTokens,
       results.reduce((sum, samples) => sum + totalTokens(samples), 0),
@@ -197,24 +208,33 @@ async function streamCompletion(
     token_ids: null,
   });
   const continuous = (): JsonObject =>
-    usage.continuous ? { usage: usageOf(promptTokens, completionTokens) } : {};
+    usage.continuous ? { usage: runningUsage(promptTokens, completionTokens) } : {};
+  const held = new Map<number, string>();
   await Promise.all(
     jobs.map((job, at) =>
       runJob(context, exchange, job, {
-        token(sample, piece) {
+        token(sample, piece, isLastOfLength) {
           completionTokens++;
-          chunk([choice(at * job.samples + sample, piece, null, null)], continuous());
+          const index = at * job.samples + sample;
+          if (isLastOfLength) held.set(index, piece);
+          else chunk([choice(index, piece, null, null)], continuous());
         },
         finished(sample, result) {
+          const index = at * job.samples + sample;
           if (result.finish === 'error') failed = true;
-          else chunk([choice(at * job.samples + sample, '', result.finish, result.stopReason)], continuous());
+          else {
+            chunk([choice(index, held.get(index) ?? '', result.finish, result.stopReason)], {
+              ...continuous(),
+              ...(usage.final ? {} : { system_fingerprint: FINGERPRINT }),
+            });
+          }
         },
       }),
     ),
   );
   if (failed) OPENAI_DIALECT.error(stream, engineDead());
   else {
-    if (usage.final) chunk([], { usage: usageOf(promptTokens, completionTokens) });
+    if (usage.final) chunk([], finalUsage(promptTokens, completionTokens));
     stream.done();
   }
   stream.end();
@@ -235,6 +255,16 @@ export async function collect(context: SimContext, exchange: Exchange, job: Job)
 
 function totalTokens(results: readonly SampleResult[]): number {
   return results.reduce((sum, result) => sum + result.tokens, 0);
+}
+
+/** Usage so far, in every frame of a stream that asked for it. */
+function runningUsage(promptTokens: number, completionTokens: number): JsonObject {
+  return { ...countsOf(promptTokens, completionTokens), completion_tokens_details: null };
+}
+
+/** The frame behind the last token of a stream that asked for usage. */
+function finalUsage(promptTokens: number, completionTokens: number): JsonObject {
+  return { usage: countsOf(promptTokens, completionTokens), system_fingerprint: FINGERPRINT };
 }
 
 interface UsageOptions {
@@ -262,6 +292,9 @@ export function contentText(content: unknown): string {
 
 /** Messages as one prompt; a message without a role is refused as pydantic refuses it. */
 export function chatPrompt(messages: unknown): Prompt {
+  if (Array.isArray(messages) && messages.length === 0) {
+    throw badRequest('Cannot apply chat template to an empty conversation. Provide at least one message.');
+  }
   const lines: string[] = [];
   let lastUserText = '';
   for (const [index, entry] of (Array.isArray(messages) ? messages : []).entries()) {

@@ -1,16 +1,16 @@
 /** Routes of pooling models: embeddings, scores, classes. */
 import type { SimContext } from './context.ts';
-import { badRequest, type Exchange, type JsonObject, sendJson } from './exchange.ts';
+import { ApiError, badRequest, type Exchange, type JsonObject, sendJson } from './exchange.ts';
 import { chatPrompt, nowS } from './openai-routes.ts';
-import { checkPromptLength, engineDead, resolveModel } from './sampling.ts';
+import { checkPromptLength, engineDead, findModel, usageOf } from './sampling.ts';
 import { countTokens, embed } from './text.ts';
 import { checkFields, numberOf } from './validation.ts';
 
 export async function embeddings(context: SimContext, exchange: Exchange, body: JsonObject): Promise<void> {
   checkFields(body, { model: 'string', encoding_format: 'string', dimensions: 'integer' });
-  const model = resolveModel(context, body);
+  const model = poolingModel(context, body);
   const inputs = inputTexts(context, body);
-  const tokens = await encode(context, inputs);
+  const tokens = await encode(context, inputs, truncation(context, body));
   const size = numberOf(body, 'dimensions') ?? context.options.sim.embeddingSize;
   sendJson(exchange, 200, {
     id: `embd-${exchange.requestId}`,
@@ -22,17 +22,17 @@ export async function embeddings(context: SimContext, exchange: Exchange, body: 
       object: 'embedding',
       embedding: encoded(embed(text, size), body['encoding_format']),
     })),
-    usage: { prompt_tokens: tokens, total_tokens: tokens, completion_tokens: 0, prompt_tokens_details: null },
+    usage: usageOf(tokens, 0),
   });
 }
 
 export async function pooling(context: SimContext, exchange: Exchange, body: JsonObject): Promise<void> {
   checkFields(body, { model: 'string', encoding_format: 'string' });
-  const model = resolveModel(context, body);
+  const model = poolingModel(context, body);
   const inputs = inputTexts(context, body);
-  const tokens = await encode(context, inputs);
+  const tokens = await encode(context, inputs, truncation(context, body));
   sendJson(exchange, 200, {
-    id: `pool-${exchange.requestId}`,
+    id: `pooling-${exchange.requestId}`,
     object: 'list',
     created: nowS(),
     model,
@@ -41,15 +41,15 @@ export async function pooling(context: SimContext, exchange: Exchange, body: Jso
       object: 'pooling',
       data: encoded(embed(text, context.options.sim.embeddingSize), body['encoding_format']),
     })),
-    usage: { prompt_tokens: tokens, total_tokens: tokens, completion_tokens: 0, prompt_tokens_details: null },
+    usage: usageOf(tokens, 0),
   });
 }
 
 export async function classify(context: SimContext, exchange: Exchange, body: JsonObject): Promise<void> {
   checkFields(body, { model: 'string' });
-  const model = resolveModel(context, body);
+  const model = poolingModel(context, body);
   const inputs = inputTexts(context, body);
-  const tokens = await encode(context, inputs);
+  const tokens = await encode(context, inputs, truncation(context, body));
   sendJson(exchange, 200, {
     id: `classify-${exchange.requestId}`,
     object: 'list',
@@ -60,12 +60,12 @@ export async function classify(context: SimContext, exchange: Exchange, body: Js
       const probs = [positive, 1 - positive];
       return { index, label: positive >= 0.5 ? 'LABEL_0' : 'LABEL_1', probs, num_classes: 2 };
     }),
-    usage: { prompt_tokens: tokens, total_tokens: tokens, completion_tokens: 0, prompt_tokens_details: null },
+    usage: usageOf(tokens, 0),
   });
 }
 
 export async function score(context: SimContext, exchange: Exchange, body: JsonObject): Promise<void> {
-  const model = resolveModel(context, body);
+  const model = poolingModel(context, body);
   const left = texts(body['text_1'] ?? body['queries']);
   const right = texts(body['text_2'] ?? body['documents'] ?? body['items']);
   if (left.length === 0 || right.length === 0)
@@ -81,7 +81,7 @@ export async function score(context: SimContext, exchange: Exchange, body: JsonO
       object: 'score',
       score: similarity(left[left.length === 1 ? 0 : index] ?? '', text),
     })),
-    usage: { prompt_tokens: tokens, total_tokens: tokens, completion_tokens: 0, prompt_tokens_details: null },
+    usage: usageOf(tokens, 0),
   });
 }
 
@@ -90,7 +90,7 @@ export async function rerank(context: SimContext, exchange: Exchange, body: Json
     'query',
     'documents',
   ]);
-  const model = resolveModel(context, body);
+  const model = poolingModel(context, body);
   const query = String(body['query']);
   const documents = texts(body['documents']);
   const tokens = await encode(context, [query, ...documents]);
@@ -103,16 +103,27 @@ export async function rerank(context: SimContext, exchange: Exchange, body: Json
     .sort((left, right) => right.relevance_score - left.relevance_score);
   const top = numberOf(body, 'top_n') ?? 0;
   sendJson(exchange, 200, {
-    id: `rerank-${exchange.requestId}`,
+    id: `score-${exchange.requestId}`,
     model,
     usage: { prompt_tokens: tokens, total_tokens: tokens },
     results: top > 0 ? ranked.slice(0, top) : ranked,
   });
 }
 
+/** These routes say less about a model that is not served than the generating ones. */
+function poolingModel(context: SimContext, body: JsonObject): string {
+  const found = findModel(context, body);
+  if (found !== null) return found;
+  throw new ApiError(404, 'NotFoundError', `The model \`${String(body['model'])}\` does not exist.`);
+}
+
 /** Runs as one short sequence, so that pausing, sleeping and the limits act on it as on any request. */
-function encode(context: SimContext, inputs: readonly string[]): Promise<number> {
-  const lengths = inputs.map(countTokens);
+function encode(
+  context: SimContext,
+  inputs: readonly string[],
+  tokensMax = Number.POSITIVE_INFINITY,
+): Promise<number> {
+  const lengths = inputs.map((input) => Math.min(countTokens(input), tokensMax));
   for (const length of lengths) checkPromptLength(context, length);
   const promptTokens = lengths.reduce((sum, length) => sum + length, 0);
   if (context.life.dead) return Promise.reject(engineDead());
@@ -130,6 +141,13 @@ function encode(context: SimContext, inputs: readonly string[]): Promise<number>
       },
     });
   });
+}
+
+/** `truncate_prompt_tokens`: -1 stands for the context length. */
+function truncation(context: SimContext, body: JsonObject): number {
+  const asked = numberOf(body, 'truncate_prompt_tokens');
+  if (asked === null) return Number.POSITIVE_INFINITY;
+  return asked < 0 ? context.maxModelLen : asked;
 }
 
 function inputTexts(context: SimContext, body: JsonObject): string[] {

@@ -98,7 +98,7 @@ async function stream(context: SimContext, exchange: Exchange, answer: Answer): 
           type: 'message',
         };
         emit(events, 'response.output_item.added', { item, output_index: 0 });
-        emit(events, 'response.content_part.added', { ...at, part: textPart('') });
+        emit(events, 'response.content_part.added', { ...at, part: textPart('', true) });
       }
       text += piece;
       emit(events, 'response.output_text.delta', { ...at, delta: piece, logprobs: [] });
@@ -127,13 +127,15 @@ function errorEvent(error: ApiError): JsonObject {
   return { code: String(error.status), message: error.message, param: null };
 }
 
-function textPart(text: string): JsonObject {
-  return { annotations: [], text, type: 'output_text', logprobs: [] };
+/** A part that is being opened has an empty list of log probabilities, a finished one none. */
+function textPart(text: string, isOpening = false): JsonObject {
+  return { annotations: [], text, type: 'output_text', logprobs: isOpening ? [] : null };
 }
 
+/** The item counts as completed even where the response was cut. */
 function outputItem(id: string, result: SampleResult): JsonObject {
-  const status = result.finish === 'stop' ? 'completed' : 'incomplete';
-  return { id, content: [textPart(result.text)], role: 'assistant', status, type: 'message', phase: null };
+  const content = [textPart(result.text)];
+  return { id, content, role: 'assistant', status: 'completed', type: 'message', phase: null };
 }
 
 /** `result: null`: the response as it stands while it is being made. */
@@ -142,9 +144,19 @@ function responseObject(answer: Answer, result: SampleResult | null): JsonObject
   const status = result === null ? 'in_progress' : result.finish === 'stop' ? 'completed' : 'incomplete';
   const usage = result && {
     input_tokens: job.promptTokens,
-    input_tokens_details: { cached_tokens: 0 },
+    input_tokens_details: {
+      cached_tokens: 0,
+      input_tokens_per_turn: [],
+      cached_tokens_per_turn: [],
+      cache_write_tokens: 0,
+    },
     output_tokens: result.tokens,
-    output_tokens_details: { reasoning_tokens: 0 },
+    output_tokens_details: {
+      reasoning_tokens: 0,
+      tool_output_tokens: 0,
+      output_tokens_per_turn: [],
+      tool_output_tokens_per_turn: [],
+    },
     total_tokens: job.promptTokens + result.tokens,
   };
   return {
@@ -158,7 +170,8 @@ function responseObject(answer: Answer, result: SampleResult | null): JsonObject
     output: result === null ? [] : [outputItem(answer.itemId, result)],
     parallel_tool_calls: true,
     temperature: body['temperature'] ?? 1,
-    tool_choice: body['tool_choice'] ?? 'auto',
+    // vLLM says "none" when there is no tool to choose.
+    tool_choice: body['tools'] === undefined ? 'none' : (body['tool_choice'] ?? 'auto'),
     tools: body['tools'] ?? [],
     top_p: body['top_p'] ?? 1,
     background: booleanOf(body, 'background'),
@@ -174,6 +187,12 @@ function responseObject(answer: Answer, result: SampleResult | null): JsonObject
     truncation: 'disabled',
     usage,
     user: body['user'] ?? null,
+    presence_penalty: body['presence_penalty'] ?? 0,
+    frequency_penalty: body['frequency_penalty'] ?? 0,
+    kv_transfer_params: null,
+    ec_transfer_params: null,
+    input_messages: null,
+    output_messages: null,
   };
 }
 
@@ -211,5 +230,5 @@ function remember(context: SimContext, id: string, response: JsonObject): void {
 }
 
 function unknownResponse(id: string): ApiError {
-  return new ApiError(404, 'NotFoundError', `Response with id '${id}' not found.`, 'response_id');
+  return new ApiError(404, 'invalid_request_error', `Response with id '${id}' not found.`, 'response_id');
 }

@@ -29,7 +29,8 @@ export interface SampleResult {
 }
 
 export interface SampleSink {
-  token(sample: number, piece: string): void;
+  /** `isLastOfLength`: the limit ends the sample here, and vLLM puts this token and the end into one frame. */
+  token(sample: number, piece: string, isLastOfLength: boolean): void;
   finished(sample: number, result: SampleResult): void;
 }
 
@@ -51,19 +52,24 @@ export const SAMPLING_FIELDS = {
 
 /** The name for answers; 404 for a model that is not served. Absent and empty names mean the first served one. */
 export function resolveModel(context: SimContext, body: JsonObject): string {
-  const given = body['model'];
-  const { servedNames } = context.options;
-  if (given === undefined || given === null || given === '') return servedNames[0];
-  if (typeof given === 'string') {
-    if (servedNames.includes(given)) return servedNames[0];
-    if (context.loras.has(given)) return given;
-  }
+  const found = findModel(context, body);
+  if (found !== null) return found;
   throw new ApiError(
     404,
     'NotFoundError',
-    `The model \`${String(given)}\` does not exist. Valid aliases: ${servedNames.join(', ')}.`,
+    `The model \`${String(body['model'])}\` does not exist. Valid aliases: ${context.options.servedNames.join(', ')}.`,
     'model',
   );
+}
+
+/** The same without the error. */
+export function findModel(context: SimContext, body: JsonObject): string | null {
+  const given = body['model'];
+  const { servedNames } = context.options;
+  if (given === undefined || given === null || given === '') return servedNames[0];
+  if (typeof given !== 'string') return null;
+  if (servedNames.includes(given)) return servedNames[0];
+  return context.loras.has(given) ? given : null;
 }
 
 export interface Prompt {
@@ -85,9 +91,10 @@ export function createJob(
   checkRanges(body, asked);
   const limit = context.maxModelLen;
   if (asked !== null && asked > limit) {
-    throw badRequest(
-      `${defaults.maxTokensName}=${asked} cannot be greater than max_model_len=max_total_tokens=${limit}. Please request fewer output tokens.`,
+    throw invalidParameter(
+      `${defaults.maxTokensName}=${asked} cannot be greater than max_model_len=${limit}. Please request fewer output tokens.`,
       defaults.maxTokensName,
+      asked,
     );
   }
   checkPromptLength(context, prompt.tokens);
@@ -110,29 +117,42 @@ export function createJob(
 export function checkPromptLength(context: SimContext, tokens: number): void {
   const limit = context.maxModelLen;
   if (tokens <= limit) return;
-  throw badRequest(
+  throw invalidParameter(
     `This model's maximum context length is ${limit} tokens. However, your prompt contains at least ${limit + 1} input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt.`,
     'input_tokens',
+    limit + 1,
   );
 }
 
 function checkRanges(body: JsonObject, maxTokens: number | null): void {
   if (maxTokens !== null && maxTokens < 1) {
-    throw badRequest(`max_tokens must be at least 1, got ${maxTokens}.`, 'max_tokens');
+    throw invalidParameter(`max_tokens must be at least 1, got ${maxTokens}.`, 'max_tokens', maxTokens);
   }
   const samples = numberOf(body, 'n');
   if (samples !== null && samples < 1) throw badRequest(`n must be at least 1, got ${samples}.`);
   const temperature = numberOf(body, 'temperature');
   if (temperature !== null && temperature < 0) {
-    throw badRequest(`temperature must be non-negative, got ${temperature}.`, 'temperature');
+    const shown = pythonFloat(temperature);
+    throw invalidParameter(`temperature must be non-negative, got ${shown}.`, 'temperature', shown);
   }
   const topP = numberOf(body, 'top_p');
   if (topP !== null && (topP <= 0 || topP > 1)) {
-    throw badRequest(`top_p must be in (0, 1], got ${topP}.`, 'top_p');
+    const shown = pythonFloat(topP);
+    throw invalidParameter(`top_p must be in (0, 1], got ${shown}.`, 'top_p', shown);
   }
   if (body['stream_options'] !== undefined && body['stream_options'] !== null && !booleanOf(body, 'stream')) {
-    throw badRequest('Stream options can only be defined when `stream=True`.', 'stream_options');
+    throw invalidParameter('Stream options can only be defined when `stream=True`.', 'stream_options');
   }
+}
+
+/** vLLM's own validation error: its text repeats the parameter, and its value where one was given. */
+function invalidParameter(message: string, parameter: string, value?: number | string): ApiError {
+  const details = value === undefined ? '' : `, value=${value}`;
+  return badRequest(`${message} (parameter=${parameter}${details})`, parameter);
+}
+
+function pythonFloat(value: number): string {
+  return Number.isInteger(value) ? value.toFixed(1) : String(value);
 }
 
 function stopStrings(value: unknown): readonly string[] {
@@ -195,7 +215,7 @@ export function runJob(context: SimContext, exchange: Exchange, job: Job, sink: 
           firstTokenS ??= (performance.now() - startedMs) / 1000;
           text += piece;
           tokens++;
-          sink.token(sample, piece);
+          sink.token(sample, piece, answer.finish === 'length' && tokens === answer.pieces.length);
         },
         onFinish: finished,
       });
@@ -250,9 +270,16 @@ export function engineDead(): ApiError {
 
 export function usageOf(promptTokens: number, completionTokens: number): JsonObject {
   return {
+    ...countsOf(promptTokens, completionTokens),
+    prompt_tokens_details: null,
+    completion_tokens_details: null,
+  };
+}
+
+export function countsOf(promptTokens: number, completionTokens: number): JsonObject {
+  return {
     prompt_tokens: promptTokens,
     total_tokens: promptTokens + completionTokens,
     completion_tokens: completionTokens,
-    prompt_tokens_details: null,
   };
 }

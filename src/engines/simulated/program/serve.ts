@@ -9,7 +9,7 @@ import type { Server } from 'node:net';
 import { type SimContext, scaledMs } from './context.ts';
 import { type EngineCore, startEngineCore } from './engine-core.ts';
 import { type Faults, faultsForThisProcess } from './faults.ts';
-import { createGeneration } from './generation.ts';
+import { Generation } from './generation.ts';
 import { createSimLog, type SimLog } from './log.ts';
 import { createDeviceMemory, StartError } from './memory.ts';
 import { createSimMetrics } from './metrics.ts';
@@ -37,15 +37,13 @@ export async function serve(argv: readonly string[]): Promise<number> {
   const faults = faultsForThisProcess(options.sim.faults, options.sim.faultOnceFile);
   let core: EngineCore | null = null;
   const log = createSimLog(() => core?.pid ?? process.pid);
-  const interrupt = (): void => {
+  const signals = createSignals(() => {
     // During the start SIGTERM is a KeyboardInterrupt: the process dies by SIGINT.
     if (faults.ignoreSigterm) return;
     core?.killNow();
     process.removeAllListeners('SIGINT');
     process.kill(process.pid, 'SIGINT');
-  };
-  process.on('SIGTERM', interrupt);
-  process.on('SIGINT', interrupt);
+  });
   try {
     const http = createSimServer(options.environment.keepAliveS);
     const server = http.server;
@@ -59,9 +57,7 @@ export async function serve(argv: readonly string[]): Promise<number> {
       engineDied(context, server),
     );
     await openForRequests(context, http);
-    process.removeListener('SIGTERM', interrupt);
-    process.removeListener('SIGINT', interrupt);
-    await serveUntilAsked(context, server);
+    await serveUntilAsked(context, server, signals);
     return 0;
   } catch (error) {
     core?.killNow();
@@ -71,6 +67,17 @@ export async function serve(argv: readonly string[]): Promise<number> {
     }
     throw error;
   }
+}
+
+/** One listener for the whole life: a signal that comes while listeners are exchanged would be lost. */
+interface Signals {
+  react: () => void;
+}
+
+function createSignals(react: () => void): Signals {
+  const signals: Signals = { react };
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => signals.react());
+  return signals;
 }
 
 function createContext(
@@ -90,7 +97,7 @@ function createContext(
     memory,
     kv: started.kv,
     maxModelLen: started.maxModelLen,
-    generation: createGeneration({
+    generation: new Generation({
       maxNumSeqs: options.maxNumSeqs,
       tokensPerSecond: options.sim.tokensPerSecond,
       prefillTokensPerSecond: options.sim.prefillTokensPerSecond,
@@ -161,16 +168,10 @@ function engineDied(context: SimContext, server: Server): void {
   setTimeout(() => leave(server), scaledMs(context.options, WATCHDOG_S));
 }
 
-async function serveUntilAsked(context: SimContext, server: Server): Promise<void> {
-  if (context.faults.ignoreSigterm) {
-    process.on('SIGTERM', () => {});
-    process.on('SIGINT', () => {});
-    await new Promise(() => {});
-  }
+async function serveUntilAsked(context: SimContext, server: Server, signals: Signals): Promise<void> {
   const closed = once(server, 'close');
   const asked = new Promise<boolean>((resolve) => {
-    process.on('SIGTERM', () => resolve(true));
-    process.on('SIGINT', () => resolve(true));
+    if (!context.faults.ignoreSigterm) signals.react = () => resolve(true);
     closed.then(() => resolve(false));
   });
   if (!(await asked)) return;
@@ -191,7 +192,9 @@ async function serveUntilAsked(context: SimContext, server: Server): Promise<voi
   leave(server);
   // uvicorn waits for connections that are still busy, without a limit; idle ones it closes.
   await closed;
-  log.bare('INFO:     Finished server process');
+  log.bare('INFO:     Waiting for application shutdown.');
+  log.bare('INFO:     Application shutdown complete.');
+  log.bare(`INFO:     Finished server process [${process.pid}]`);
 }
 
 /** Stops listening and closes what is idle, now and shortly after, when ended streams have been flushed. */

@@ -8,6 +8,7 @@ import {
   newId,
   prepareHead,
   readBody,
+  sendEmpty,
   sendJson,
   sendText,
 } from './exchange.ts';
@@ -79,6 +80,8 @@ async function answer(
   const match = matchRoute(routes, exchange.method, exchange.path);
   if (match.kind === 'not_found') {
     request.resume();
+    const other = otherSlash(exchange.path);
+    if (matchRoute(routes, exchange.method, other).kind !== 'not_found') return redirect(exchange, other);
     return sendJson(exchange, 404, { detail: 'Not Found' });
   }
   if (match.kind === 'wrong_method') {
@@ -93,6 +96,17 @@ async function answer(
   }
 }
 
+/** Starlette tries the path with its last slash added or removed before it gives up. */
+function otherSlash(path: string): string {
+  return path.endsWith('/') ? path.slice(0, -1) : `${path}/`;
+}
+
+function redirect(exchange: Exchange, path: string): void {
+  const query = exchange.query.size === 0 ? '' : `?${exchange.query}`;
+  exchange.response.setHeader('location', `http://${exchange.request.headers.host ?? ''}${path}${query}`);
+  sendEmpty(exchange, 307);
+}
+
 async function run(context: SimContext, exchange: Exchange, route: Route): Promise<void> {
   if (route.kind === 'plain') {
     exchange.request.resume();
@@ -103,6 +117,7 @@ async function run(context: SimContext, exchange: Exchange, route: Route): Promi
   if (body === null) return;
   actFaultsOnRequest(context, body);
   if (context.faults.malformedAnswer !== null) return malformed(exchange, context.faults.malformedAnswer);
+  if (route.kind === 'text') return route.handle(context, exchange, body.toString('utf8'));
   requireJsonType(exchange);
   const parsed = parseJsonObject(body);
   if (queueIsFull(context)) {
@@ -192,6 +207,7 @@ function finished(context: SimContext, exchange: Exchange): void {
 
 const STATUS_WORDS: ReadonlyMap<number, string> = new Map([
   [200, 'OK'],
+  [307, 'Temporary Redirect'],
   [400, 'Bad Request'],
   [401, 'Unauthorized'],
   [403, 'Forbidden'],

@@ -189,6 +189,9 @@ function checkToolParser(options: SimOptions, faults: Faults): void {
     'granite',
     'openai',
   ];
+  if (options.autoToolChoice && options.toolCallParser === null) {
+    throw new StartError('TypeError', 'Error: --enable-auto-tool-choice requires --tool-call-parser', 'api');
+  }
   const missing = options.autoToolChoice && !known.includes(options.toolCallParser ?? '');
   if (!missing && faults.failStart !== 'tool-parser') return;
   throw new StartError(

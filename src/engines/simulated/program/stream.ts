@@ -60,7 +60,9 @@ export function openStream(
     frames++;
     if (frames === faults.resetAfterChunks) {
       ended = true;
-      response.socket?.resetAndDestroy();
+      // Only TCP knows a reset; on a Unix socket the broken chunked body says the same.
+      if (response.socket?.remoteAddress === undefined) response.socket?.destroy();
+      else response.socket.resetAndDestroy();
     }
     if (frames === faults.crashAfterChunks) {
       context.core.killNow();

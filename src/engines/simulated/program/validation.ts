@@ -7,6 +7,7 @@ interface ValidationIssue {
   readonly loc: string;
   readonly msg: string;
   readonly input: unknown;
+  /** As Python prints it. */
   readonly context?: string;
 }
 
@@ -24,7 +25,7 @@ function issueText(issue: ValidationIssue): string {
     `'msg': ${pythonText(issue.msg)}`,
     `'input': ${inputText(issue.input)}`,
   ];
-  if (issue.context !== undefined) parts.push(`'ctx': {'error': ${pythonText(issue.context)}}`);
+  if (issue.context !== undefined) parts.push(`'ctx': ${issue.context}`);
   return `{${parts.join(', ')}}`;
 }
 
@@ -55,6 +56,16 @@ export function requireJsonType(exchange: Exchange): void {
   );
 }
 
+const MISSING_BODY: ValidationIssue = { type: 'missing', loc: 'body', msg: 'Field required', input: null };
+
+/** Python's parser takes NaN and the infinities for numbers; no field that we read has a use for them. */
+function withoutPythonNumbers(text: string): string {
+  if (!/NaN|Infinity/.test(text)) return text;
+  return text.replaceAll(/"(?:[^"\\]|\\.)*"|NaN|-?Infinity/g, (found) =>
+    found.startsWith('"') ? found : 'null',
+  );
+}
+
 /** A JSON object, or the error that FastAPI would raise. */
 export function parseJsonObject(body: Buffer): JsonObject {
   let text: string;
@@ -64,11 +75,11 @@ export function parseJsonObject(body: Buffer): JsonObject {
     throw new ApiError(400, 'Bad Request', 'There was an error parsing the body');
   }
   if (text.trim() === '') {
-    throw validationError([{ type: 'missing', loc: 'body', msg: 'Field required', input: null }]);
+    throw validationError([MISSING_BODY]);
   }
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(withoutPythonNumbers(text));
   } catch (error) {
     const position = /position (\d+)/.exec(String(error))?.[1] ?? String(text.length);
     throw validationError([
@@ -77,11 +88,12 @@ export function parseJsonObject(body: Buffer): JsonObject {
         loc: `body.${position}`,
         msg: 'JSON decode error',
         input: {},
-        context: 'Expecting value',
+        context: "{'error': 'Expecting value'}",
       },
     ]);
   }
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+  if (value === null) throw validationError([MISSING_BODY]);
+  if (typeof value !== 'object' || Array.isArray(value)) {
     throw validationError([
       {
         type: 'model_attributes_type',

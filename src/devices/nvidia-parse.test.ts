@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseMigInstances, parseNvidiaGpus } from './nvidia-parse.ts';
+
+const GPU = {
+  index: 0,
+  uuid: 'GPU-4d5a',
+  name: 'NVIDIA A100-SXM4-80GB',
+  totalMib: 81_920,
+  usedMib: 7,
+  migEnabled: false,
+};
+
+const CASES: readonly (readonly [string, string, unknown])[] = [
+  ['plain numbers', '0, GPU-4d5a, 81920, 7, Disabled, NVIDIA A100-SXM4-80GB\n', [GPU]],
+  ['with units', '0, GPU-4d5a, 81920 MiB, 7 MiB, Disabled, NVIDIA A100-SXM4-80GB\n', [GPU]],
+  [
+    'with a header and carriage returns',
+    'index, uuid, memory.total [MiB], memory.used [MiB], mig.mode.current, name\r\n0, GPU-4d5a, 81920 MiB, 7 MiB, [N/A], NVIDIA A100-SXM4-80GB\r\n',
+    [GPU],
+  ],
+  ['a name with a comma', '0, GPU-4d5a, 81920, 7, [N/A], Some, Card\n', [{ ...GPU, name: 'Some, Card' }]],
+  [
+    'unified memory does not tell',
+    '0, GPU-4d5a, [N/A], [N/A], [N/A], NVIDIA GB10\n',
+    [{ ...GPU, name: 'NVIDIA GB10', totalMib: null, usedMib: null }],
+  ],
+  [
+    'not supported',
+    '0, GPU-4d5a, 81920, [Not Supported], Disabled, NVIDIA A100-SXM4-80GB\n',
+    [{ ...GPU, usedMib: null }],
+  ],
+  [
+    'a lost device',
+    '0, GPU-4d5a, [Unknown Error], [GPU requires reset], [N/A], NVIDIA A100-SXM4-80GB\n',
+    [{ ...GPU, totalMib: null, usedMib: null }],
+  ],
+  ['partitioned', '0, GPU-4d5a, 81920, 7, Enabled, NVIDIA A100-SXM4-80GB\n', [{ ...GPU, migEnabled: true }]],
+  ['nothing', '', []],
+];
+
+for (const [name, output, gpus] of CASES) {
+  test(`nvidia-smi output: ${name}`, () => {
+    const report = parseNvidiaGpus(output);
+    assert.deepEqual(report.gpus, gpus);
+    assert.deepEqual(report.unread, []);
+  });
+}
+
+test('lines that are no GPU are kept for the condition, shortened', () => {
+  const report = parseNvidiaGpus(
+    `WARNING: infoROM is corrupted at gpu 0000:3B:00.0\n${'x'.repeat(500)}\n0, GPU-1, 1, 0, [N/A], N\n`,
+  );
+  assert.equal(report.gpus.length, 1);
+  assert.deepEqual(
+    report.unread.map((line) => line.length),
+    [49, 200],
+  );
+});
+
+test('MIG instances stand under their GPU', () => {
+  const output = `GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-aa)
+  MIG 3g.20gb     Device  0: (UUID: MIG-11)
+  MIG 3g.20gb     Device  1: (UUID: MIG-22)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-bb)
+`;
+  assert.deepEqual(
+    [...parseMigInstances(output)],
+    [
+      ['GPU-aa', ['MIG-11', 'MIG-22']],
+      ['GPU-bb', []],
+    ],
+  );
+});

@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { test } from 'node:test';
+import { contextFixture, modelFixture } from '../engine-fixtures.ts';
+import { createSimulatedEngine } from './engine.ts';
+import { LEDGER_VARIABLE } from './ledger.ts';
+import { parseOptions } from './program/options.ts';
+
+const engine = createSimulatedEngine({ PATH: '/bin' }, '/state/ledger');
+
+test('it is run by our own Node, and its command line is one that vllm-sim takes', () => {
+  const model = modelFixture({ engine: 'simulated', vllm: { extraArgs: ['--sim-load-seconds', '0.2'] } });
+  const { argv } = engine.command(model, contextFixture({ deviceSource: 'simulated', deviceIds: ['sim-0'] }));
+  const [node, program, command, ...rest] = argv;
+  assert.equal(node, process.execPath);
+  assert.ok(existsSync(program ?? ''));
+  assert.equal(command, 'serve');
+  const parsed = parseOptions(rest, {});
+  assert.ok(parsed.ok, parsed.ok ? '' : parsed.text);
+  assert.equal(parsed.options.model, 'acme/small');
+  assert.deepEqual(parsed.options.servedNames, ['small']);
+  assert.equal(parsed.options.gpuMemoryUtilization, 0.25);
+  assert.equal(parsed.options.sim.loadS, 0.2);
+});
+
+test('it finds the ledger on simulated devices only, and sees only its own', () => {
+  const simulated = contextFixture({ deviceSource: 'simulated', deviceIds: ['sim-1'] });
+  const { environment } = engine.command(modelFixture(), simulated);
+  assert.equal(environment[LEDGER_VARIABLE], '/state/ledger');
+  assert.equal(environment['CUDA_VISIBLE_DEVICES'], 'sim-1');
+  const host = contextFixture({ deviceSource: 'host', deviceIds: [] });
+  assert.equal(engine.command(modelFixture(), host).environment[LEDGER_VARIABLE], undefined);
+});
