@@ -50,6 +50,8 @@ export interface LoneStart {
 export interface AllowedDifference {
   readonly line: RegExp;
   readonly reason: string;
+  /** The real engine is not the same every time: that it does not differ is no fault. */
+  readonly isRace?: true;
 }
 
 export interface ContractCase {

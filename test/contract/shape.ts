@@ -65,7 +65,9 @@ export function answerShape(answer: ExchangeAnswer): string[] {
     );
   }
   const shown = answer.headers.filter(([name]) => headersOfInterest.has(name));
-  lines.push(...shown.map(([name, value]) => `header ${name}: ${value}`).sort());
+  lines.push(
+    ...shown.map(([name, value]) => `header ${name}: ${value.replace(/^[0-9a-f]{32}$/, '<hex>')}`).sort(),
+  );
   const contentType = answer.headers.find(([name]) => name === 'content-type')?.[1] ?? '';
   if (contentType.startsWith('text/event-stream')) return [...lines, ...streamShape(answer.body)];
   if (answer.body === '') return [...lines, 'body empty'];
@@ -133,7 +135,10 @@ export function showBytes(answer: ExchangeAnswer, limitChars: number): string {
   const head = `HTTP ${answer.status ?? '-'} (${answer.end})`;
   const headers = answer.headers
     .filter(([name]) => !['date', 'vary'].includes(name))
-    .map(([name, value]) => `${name}: ${name === 'content-length' ? '#' : value}`);
+    .map(
+      ([name, value]) =>
+        `${name}: ${name === 'content-length' ? '#' : value.replace(/^[0-9a-f]{32}$/, '<hex>')}`,
+    );
   const body = answer.body
     .replaceAll(/(?:\/[\w.+-]+){4,}/g, '<path>')
     .replaceAll(/(?<![.\d])(?<=[-_"\s])[0-9a-f]{16,}\b/g, '<hex>')

@@ -124,7 +124,7 @@ export function simulatedSide(): Side {
   return {
     name: 'simulated',
     executable: [process.execPath, program],
-    chat: ['simulated/chat', ...quick],
+    chat: ['simulated/chat', '--enforce-eager', ...quick],
     embedding: ['simulated/embedding', '--sim-task', 'embed', ...quick],
     plain: ['simulated/plain', ...quick],
     environment: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '' },

@@ -69,7 +69,7 @@ export const errorCases: readonly ContractCase[] = [
     server: 'chat',
     run: async ({ ask, model }) => {
       const headers = { 'content-type': 'application/json' };
-      const body = `{"model":"${model}","prompt":"one","max_tokens":1,"user":NaN}`;
+      const body = `{"model":"${model}","prompt":"one","max_tokens":1,"no_such_key":[NaN,-Infinity]}`;
       await ask('POST', { path: '/v1/completions', body, headers });
     },
   },

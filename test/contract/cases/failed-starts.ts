@@ -3,17 +3,23 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { diagnoseVllm } from '../../../src/engines/vllm/diagnosis.ts';
 import { writeDummyModel } from '../../../tools/real-vllm/dummy-model.ts';
 import type { CaseContext, ContractCase, LoneStart } from '../contract-case.ts';
 import type { StartOutcome } from '../engine-server.ts';
 import { normaliseText } from '../shape.ts';
 
-/** Notes how the start ended and the first line that matches `pattern`, without its prefix. */
+/** Notes how the start ended, the words that `pattern` finds in its output, and what the gateway makes of both. */
 function noteFailure({ note }: CaseContext, outcome: StartOutcome, pattern: RegExp): void {
   note('exit', `code ${outcome.code}, signal ${outcome.signal}`);
   const line = outcome.lines.find(({ text }) => pattern.test(text));
-  const cleaned = (line?.text ?? 'missing').replace(/^\(.*?pid=\d+\) (?:[A-Z]+ [\d-]+ [\d:]+ \[\S+\] )?/, '');
-  note('text', normaliseText(cleaned).slice(0, 300), `${line?.stream}: ${line?.text.slice(0, 600)}`);
+  const words = pattern.exec(line?.text ?? '')?.[0] ?? 'missing';
+  note('text', normaliseText(words), `${line?.stream}: ${line?.text.slice(0, 500)}`);
+  const diagnosis = diagnoseVllm(
+    outcome,
+    outcome.lines.map(({ text }) => text),
+  );
+  note('diagnosis', `${diagnosis.cause}, retryable ${diagnosis.retryable}`, diagnosis.text);
 }
 
 function fails(name: string, options: LoneStart, pattern: RegExp): ContractCase {
@@ -35,7 +41,7 @@ export const failedStartCases: readonly ContractCase[] = [
       const port = typeof address === 'object' && address !== null ? String(address.port) : '';
       try {
         const outcome = await context.startAlone({ flags: ['--host', '127.0.0.1', '--port', port] });
-        noteFailure(context, outcome, /Address already in use/);
+        noteFailure(context, outcome, /OSError: \[Errno 98\] Address already in use/);
       } finally {
         holder.close();
       }
@@ -50,18 +56,22 @@ export const failedStartCases: readonly ContractCase[] = [
       writeFileSync(path, '');
       try {
         const outcome = await context.startAlone({ flags: ['--uds', path] });
-        noteFailure(context, outcome, /Address already in use/);
+        noteFailure(context, outcome, /OSError: \[Errno 98\] Address already in use/);
       } finally {
         rmSync(directory, { recursive: true, force: true });
       }
     },
   },
-  fails('start: an unknown flag', { flags: ['--no-such-flag'] }, /unrecognized arguments/),
-  fails('start: a flag without its value', { flags: ['--max-model-len'] }, /expected one argument/),
+  fails('start: an unknown flag', { flags: ['--no-such-flag'] }, /error: unrecognized arguments: .*/),
+  fails(
+    'start: a flag without its value',
+    { flags: ['--max-model-len'] },
+    /error: argument .*: expected one argument/,
+  ),
   fails(
     'start: a context longer than the model',
     { flags: ['--max-model-len', '100000'] },
-    /User-specified max_model_len/,
+    /User-specified max_model_len \(\d+\) is greater than the derived max_model_len \(.*?=/,
   ),
   fails(
     'start: a KV cache too small for one request',
@@ -69,24 +79,28 @@ export const failedStartCases: readonly ContractCase[] = [
       flags: ['--max-model-len', '2048', '--kv-cache-memory-bytes', '1M'],
       simulatedFlags: ['--sim-kv-bytes-per-token', '1024'],
       // On a processor this variable would win over the flag.
-      environment: { VLLM_CPU_KVCACHE_SPACE: '' },
+      environment: { VLLM_CPU_KVCACHE_SPACE: '0' },
     },
-    /To serve at least one request with the model's max seq len/,
+    /To serve at least one request with the model's max seq len \(\d+\), .*/,
   ),
   fails(
     'start: a tool parser that nobody knows',
     { flags: ['--enable-auto-tool-choice', '--tool-call-parser', 'no-such-parser'] },
-    /invalid tool call parser/i,
+    /KeyError: 'invalid tool call parser: \S+ \(chose from \{/,
   ),
   fails(
     'start: tool choice without a parser',
     { flags: ['--enable-auto-tool-choice'] },
-    /--enable-auto-tool-choice requires --tool-call-parser/,
+    /TypeError: Error: --enable-auto-tool-choice requires --tool-call-parser/,
   ),
   fails(
     'start: a model that is nowhere',
-    { flags: [], model: '/no/such/model', simulatedFlags: ['--sim-fault', 'fail@start:repository'] },
-    /Invalid repository ID or local directory specified/,
+    {
+      flags: ['--load-format', 'dummy'],
+      model: '/no/such/model',
+      simulatedFlags: ['--sim-fault', 'fail@start:repository'],
+    },
+    /Invalid repository ID or local directory specified|Repo id must be .*|is not a (?:local folder|valid model identifier).*/,
   ),
   {
     name: 'start: an architecture that vLLM does not know',
@@ -100,7 +114,7 @@ export const failedStartCases: readonly ContractCase[] = [
           model: directory,
           simulatedFlags: ['--sim-fault', 'fail@start:architecture'],
         });
-        noteFailure(context, outcome, /Model architectures \[/);
+        noteFailure(context, outcome, /are not supported for now\./);
       } finally {
         rmSync(directory, { recursive: true, force: true });
       }

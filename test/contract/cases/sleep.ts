@@ -1,7 +1,7 @@
 /** Sleeping, pausing and the traps in both. Every case leaves the engine awake. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CaseContext, ContractCase } from '../contract-case.ts';
-import { waitForRunning } from './streams.ts';
+import { lastTextOfAbort, waitForRunning } from './streams.ts';
 
 /** Long enough to tell a request that hangs from one that is served (which takes under half a second). */
 const hangPatienceMs = 2500;
@@ -154,6 +154,7 @@ export const sleepCases: readonly ContractCase[] = [
   {
     name: 'sleep in a stream ends it with finish_reason abort',
     server: 'chat',
+    differences: [lastTextOfAbort],
     run: async ({ ask, askQuietly, model }) => {
       let slept: Promise<unknown> = Promise.resolve();
       const json = { model, prompt: 'Once upon a time', max_tokens: 200, ignore_eos: true, stream: true };
@@ -214,20 +215,20 @@ export const sleepCases: readonly ContractCase[] = [
     run: async ({ ask }) => {
       await ask('no method', { path: '/collective_rpc', json: {} });
       const headers = { 'content-type': 'application/json' };
-      await ask('no JSON', { path: '/collective_rpc', body: '{', headers });
+      await ask('no JSON', { path: '/collective_rpc', body: '{"method":', headers });
       await ask('unknown method', { path: '/collective_rpc', json: { method: 'no_such_method' } });
     },
   },
   {
     name: 'the other development routes',
     server: 'chat',
-    run: async ({ ask, note }) => {
+    run: async ({ ask, askQuietly, note }) => {
       await ask('reset_prefix_cache', post('/reset_prefix_cache'));
       await ask('reset_mm_cache', post('/reset_mm_cache'));
       await ask('reset_encoder_cache', post('/reset_encoder_cache'));
       await ask('abort_requests', { path: '/abort_requests', json: { request_ids: ['nobody'] } });
-      const answer = await ask('server_info', { path: '/server_info?config_format=nonsense' });
-      note('server_info is refused', String(answer.status === 400));
+      const { body } = await askQuietly({ path: '/server_info?config_format=text' });
+      note('server_info', Object.keys(JSON.parse(body)).sort(), body.slice(0, 200));
     },
   },
 ];

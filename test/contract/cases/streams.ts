@@ -1,6 +1,6 @@
 /** Streamed answers: the order of frames and how a stream ends. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { CaseContext, ContractCase } from '../contract-case.ts';
+import type { AllowedDifference, CaseContext, ContractCase } from '../contract-case.ts';
 import { question } from './answers.ts';
 
 const long = { max_tokens: 200, ignore_eos: true, temperature: 0, stream: true };
@@ -18,6 +18,13 @@ export async function waitForRunning(context: CaseContext, wanted: number): Prom
     await delay(50);
   }
 }
+
+/** An aborted sequence may have made one more token, which then stands in the frame that tells of the abort. */
+export const lastTextOfAbort: AllowedDifference = {
+  line: /^stream: {3}\$\.choices\[\]\.text: (?:empty )?string$/,
+  reason: 'whether the last frame carries a token is a race inside vLLM',
+  isRace: true,
+};
 
 export const streamCases: readonly ContractCase[] = [
   {
@@ -51,6 +58,14 @@ export const streamCases: readonly ContractCase[] = [
     run: async ({ ask, model }) => {
       const stream_options = { include_usage: true, continuous_usage_stats: true };
       const json = { model, messages: question, max_tokens: 3, temperature: 0, stream: true, stream_options };
+      await ask('POST', { path: '/v1/chat/completions', json });
+    },
+  },
+  {
+    name: 'a chat stream that a stop text ends',
+    server: 'chat',
+    run: async ({ ask, model }) => {
+      const json = { model, messages: question, max_tokens: 20, temperature: 0, stop: [' '], stream: true };
       await ask('POST', { path: '/v1/chat/completions', json });
     },
   },
@@ -113,6 +128,7 @@ export const streamCases: readonly ContractCase[] = [
   {
     name: 'aborted by the operator, a stream ends with finish_reason abort and [DONE]',
     server: 'chat',
+    differences: [lastTextOfAbort],
     run: async ({ ask, askQuietly, model }) => {
       const json = { model, prompt: 'Once upon a time', ...long };
       let aborted: Promise<unknown> = Promise.resolve();
