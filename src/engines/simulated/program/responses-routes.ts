@@ -96,6 +96,7 @@ async function stream(context: SimContext, exchange: Exchange, answer: Answer): 
           role: 'assistant',
           status: 'in_progress',
           type: 'message',
+          phase: null,
         };
         emit(events, 'response.output_item.added', { item, output_index: 0 });
         emit(events, 'response.content_part.added', { ...at, part: textPart('', true) });
