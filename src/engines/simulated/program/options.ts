@@ -31,6 +31,8 @@ export interface SimOptions {
   readonly echoRequestIds: boolean;
   readonly forceIncludeUsage: boolean;
   readonly trackServerLoad: boolean;
+  /** Pause after which an idle stream gets a comment; 0: never. */
+  readonly sseKeepAliveS: number;
   readonly tokenizerInfo: boolean;
   readonly scaleOut: boolean;
   readonly disableLogStats: boolean;
@@ -217,6 +219,7 @@ function resolve(
     echoRequestIds: has('enable-request-id-headers'),
     forceIncludeUsage: has('enable-force-include-usage'),
     trackServerLoad: has('enable-server-load-tracking'),
+    sseKeepAliveS: number('sse-keep-alive-interval', text('sse-keep-alive-interval')) ?? 0,
     tokenizerInfo: has('enable-tokenizer-info-endpoint'),
     scaleOut: has('enable-scale-out') || has('tokens-only'),
     disableLogStats: has('disable-log-stats'),

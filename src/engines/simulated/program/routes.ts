@@ -12,12 +12,12 @@ import {
 } from './basic-routes.ts';
 import type { SimContext } from './context.ts';
 import { DEVELOPMENT_ROUTES, lorasRoutes } from './development-routes.ts';
-import { sendText } from './exchange.ts';
+import { badRequest, type Exchange, type JsonObject, sendJson, sendText } from './exchange.ts';
 import { countMessageTokens, messages } from './messages-routes.ts';
 import { chatCompletions, completions } from './openai-routes.ts';
 import { classify, embeddings, pooling, rerank, score } from './pooling-routes.ts';
 import { cancelResponse, getResponse, responses } from './responses-routes.ts';
-import { get, post, postJson, type Route } from './route.ts';
+import { type BodyHandler, get, post, postJson, type Route } from './route.ts';
 
 /** All routes of this server, in the order of its log. A segment in braces matches anything but a slash. */
 export function routesOf(context: SimContext): readonly Route[] {
@@ -40,6 +40,7 @@ export function routesOf(context: SimContext): readonly Route[] {
   if (options.environment.runtimeLora) routes.push(...lorasRoutes());
   if (options.sim.task === 'generate') routes.push(...GENERATING);
   else routes.push(...poolingRoutes(options.sim.task));
+  routes.push(postJson('/invocations', invocations), get('/kv_event_sources', kvEventSources));
   if (!options.scaleOut) routes.push(...SCALE_OUT);
   return routes;
 }
@@ -57,6 +58,31 @@ const GENERATING: readonly Route[] = [
   postJson('/v1/messages', messages),
   postJson('/v1/messages/count_tokens', countMessageTokens),
 ];
+
+/** SageMaker's one path: the body's shape says which route is meant. */
+async function invocations(context: SimContext, exchange: Exchange, body: JsonObject): Promise<void> {
+  const routes = routesOf(context);
+  const has = (path: string): boolean => routes.some((route) => route.path === path);
+  for (const [key, path, handle] of INVOCATIONS) {
+    if (body[key] !== undefined && has(path)) return handle(context, exchange, body);
+  }
+  throw badRequest(
+    `Cannot find suitable handler for request. Expected one of: ${INVOCATIONS.map(([key]) => key).join(', ')}`,
+  );
+}
+
+const INVOCATIONS: readonly (readonly [string, string, BodyHandler])[] = [
+  ['messages', '/v1/chat/completions', chatCompletions],
+  ['prompt', '/v1/completions', completions],
+  ['input', '/v1/embeddings', embeddings],
+  ['query', '/rerank', rerank],
+  ['text_1', '/score', score],
+  ['input', '/classify', classify],
+];
+
+function kvEventSources(_context: SimContext, exchange: Exchange): void {
+  sendJson(exchange, 200, {});
+}
 
 const SCALE_OUT: readonly Route[] = [
   '/v1/chat/completions/render',

@@ -43,6 +43,7 @@ export function openStream(
   response.once('close', () => {
     ended = true;
   });
+  const keepAlive = keepAliveComments(context, exchange);
   const finish = (): void => {
     if (ended) return;
     ended = true;
@@ -57,6 +58,7 @@ export function openStream(
       return;
     }
     response.write(frame);
+    keepAlive?.refresh();
     frames++;
     if (frames === faults.resetAfterChunks) {
       ended = true;
@@ -77,4 +79,16 @@ export function openStream(
     ended: () => ended,
   };
   return stream;
+}
+
+/** Comment lines while a stream says nothing (`--sse-keep-alive-interval`); each frame puts the next one off. */
+function keepAliveComments(context: SimContext, exchange: Exchange): NodeJS.Timeout | null {
+  const seconds = context.options.sseKeepAliveS;
+  if (seconds <= 0) return null;
+  const { response } = exchange;
+  const timer = setInterval(() => {
+    if (!response.writableEnded) response.write(': keep-alive\n\n');
+  }, seconds * 1000);
+  response.once('close', () => clearInterval(timer));
+  return timer;
 }

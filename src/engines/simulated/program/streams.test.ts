@@ -170,3 +170,12 @@ test('sequences beyond max-num-seqs wait', async (t) => {
   });
   assert.equal(new Set(await answers).size, 3);
 });
+
+test('a silent stream gets comments at the interval that was asked for', async (t) => {
+  const args = ['--sse-keep-alive-interval', '0.05', '--sim-prefill-tokens-per-second', '10'];
+  const sim = startVllmSim(t, { args });
+  await sim.ready();
+  const answer = await sim.request({ path: '/v1/chat/completions', body: { messages: HELLO, stream: true } });
+  assert.match(answer.text, /\n\n: keep-alive\n\n/);
+  assert.match(answer.text, /data: \[DONE\]\n\n$/);
+});
