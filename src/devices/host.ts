@@ -1,7 +1,7 @@
 /** The machine's own memory as one device, within the limit of the control group that we live in. */
 import type { RawDevice, RawSource } from './raw-device.ts';
 
-export const HOST_DEVICE_ID = 'host';
+const HOST_DEVICE_ID = 'host';
 
 const MIB = 1024 * 1024;
 /** cgroup v1 writes "no limit" as the largest page-aligned number. */

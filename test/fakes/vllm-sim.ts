@@ -93,7 +93,7 @@ export function startVllmSim(test: TestContext, options: SimOptions = {}): SimPr
 }
 
 /** SIGKILL for the engine and whatever it started. */
-export function killGroup(pid: number): void {
+function killGroup(pid: number): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {

@@ -95,16 +95,16 @@ test('a neighbour that grows during profiling shrinks the cache; one that releas
     assert.equal(ledger.claim(process.pid, 'neighbour', [{ deviceId: 'sim-0', usedMib }]).kind, 'claimed');
   };
   neighbour(1000);
-  const shrunk = start(['--gpu-memory-utilization', '0.5', '--sim-weights-mib', '2000'], {}, 1);
-  await shrunk.line(/Loading weights took/);
+  const shrunk = start(['--gpu-memory-utilization', '0.5', '--sim-weights-mib', '2000'], {}, 1.5);
+  await shrunk.line(/Starting to load model/);
   neighbour(2000);
   await shrunk.line(/Available KV cache memory: 1\.95 GiB/);
   await shrunk.ready();
   shrunk.child.kill('SIGTERM');
   await shrunk.exit;
   neighbour(4000);
-  const broken = start(['--gpu-memory-utilization', '0.5', '--sim-weights-mib', '2000'], {}, 1);
-  await broken.line(/Loading weights took/);
+  const broken = start(['--gpu-memory-utilization', '0.5', '--sim-weights-mib', '2000'], {}, 1.5);
+  await broken.line(/Starting to load model/);
   neighbour(1000);
   assert.equal((await broken.exit).code, 1);
   assert.match(

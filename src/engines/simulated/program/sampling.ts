@@ -34,7 +34,7 @@ export interface SampleSink {
   finished(sample: number, result: SampleResult): void;
 }
 
-export const SAMPLING_FIELDS = {
+const SAMPLING_FIELDS = {
   model: 'string',
   max_tokens: 'integer',
   max_completion_tokens: 'integer',
