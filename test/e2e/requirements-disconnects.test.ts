@@ -48,7 +48,10 @@ async function disconnecting(url: string, way: Way, stream: boolean, afterMs: nu
   });
   const body = JSON.stringify(chatBody('a', { tokens: 'endless', stream }));
   const head = `POST /v1/chat/completions HTTP/1.1\r\nhost: ${hostname}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
-  socket.write(head + (way === 'half_body' ? body.slice(0, body.length / 2) : body));
+  // What is written is read by the gateway even when a reset follows; before, it could not know of this client.
+  await new Promise<unknown>((written) =>
+    socket.write(head + (way === 'half_body' ? body.slice(0, body.length / 2) : body), written),
+  );
   socket.resume();
   await pause(afterMs);
   await closed(socket, way);
