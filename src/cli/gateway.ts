@@ -73,7 +73,7 @@ export class Gateway {
     this.#recorder = recordFile === null ? null : new RunRecorder(recordFile, (text) => log('error', text));
     const ledgerDirectory = join(config.runtime.stateDirectory, 'ledger');
     this.#devices = createDeviceSource(config.devices, environment, ledgerDirectory);
-    const engineFor = createEngineRegistry(environment, ledgerDirectory);
+    const engineFor = createEngineRegistry(environment);
     const metrics = new GatewayMetrics(
       () => this.#clock.nowMs(),
       () => modelGauges(this.control.state),

@@ -243,3 +243,12 @@ for (const [name, files, totalMib, usedMib] of GROUPS) {
     assert.deepEqual(await source.memory(), [{ id: 'host', usedMib }]);
   });
 }
+
+test('engines on simulated devices find the ledger in their environment, others find nothing', (t) => {
+  const directory = directoryOf(t);
+  const simulated = config({ source: 'simulated', simulated: [{ id: 'sim-0', memoryMib: 1_000 }] });
+  assert.deepEqual(createDeviceSource(simulated, {}, directory).engineEnvironment, {
+    [LEDGER_VARIABLE]: directory,
+  });
+  assert.deepEqual(createDeviceSource(config({ source: 'host' }), {}, directory).engineEnvironment, {});
+});

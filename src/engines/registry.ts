@@ -8,8 +8,8 @@ import { createVllmEngine } from './vllm/engine.ts';
 
 export type EngineRegistry = (kind: EngineKind) => Engine;
 
-/** `environment` is the gateway's own, of which engines get an allow-list; `ledgerDirectory` holds simulated memory. */
-export function createEngineRegistry(environment: Environment, ledgerDirectory: string): EngineRegistry {
+/** `environment` is the gateway's own, of which engines get an allow-list. */
+export function createEngineRegistry(environment: Environment): EngineRegistry {
   const engines: Readonly<Record<EngineKind, Engine>> = {
     vllm: createVllmEngine({
       kind: 'vllm',
@@ -17,7 +17,7 @@ export function createEngineRegistry(environment: Environment, ledgerDirectory: 
       executable: (model) => model.vllm.executable,
       environment,
     }),
-    simulated: createSimulatedEngine(environment, ledgerDirectory),
+    simulated: createSimulatedEngine(environment),
     openai: createOpenAiEngine(environment),
   };
   return (kind) => engines[kind];

@@ -3,10 +3,9 @@ import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { contextFixture, modelFixture } from '../engine-fixtures.ts';
 import { createSimulatedEngine } from './engine.ts';
-import { LEDGER_VARIABLE } from './ledger.ts';
 import { parseOptions } from './program/options.ts';
 
-const engine = createSimulatedEngine({ PATH: '/bin' }, '/state/ledger');
+const engine = createSimulatedEngine({ PATH: '/bin' });
 
 test('it is run by our own Node, and its command line is one that vllm-sim takes', () => {
   const model = modelFixture({ engine: 'simulated', vllm: { extraArgs: ['--sim-load-seconds', '0.2'] } });
@@ -21,13 +20,4 @@ test('it is run by our own Node, and its command line is one that vllm-sim takes
   assert.deepEqual(parsed.options.servedNames, ['small']);
   assert.equal(parsed.options.gpuMemoryUtilization, 0.25);
   assert.equal(parsed.options.sim.loadS, 0.2);
-});
-
-test('it finds the ledger on simulated devices only, and sees only its own', () => {
-  const simulated = contextFixture({ deviceSource: 'simulated', deviceIds: ['sim-1'] });
-  const { environment } = engine.command(modelFixture(), simulated);
-  assert.equal(environment[LEDGER_VARIABLE], '/state/ledger');
-  assert.equal(environment['CUDA_VISIBLE_DEVICES'], 'sim-1');
-  const host = contextFixture({ deviceSource: 'host', deviceIds: [] });
-  assert.equal(engine.command(modelFixture(), host).environment[LEDGER_VARIABLE], undefined);
 });
