@@ -39,8 +39,6 @@ export class BodyReader {
   /** Begins to read. The owner hears exactly once, unless the client leaves before the end. */
   start(request: FrontRequest): void {
     request.bodyReader = this;
-    request.on('data', takeChunk);
-    request.on('end', endBody);
   }
 
   /** The owner hears nothing more; what still comes is thrown away. */
@@ -87,12 +85,4 @@ export class BodyReader {
     }
     this.#buffer.set(chunk, this.#length);
   }
-}
-
-function takeChunk(this: FrontRequest, chunk: Buffer): void {
-  this.bodyReader?.take(chunk);
-}
-
-function endBody(this: FrontRequest): void {
-  this.bodyReader?.end();
 }

@@ -60,6 +60,8 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
   readonly #response: FrontResponse;
   readonly #startedMs: number;
   #state: State = 'reading';
+  /** Null while it is not judged, and for one that is refused. */
+  #head: RequestHead | null = null;
   #dialect: Dialect = 'openai';
   #route: ForwardedRoute | null = null;
   #reader: BodyReader | null = null;
@@ -110,6 +112,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
       this.refuse(head.refusal);
       return;
     }
+    this.#head = head;
     if (this.#response.socket === null && this.#pipelinedCount() > PIPELINED_REQUESTS_MAX) {
       const detail = `more than ${PIPELINED_REQUESTS_MAX} requests at once on one connection`;
       this.refuse({ code: 'request_malformed', parameters: { detail } });
@@ -445,12 +448,10 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
 
   /** Whether Node can read what is left of the body by itself, after the answer. */
   #bodyIsSmallOrRead(): boolean {
-    const request = this.#request;
-    if (request.complete) return true;
-    if (this.#continuePending) return false;
-    const declared = request.headers['content-length'];
-    const chunked = request.headers['transfer-encoding'] !== undefined;
-    return !chunked && Number(declared ?? 0) <= DRAINED_BODY_BYTES_MAX;
+    if (this.#request.complete) return true;
+    const head = this.#head;
+    if (head === null || this.#continuePending) return false;
+    return !head.hasBody || (head.contentLength !== null && head.contentLength <= DRAINED_BODY_BYTES_MAX);
   }
 
   #pipelinedCount(): number {

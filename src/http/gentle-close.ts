@@ -13,6 +13,7 @@ const LINGER_BYTES_MAX = 4 * 1024 * 1024;
 /** The answer is written completely (its length stands in its head); the response ends when the client stops. */
 export function endAfterBody(request: FrontRequest, response: ServerResponse): void {
   let bytes = 0;
+  request.bodyReader = null;
   const end = (): void => {
     clearTimeout(timer);
     request.removeListener('data', count);

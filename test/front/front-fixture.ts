@@ -1,0 +1,172 @@
+/** A front with a fake gate and a fake engine behind it, on free ports, for one test. */
+import type { TestContext } from 'node:test';
+import type { StaticKeys } from '../../src/access/static-keys.ts';
+import type { ResolvedAlias, ResolvedModel } from '../../src/config/resolved-config.ts';
+import type { Clock } from '../../src/core/clock.ts';
+import { POOL_SPARE_CONNECTIONS } from '../../src/core/limits.ts';
+import type { FrontOptions } from '../../src/http/front-context.ts';
+import { createNameResolver } from '../../src/http/names.ts';
+import type { RequestEnd } from '../../src/http/request-observer.ts';
+import { createFront, type Front } from '../../src/http/server.ts';
+import { createEndpoint } from '../../src/proxy/endpoint.ts';
+import type { Endpoint, EndpointOptions } from '../../src/proxy/endpoint-types.ts';
+import { FakeEngine } from '../fakes/fake-engine.ts';
+import { FakeGate, type FakeModel } from '../fakes/fake-gate.ts';
+import { RawClient } from './raw-client.ts';
+
+export const realClock: Clock = {
+  nowMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  setTimer: (atMs, fire) => {
+    const timer = setTimeout(fire, Math.max(0, atMs - performance.now()));
+    return () => clearTimeout(timer);
+  },
+};
+
+export interface FixtureOptions {
+  readonly server?: Partial<FrontOptions['server']>;
+  readonly endpoint?: Partial<EndpointOptions>;
+  readonly slots?: number;
+  readonly queueSize?: number;
+  readonly keys?: StaticKeys;
+  readonly servedName?: string;
+  readonly requestDefaults?: Readonly<Record<string, unknown>>;
+  readonly aliases?: readonly ResolvedAlias[];
+  readonly defaultModel?: string;
+}
+
+export interface Fixture {
+  readonly front: Front;
+  readonly port: number;
+  readonly gate: FakeGate;
+  readonly model: FakeModel;
+  readonly engine: FakeEngine;
+  readonly endpoint: Endpoint;
+  /** Copies of what the observer was told. */
+  readonly ends: RequestEnd[];
+  client(): Promise<RawClient>;
+  /** Waits for this many ended requests. */
+  ended(count: number): Promise<readonly RequestEnd[]>;
+}
+
+export const MODEL = 'm1';
+
+/** Everything is ended with the test, and no exchange and no lease may be left. */
+export async function startFixture(context: TestContext, options: FixtureOptions = {}): Promise<Fixture> {
+  const slots = options.slots ?? 8;
+  const engine = new FakeEngine();
+  const enginePort = await engine.listen();
+  const endpoint = endpointFor(enginePort, slots, options.endpoint);
+  const gate = new FakeGate();
+  const model = gate.add(MODEL, endpoint, slots, options.queueSize);
+  const ends: RequestEnd[] = [];
+  const waiters = new Set<() => void>();
+  const front = createFront({
+    server: { ...serverDefaults, ...options.server },
+    gate,
+    names: createNameResolver({
+      models: new Map([[MODEL, resolvedModel(options)]]),
+      aliases: options.aliases ?? [],
+      defaultModel: options.defaultModel ?? null,
+    }),
+    keys: options.keys ?? null,
+    data: {
+      models: () => [
+        { id: MODEL, createdS: 1, ownedBy: 'vllm-gateway', state: 'awake', contextLength: 4096 },
+      ],
+      ready: () => true,
+      metricsText: () => Promise.resolve('up 1\n'),
+      status: () => ({ queue_status: {} }),
+    },
+    observer: {
+      requestEnded(end) {
+        ends.push(copyOf(end));
+        for (const waiter of [...waiters]) waiter();
+      },
+    },
+    clock: realClock,
+  });
+  const { port } = await front.listen('127.0.0.1', 0);
+  const clients: RawClient[] = [];
+  context.after(async () => {
+    for (const client of clients) client.close();
+    await front.close();
+    endpoint.destroy(new Error('the test is over'));
+    await engine.die();
+  });
+  return {
+    front,
+    port,
+    gate,
+    model,
+    engine,
+    endpoint,
+    ends,
+    async client() {
+      const client = await RawClient.open(port);
+      clients.push(client);
+      return client;
+    },
+    async ended(count) {
+      while (ends.length < count) await new Promise<void>((resolve) => waiters.add(resolve));
+      return ends;
+    },
+  };
+}
+
+export function endpointFor(port: number, slots: number, options: Partial<EndpointOptions> = {}): Endpoint {
+  return createEndpoint({
+    address: { kind: 'tcp', host: '127.0.0.1', port },
+    connectionsMax: slots + POOL_SPARE_CONNECTIONS,
+    keepAliveMs: 60_000,
+    connectTimeoutMs: 5_000,
+    silenceTimeoutMs: 60_000,
+    headers: {},
+    pathPrefix: '',
+    ...options,
+  });
+}
+
+const MIB = 1024 * 1024;
+
+const serverDefaults: FrontOptions['server'] = {
+  bodyLimitBytes: 2 * MIB,
+  audioBodyLimitBytes: 4 * MIB,
+  headerLimitBytes: 16 * 1024,
+  headersTimeoutMs: 20_000,
+  requestTimeoutMs: 30_000,
+  keepAliveTimeoutMs: 75_000,
+  clientStallTimeoutMs: 20_000,
+};
+
+function resolvedModel(options: FixtureOptions): ResolvedModel {
+  const known = {
+    name: MODEL,
+    servedName: options.servedName ?? MODEL,
+    requestDefaults: options.requestDefaults ?? {},
+  };
+  // The front reads these three fields of a model and no other.
+  return known as unknown as ResolvedModel;
+}
+
+function copyOf(end: RequestEnd): RequestEnd {
+  const { clientRequestId, method, target, model, outcome, status, code, load, streamed } = end;
+  const { waitMs, ttfbMs, durationMs, requestBytes, responseBytes, attempts } = end;
+  return {
+    clientRequestId,
+    method,
+    target,
+    model,
+    outcome,
+    status,
+    code,
+    load,
+    streamed,
+    waitMs,
+    ttfbMs,
+    durationMs,
+    requestBytes,
+    responseBytes,
+    attempts,
+  };
+}
