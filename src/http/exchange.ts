@@ -52,6 +52,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
   responseBytes = 0;
   attempts = 0;
   label = 'none';
+  principal: string | null = null;
 
   listIndex = -1;
   readonly connection: unknown;
@@ -162,12 +163,16 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     this.#forward = new Forward({
       model: lease.model,
       endpoint,
-      request: { method: this.method, path: route.upstreamTarget, headers, body: this.#body },
       response: this.#response,
       settings: this.#context.answers,
       owner: this,
     });
-    this.#forward.start();
+    this.#forward.start({
+      method: this.method,
+      path: `${endpoint.options.pathPrefix}${route.upstreamTarget}`,
+      headers,
+      body: this.#body,
+    });
   }
 
   refused(refusal: Refusal): void {
@@ -211,6 +216,8 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
   }
 
   answerBegan(): void {
+    // It will not be sent again.
+    this.#body = null;
     this.ttfbMs = this.#context.clock.nowMs() - this.#startedMs;
   }
 
@@ -301,6 +308,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
         this.refuse(authentication.refusal);
         return;
       }
+      this.principal = authentication.principal.name;
     }
     switch (route.kind) {
       case 'fault':

@@ -17,6 +17,10 @@ export interface RequestEnd {
   readonly method: string;
   /** Path and query as the client sent them; for logs, never for labels. */
   readonly target: string;
+  /** The route table's name for the path, for labels: one of few, `none` for what was refused before its route. */
+  readonly label: string;
+  /** Whose key it carried; null without keys. */
+  readonly principal: string | null;
   /** Null where the request ended before its model was known. */
   readonly model: ModelName | null;
   readonly outcome: RequestOutcome;

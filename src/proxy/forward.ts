@@ -32,7 +32,6 @@ export interface ForwardOptions {
   /** For our errors. */
   readonly model: string;
   readonly endpoint: Endpoint;
-  readonly request: UpstreamRequest;
   readonly response: ServerResponse;
   readonly settings: AnswerSettings;
   readonly owner: ForwardOwner;
@@ -54,10 +53,9 @@ export class Forward implements AnswerHandler, AnswerOwner {
     return this.#answer.bytes;
   }
 
-  /** Call it under a lease only. The owner may be called before this returns. */
-  start(): void {
-    const { endpoint, request } = this.#options;
-    const transmission = endpoint.send(request, this);
+  /** Call it once, under a lease. The owner may be called before this returns. Keeps nothing of the request. */
+  start(request: UpstreamRequest): void {
+    const transmission = this.#options.endpoint.send(request, this);
     if (!this.#ended) this.#transmission = transmission;
   }
 

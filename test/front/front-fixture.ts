@@ -149,24 +149,23 @@ function resolvedModel(options: FixtureOptions): ResolvedModel {
   return known as unknown as ResolvedModel;
 }
 
+/** The object of an ended request is valid during the call only. */
 function copyOf(end: RequestEnd): RequestEnd {
-  const { clientRequestId, method, target, model, outcome, status, code, load, streamed } = end;
+  const { clientRequestId, method, target, label, principal, model, outcome, status, code, load, streamed } =
+    end;
   const { waitMs, ttfbMs, durationMs, requestBytes, responseBytes, attempts } = end;
-  return {
+  const what = {
     clientRequestId,
     method,
     target,
+    label,
+    principal,
     model,
     outcome,
     status,
     code,
     load,
     streamed,
-    waitMs,
-    ttfbMs,
-    durationMs,
-    requestBytes,
-    responseBytes,
-    attempts,
   };
+  return { ...what, waitMs, ttfbMs, durationMs, requestBytes, responseBytes, attempts };
 }

@@ -16,13 +16,16 @@ export class RawClient {
   readonly socket: Socket;
   /** `fin` or `reset` once the peer has ended the connection. */
   ended: 'fin' | 'reset' | null = null;
-  #received: Buffer = Buffer.alloc(0);
+  /** Joined only when somebody looks, or a large body would cost its square. */
+  #parts: Buffer[] = [];
+  #partsBytes = 0;
   readonly #listeners = new Set<() => void>();
 
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (data: Buffer) => {
-      this.#received = Buffer.concat([this.#received, data]);
+      this.#parts.push(data);
+      this.#partsBytes += data.length;
       this.#notify();
     });
     socket.on('end', () => this.#end('fin'));
@@ -57,6 +60,17 @@ export class RawClient {
 
   get(path: string, headers: readonly string[] = []): this {
     return this.send([`GET ${path} HTTP/1.1`, 'Host: gateway', ...headers, '', ''].join('\r\n'));
+  }
+
+  get #received(): Buffer {
+    const joined = this.#parts.length === 1 ? this.#parts[0] : Buffer.concat(this.#parts);
+    this.#received = joined ?? Buffer.alloc(0);
+    return this.#parts[0] ?? Buffer.alloc(0);
+  }
+
+  set #received(bytes: Buffer) {
+    this.#parts = [bytes];
+    this.#partsBytes = bytes.length;
   }
 
   /** What came so far and was not read as an answer. */
@@ -98,7 +112,17 @@ export class RawClient {
   }
 
   async #body(head: Omit<RawAnswer, 'body' | 'complete'>, from: number, method: string): Promise<RawAnswer> {
+    const length = Number(head.headers.get('content-length') ?? 0);
     for (;;) {
+      if (
+        this.ended === null &&
+        method !== 'HEAD' &&
+        head.status !== 304 &&
+        this.#partsBytes < from + length
+      ) {
+        await this.#change();
+        continue;
+      }
       const taken = takeBody(head, this.#received.subarray(from), method, this.ended);
       if (taken !== null) {
         this.#received = this.#received.subarray(from + taken.bytes);
