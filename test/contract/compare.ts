@@ -54,6 +54,16 @@ function differences(one: ContractCase, simulated: readonly string[], real: read
   return faults;
 }
 
+/** How a fresh record of the real engine differs from the kept one, races aside; empty when it does not. */
+export function recordDrift(one: ContractCase, kept: Outcome, fresh: Outcome): string[] {
+  if (one.only?.side === 'simulated' || fresh === undefined || 'failure' in fresh) return [];
+  if (kept === undefined || 'failure' in kept) return ['the case is not in the record'];
+  const races = (one.differences ?? []).filter((difference) => difference.isRace === true);
+  const steady = (line: string): boolean => !races.some((race) => race.line.test(line));
+  const { onlyLeft, onlyRight } = splitLines(kept.lines.filter(steady), fresh.lines.filter(steady));
+  return [...onlyLeft.map((line) => `recorded: ${line}`), ...onlyRight.map((line) => `now:      ${line}`)];
+}
+
 /** The lines that one side has more often than the other. */
 function splitLines(
   left: readonly string[],

@@ -21,6 +21,8 @@ export type ServerName = 'chat' | 'guarded' | 'plain' | 'none';
 /** What a case does with its server. Everything that it records is compared. */
 export interface CaseContext {
   readonly side: SideName;
+  /** Long enough to tell a request that hangs from one that is served. */
+  readonly hangPatienceMs: number;
   /** Only for cases with a server. */
   readonly server: EngineServer;
   /** Name of the served model. */
@@ -37,11 +39,14 @@ export interface CaseContext {
 
 export interface LoneStart {
   readonly flags: readonly string[];
-  readonly environment?: Readonly<Record<string, string>>;
+  /** Beside the side's own; null takes a variable away. */
+  readonly environment?: Readonly<Record<string, string | null>>;
   /** Only for the simulated engine, where it must be told of a fault that the real one has by itself. */
   readonly simulatedFlags?: readonly string[];
   /** The model argument instead of the side's small one. */
   readonly model?: string;
+  /** A process that lives longer is no failure: its outcome says `signal: still running`. */
+  readonly patienceMs?: number;
   /** Called when the process has written this text. */
   readonly whenOutput?: { readonly text: string; readonly call: (server: EngineServer) => void };
 }

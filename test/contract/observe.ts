@@ -24,8 +24,6 @@ async function runReal(): Promise<SideRecords> {
 }
 
 const real = which === 'simulated' ? readRecorded().records : await runReal();
-if (process.env.RVDUMP)
-  (await import('node:fs')).writeFileSync(process.env.RVDUMP, JSON.stringify([...real], null, 1));
 const simulated = which === 'real' ? null : await runSuite(simulatedSide(), cases, onProgress);
 let faultCount = 0;
 for (const one of cases) {

@@ -1,5 +1,5 @@
 /**
- * Runs cases on one side: at most one server at a time, cases of one server in the order of the list, every process ended
+ * Runs cases on one side: at most one server at a time where servers are dear, cases of one server in the order of the list, every process ended
  * whatever happens.
  */
 import type { CaseContext, CaseRecord, ContractCase, ServerName } from './contract-case.ts';
@@ -21,13 +21,14 @@ export async function runSuite(
 ): Promise<SideRecords> {
   const records = new Map<string, CaseRecord | { failure: string }>();
   const mine = cases.filter((one) => one.only === undefined || one.only.side === side.name);
-  for (const name of ['chat', 'guarded', 'plain'] as const) {
+  const groups = (['chat', 'guarded', 'plain', 'none'] as const).map((name) => async (): Promise<void> => {
     const group = mine.filter((one) => one.server === name);
-    if (group.length > 0) await runGroup(side, name, group, records, onProgress);
-  }
-  for (const one of mine.filter((lone) => lone.server === 'none')) {
-    records.set(one.name, await runCase(side, one, null, onProgress));
-  }
+    if (group.length === 0) return;
+    if (name !== 'none') return runGroup(side, name, group, records, onProgress);
+    for (const one of group) records.set(one.name, await runCase(side, one, null, onProgress));
+  });
+  if (side.manyServers) await Promise.all(groups.map((run) => run()));
+  else for (const run of groups) await run();
   return records;
 }
 
@@ -90,6 +91,7 @@ function createRecorder(
   };
   const context: CaseContext = {
     side: side.name,
+    hangPatienceMs: side.hangPatienceMs,
     get server() {
       return needed();
     },
@@ -114,7 +116,10 @@ function createRecorder(
         await started.wrote(whenOutput.text, side.startLimitMs);
         whenOutput.call(started);
       }
-      return started.exited(loneExitLimitMs);
+      if (options.patienceMs === undefined) return started.exited(loneExitLimitMs);
+      return started
+        .exited(options.patienceMs)
+        .catch(() => ({ code: null, signal: 'still running', lines: started.lines }));
     },
   };
   return {

@@ -23,6 +23,10 @@ export interface Side {
   readonly plain: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   readonly startLimitMs: number;
+  /** See `CaseContext`. */
+  readonly hangPatienceMs: number;
+  /** Servers are cheap enough to run at the same time. */
+  readonly manyServers: boolean;
 }
 
 export interface StartedServer {
@@ -92,10 +96,16 @@ export async function startLone(side: Side, options: LoneStart): Promise<EngineS
   const model = options.model === undefined ? side.plain : [options.model];
   return startEngine({
     argv: [...side.executable, 'serve', ...model, ...flags, ...(isAddressed ? [] : listenFlags(address))],
-    environment: { ...side.environment, ...options.environment },
+    environment: withoutNulls({ ...side.environment, ...options.environment }),
     address,
     startLimitMs: side.startLimitMs,
   });
+}
+
+function withoutNulls(variables: Readonly<Record<string, string | null>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(variables).filter((entry): entry is [string, string] => entry[1] !== null),
+  );
 }
 
 function listenFlags(address: EngineAddress): string[] {
@@ -129,6 +139,8 @@ export function simulatedSide(): Side {
     plain: ['simulated/plain', ...quick],
     environment: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '' },
     startLimitMs: 30_000,
+    hangPatienceMs: 700,
+    manyServers: true,
   };
 }
 
@@ -157,5 +169,7 @@ export function realSide(
       VLLM_CACHE_ROOT: join(cache, 'vllm-cache'),
     },
     startLimitMs: 240_000,
+    hangPatienceMs: 2500,
+    manyServers: false,
   };
 }

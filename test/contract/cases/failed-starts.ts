@@ -79,7 +79,7 @@ export const failedStartCases: readonly ContractCase[] = [
       flags: ['--max-model-len', '2048', '--kv-cache-memory-bytes', '1M'],
       simulatedFlags: ['--sim-kv-bytes-per-token', '1024'],
       // On a processor this variable would win over the flag.
-      environment: { VLLM_CPU_KVCACHE_SPACE: '0' },
+      environment: { VLLM_CPU_KVCACHE_SPACE: null },
     },
     /To serve at least one request with the model's max seq len \(\d+\), .*/,
   ),
@@ -93,15 +93,23 @@ export const failedStartCases: readonly ContractCase[] = [
     { flags: ['--enable-auto-tool-choice'] },
     /TypeError: Error: --enable-auto-tool-choice requires --tool-call-parser/,
   ),
-  fails(
-    'start: a model that is nowhere',
-    {
-      flags: ['--load-format', 'dummy'],
-      model: '/no/such/model',
-      simulatedFlags: ['--sim-fault', 'fail@start:repository'],
+  {
+    name: 'start: a directory that holds no model',
+    server: 'none',
+    run: async (context) => {
+      const directory = mkdtempSync(join(tmpdir(), 'vllm-contract-'));
+      try {
+        const outcome = await context.startAlone({
+          flags: [],
+          model: directory,
+          simulatedFlags: ['--sim-fault', 'fail@start:repository'],
+        });
+        noteFailure(context, outcome, /Invalid repository ID or local directory specified/);
+      } finally {
+        rmSync(directory, { recursive: true, force: true });
+      }
     },
-    /Invalid repository ID or local directory specified|Repo id must be .*|is not a (?:local folder|valid model identifier).*/,
-  ),
+  },
   {
     name: 'start: an architecture that vLLM does not know',
     server: 'none',
@@ -123,9 +131,18 @@ export const failedStartCases: readonly ContractCase[] = [
   {
     name: 'start: SIGTERM while it starts',
     server: 'none',
+    differences: [
+      {
+        line: /^exit:/,
+        reason:
+          'a race inside vLLM: at most moments the signal ends the start, at some it is lost and the start hangs',
+        isRace: true,
+      },
+    ],
     run: async (context) => {
       const outcome = await context.startAlone({
         flags: [],
+        patienceMs: 25_000,
         whenOutput: { text: 'Using max model len', call: (server) => server.signal('SIGTERM') },
       });
       context.note('exit', `code ${outcome.code}, signal ${outcome.signal}`);

@@ -3,9 +3,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { CaseContext, ContractCase } from '../contract-case.ts';
 import { lastTextOfAbort, waitForRunning } from './streams.ts';
 
-/** Long enough to tell a request that hangs from one that is served (which takes under half a second). */
-const hangPatienceMs = 2500;
-
 function post(path: string): { path: string; method: string } {
   return { path, method: 'POST' };
 }
@@ -52,7 +49,7 @@ export const sleepCases: readonly ContractCase[] = [
     name: 'asleep, a request hangs; leaving removes it',
     server: 'chat',
     run: async (context) => {
-      const { askQuietly, note, model } = context;
+      const { askQuietly, note, model, hangPatienceMs } = context;
       await askQuietly(post('/sleep?level=1'));
       const answer = await askQuietly({ ...short(model), patienceMs: hangPatienceMs });
       note('answer', answer.end);
@@ -197,7 +194,7 @@ export const sleepCases: readonly ContractCase[] = [
   {
     name: 'pause and resume',
     server: 'chat',
-    run: async ({ ask, askQuietly, note, model }) => {
+    run: async ({ ask, askQuietly, note, model, hangPatienceMs }) => {
       await ask('pause', post('/pause'));
       await ask('is paused', { path: '/is_paused' });
       await ask('counts as asleep', { path: '/is_sleeping' });

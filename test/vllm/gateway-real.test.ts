@@ -1,0 +1,191 @@
+/**
+ * The gateway with real vLLM engines on this machine's memory, of which two out of three fit: what clients see, in one
+ * story, since every engine takes half a minute to start.
+ */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI from 'openai';
+import { exchange } from '../contract/http-exchange.ts';
+import { processesNaming, type RunningGateway, until } from '../fixtures/gateway.ts';
+import { findEngine, type RealGateway, residents, startRealGateway } from './real-gateway.ts';
+
+const question = 'What is the capital of France?';
+const messages = [{ role: 'user' as const, content: question }];
+const clientOptions = { apiKey: 'none needed', maxRetries: 0 };
+
+let real: RealGateway = { kind: 'unavailable', reason: 'the gateway was not started' };
+
+before(async () => {
+  real = await startRealGateway();
+});
+
+after(async () => {
+  if (real.kind === 'running') await real.gateway.kill();
+});
+
+/** A test that is skipped with the reason where no real vLLM can be had. */
+function realTest(name: string, run: (gateway: RunningGateway) => Promise<void>): void {
+  test(name, async (t) => {
+    if (real.kind === 'unavailable') return t.skip(`no real vLLM: ${real.reason}`);
+    await run(real.gateway);
+  });
+}
+
+async function post(url: string, path: string, body: unknown): Promise<{ status: number; text: string }> {
+  const answer = await fetch(`${url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  return { status: answer.status, text: await answer.text() };
+}
+
+/** The shortest request that each model serves. */
+function tinyRequest(model: string): { path: string; body: Record<string, unknown> } {
+  return model === 'minilm'
+    ? { path: '/v1/embeddings', body: { model, input: 'one' } }
+    : { path: '/v1/completions', body: { model, prompt: 'one', max_tokens: 2 } };
+}
+
+realTest('the openai client gets the capital of France from a model that was cold', async ({ url }) => {
+  const client = new OpenAI({ ...clientOptions, baseURL: `${url}/v1` });
+  const answer = await client.chat.completions.create({
+    model: 'smollm2',
+    messages,
+    temperature: 0,
+    max_tokens: 30,
+  });
+  assert.match(answer.choices[0]?.message.content ?? '', /Paris/);
+  assert.equal(answer.model, 'smollm2');
+  assert.equal(answer.choices[0]?.finish_reason, 'stop');
+});
+
+realTest('the openai client reads a stream with its usage', async ({ url }) => {
+  const client = new OpenAI({ ...clientOptions, baseURL: `${url}/v1` });
+  const stream = await client.chat.completions.create({
+    model: 'smollm2',
+    messages,
+    temperature: 0,
+    max_tokens: 30,
+    stream: true,
+    stream_options: { include_usage: true },
+  });
+  let text = '';
+  let tokens = 0;
+  for await (const chunk of stream) {
+    text += chunk.choices[0]?.delta.content ?? '';
+    tokens = chunk.usage?.completion_tokens ?? tokens;
+  }
+  assert.match(text, /Paris/);
+  assert.ok(tokens > 3, `${tokens} tokens`);
+});
+
+realTest('the anthropic client gets a message, whole and streamed', async ({ url }) => {
+  const client = new Anthropic({ ...clientOptions, baseURL: url });
+  const asked = { model: 'smollm2', messages, temperature: 0, max_tokens: 30 };
+  const whole = await client.messages.create(asked);
+  const [block] = whole.content;
+  assert.match(block?.type === 'text' ? block.text : '', /Paris/);
+  const streamed = await client.messages.stream(asked).finalText();
+  assert.match(streamed, /Paris/);
+});
+
+realTest('embeddings come from the second model while the first stays', async (gateway) => {
+  const client = new OpenAI({ ...clientOptions, baseURL: `${gateway.url}/v1` });
+  const input = ['a cat sits on the mat', 'a kitten rests on the rug', 'quarterly tax returns'];
+  const answer = await client.embeddings.create({ model: 'minilm', input });
+  const [cat = [], kitten = [], tax = []] = answer.data.map((one) => one.embedding);
+  assert.equal(cat.length, 384);
+  const dot = (a: readonly number[], b: readonly number[]): number =>
+    a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0);
+  assert.ok(dot(cat, kitten) > dot(cat, tax), 'the two cats are nearer to each other than to taxes');
+  assert.deepEqual(await residents(gateway), ['minilm', 'smollm2']);
+});
+
+realTest('a third model makes room for itself, and the displaced one comes back', async (gateway) => {
+  const there = tinyRequest('dummy');
+  assert.equal((await post(gateway.url, there.path, there.body)).status, 200);
+  const after = await residents(gateway);
+  assert.equal(after.length, 2);
+  assert.ok(after.includes('dummy'), after.join());
+  const displaced = ['minilm', 'smollm2'].find((model) => !after.includes(model)) ?? '';
+  const back = tinyRequest(displaced);
+  assert.equal((await post(gateway.url, back.path, back.body)).status, 200);
+  assert.ok((await residents(gateway)).includes(displaced));
+});
+
+realTest('three clients on three models at once are all served', async (gateway) => {
+  const statuses = await Promise.all(
+    ['smollm2', 'minilm', 'dummy'].map(async (model) => {
+      const own: number[] = [];
+      const { path, body } = tinyRequest(model);
+      for (let count = 0; count < 3; count++) own.push((await post(gateway.url, path, body)).status);
+      return own;
+    }),
+  );
+  assert.deepEqual(statuses.flat(), Array(9).fill(200));
+});
+
+realTest('a model that nobody configured is a 404 of the gateway', async ({ url }) => {
+  const answer = await post(url, '/v1/chat/completions', { model: 'nobody', messages });
+  assert.equal(answer.status, 404);
+  assert.equal(JSON.parse(answer.text).error.code, 'model_not_found');
+});
+
+realTest('a prompt that is too long gets the engine’s own 400, byte by byte', async (gateway) => {
+  const body = { model: 'smollm2', messages: [{ role: 'user', content: 'word '.repeat(3000) }] };
+  const answer = await post(gateway.url, '/v1/chat/completions', body);
+  const engine = await findEngine(gateway, 'smollm2');
+  assert.ok(engine !== null);
+  const direct = await exchange(
+    { socketPath: engine.socketPath },
+    { path: '/v1/chat/completions', json: body },
+  );
+  assert.equal(answer.status, 400);
+  assert.match(answer.text, /maximum context length is 1024 tokens/);
+  assert.deepEqual(answer, { status: direct.status, text: direct.body });
+});
+
+/** A stream that runs for long; resolves once its first frame is there. */
+async function openStream(url: string): Promise<{ readonly end: Promise<string> }> {
+  const answer = await fetch(`${url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'smollm2', messages, max_tokens: 900, ignore_eos: true, stream: true }),
+  });
+  assert.equal(answer.status, 200);
+  const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+  assert.ok(reader !== undefined);
+  let text = (await reader.read()).value ?? '';
+  const readToEnd = async (): Promise<string> => {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return text;
+      text += value;
+    }
+  };
+  return { end: readToEnd() };
+}
+
+realTest('an engine killed under load: honest errors, the next request served', async (gateway) => {
+  const streams = await Promise.all([1, 2, 3].map(() => openStream(gateway.url)));
+  const engine = await findEngine(gateway, 'smollm2');
+  assert.ok(engine !== null);
+  process.kill(engine.pid, 'SIGKILL');
+  const ends = await Promise.allSettled(streams.map((stream) => stream.end));
+  for (const end of ends) {
+    // A broken transfer is as honest as an error in the client's dialect; a clean end would be a lie.
+    if (end.status === 'fulfilled') assert.match(end.value, /"error"/);
+  }
+  const { path, body } = tinyRequest('smollm2');
+  assert.equal((await post(gateway.url, path, body)).status, 200);
+  const next = await findEngine(gateway, 'smollm2');
+  assert.ok(next !== null && next.pid !== engine.pid);
+});
+
+realTest('when the gateway ends, no process of any engine is left', async (gateway) => {
+  assert.equal(await gateway.stop({ keep: true }), 0);
+  await until('no process left', async () => (await processesNaming(gateway.directory)).length === 0);
+  assert.deepEqual(gateway.errors, []);
+});

@@ -1,0 +1,51 @@
+/** A gateway in front of real engines, started once for a test file, or the reason why there is none. */
+import { readFileSync } from 'node:fs';
+import { ensureRealVllm } from '../../tools/real-vllm/install.ts';
+import { ensureModels } from '../../tools/real-vllm/models.ts';
+import { realModelsConfig } from '../../tools/real-vllm/real-models-config.ts';
+import { processesNaming, type RunningGateway, startGateway } from '../fixtures/gateway.ts';
+
+export type RealGateway =
+  | { readonly kind: 'running'; readonly gateway: RunningGateway }
+  | { readonly kind: 'unavailable'; readonly reason: string };
+
+export async function startRealGateway(): Promise<RealGateway> {
+  const onProgress = (line: string): void => console.log(line);
+  const vllm = await ensureRealVllm({ onProgress });
+  if ('unavailable' in vllm) return { kind: 'unavailable', reason: vllm.unavailable };
+  const models = await ensureModels(vllm.python, { onProgress });
+  if ('unavailable' in models) return { kind: 'unavailable', reason: models.unavailable };
+  const config = { ...realModelsConfig(vllm, models), server: { shutdown_delay: 0, shutdown_drain: 10 } };
+  return { kind: 'running', gateway: await startGateway({ config }) };
+}
+
+/** The API server's process of a model's engine, and where it listens; null when none runs. */
+export async function findEngine(
+  gateway: RunningGateway,
+  model: string,
+): Promise<{ readonly pid: number; readonly socketPath: string } | null> {
+  for (const pid of await processesNaming(gateway.directory)) {
+    const words = commandOf(pid);
+    const socketPath = words[words.indexOf('--uds') + 1];
+    if (words[words.indexOf('--served-model-name') + 1] !== model || socketPath === undefined) continue;
+    return { pid, socketPath };
+  }
+  return null;
+}
+
+function commandOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    // It ended between the listing and our look.
+    return [];
+  }
+}
+
+/** Models with a running engine, by the gateway's own account. */
+export async function residents(gateway: RunningGateway): Promise<readonly string[]> {
+  const { gpus } = await gateway.status();
+  return Object.values(gpus)
+    .flatMap((device) => [...device.residents])
+    .sort();
+}
