@@ -5,7 +5,7 @@
 import type { CaseContext, CaseRecord, ContractCase, ServerName } from './contract-case.ts';
 import type { EngineServer } from './engine-server.ts';
 import { exchange } from './http-exchange.ts';
-import { answerShape, showBytes } from './shape.ts';
+import { answerShape, showBytes, showText } from './shape.ts';
 import { type Side, servedName, startLone, startServer } from './sides.ts';
 
 const bytesPerAnswerMax = 900;
@@ -106,7 +106,7 @@ function createRecorder(
     note(label, fact, detail) {
       const facts = typeof fact === 'string' ? [fact] : fact;
       lines.push(...facts.map((line) => `${label}: ${line}`));
-      bytes.push({ label, text: detail ?? facts.join('\n') });
+      bytes.push({ label, text: showText(detail ?? facts.join('\n')) });
     },
     async startAlone(options) {
       const started = await startLone(side, options);

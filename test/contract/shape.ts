@@ -150,6 +150,16 @@ export function showBytes(answer: ExchangeAnswer, limitChars: number): string {
   return [head, ...headers, '', shorten(body, limitChars)].join('\n').trimEnd();
 }
 
+/** A text for the report without what names this machine or this minute. */
+export function showText(text: string): string {
+  return text
+    .replaceAll(/(?:\/[\w.+-]+){2,}/g, '<path>')
+    .replaceAll(/pid=\d+/g, 'pid=#')
+    .replaceAll(/\b\d\d-\d\d \d\d:\d\d:\d\d\b/g, '<time>')
+    .replaceAll(/(127\.0\.0\.1|'port'): ?\d+/g, '$1:#')
+    .replaceAll(/\b[0-9a-f]{32}\b/g, '<hex>');
+}
+
 function shorten(text: string, limitChars: number): string {
   if (text.length <= limitChars) return text;
   const half = Math.floor(limitChars / 2);

@@ -150,13 +150,14 @@ export function realSide(
   models: { readonly smollm2: string; readonly minilm: string; readonly dummy: string },
   cache: string,
 ): Side {
+  // The 16-bit kernels answer nonsense on some processors and crash on others; 32 bits are right on all.
+  const small = ['--dtype', 'float32', '--enforce-eager'];
   return {
     name: 'real',
     executable: ['nice', '-n', '5', ...executable],
-    // The 16-bit kernels answer nonsense on some processors; 32 bits are right on all and quick enough for this size.
-    chat: [models.smollm2, '--dtype', 'float32', '--enforce-eager'],
-    embedding: [models.minilm, '--enforce-eager'],
-    plain: [models.dummy, '--load-format', 'dummy', '--enforce-eager', '--max-num-seqs', '8'],
+    chat: [models.smollm2, ...small],
+    embedding: [models.minilm, ...small],
+    plain: [models.dummy, '--load-format', 'dummy', ...small, '--max-num-seqs', '8'],
     environment: {
       PATH: process.env.PATH ?? '',
       HOME: process.env.HOME ?? '',

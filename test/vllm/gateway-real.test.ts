@@ -8,7 +8,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { exchange } from '../contract/http-exchange.ts';
 import { processesNaming, type RunningGateway, until } from '../fixtures/gateway.ts';
-import { findEngine, type RealGateway, residents, startRealGateway } from './real-gateway.ts';
+import { findEngine, findEngineCore, type RealGateway, residents, startRealGateway } from './real-gateway.ts';
 
 const question = 'What is the capital of France?';
 const messages = [{ role: 'user' as const, content: question }];
@@ -168,11 +168,16 @@ async function openStream(url: string): Promise<{ readonly end: Promise<string> 
   return { end: readToEnd() };
 }
 
-realTest('an engine killed under load: honest errors, the next request served', async (gateway) => {
+async function killUnderLoad(
+  gateway: RunningGateway,
+  victim: (engine: { readonly pid: number }) => Promise<number | null>,
+): Promise<void> {
   const streams = await Promise.all([1, 2, 3].map(() => openStream(gateway.url)));
   const engine = await findEngine(gateway, 'smollm2');
   assert.ok(engine !== null);
-  process.kill(engine.pid, 'SIGKILL');
+  const pid = await victim(engine);
+  assert.ok(pid !== null);
+  process.kill(pid, 'SIGKILL');
   const ends = await Promise.allSettled(streams.map((stream) => stream.end));
   for (const end of ends) {
     // A broken transfer is as honest as an error in the client's dialect; a clean end would be a lie.
@@ -182,7 +187,18 @@ realTest('an engine killed under load: honest errors, the next request served', 
   assert.equal((await post(gateway.url, path, body)).status, 200);
   const next = await findEngine(gateway, 'smollm2');
   assert.ok(next !== null && next.pid !== engine.pid);
+}
+
+realTest('an engine killed under load: honest errors, the next request served', async (gateway) => {
+  await killUnderLoad(gateway, async (engine) => engine.pid);
 });
+
+realTest(
+  'an engine core killed under load: the same, although its server ends in good order',
+  async (gateway) => {
+    await killUnderLoad(gateway, (engine) => findEngineCore(gateway, engine));
+  },
+);
 
 realTest('when the gateway ends, no process of any engine is left', async (gateway) => {
   assert.equal(await gateway.stop({ keep: true }), 0);

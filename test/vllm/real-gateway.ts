@@ -33,6 +33,26 @@ export async function findEngine(
   return null;
 }
 
+/** The engine core beside a model's API server: the process that computes. */
+export async function findEngineCore(
+  gateway: RunningGateway,
+  engine: { readonly pid: number },
+): Promise<number | null> {
+  for (const pid of await processesNaming(gateway.directory)) {
+    if (groupOf(pid) === engine.pid && commandOf(pid)[0]?.startsWith('VLLM::EngineCore')) return pid;
+  }
+  return null;
+}
+
+function groupOf(pid: number): number | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2]);
+  } catch {
+    return null;
+  }
+}
+
 function commandOf(pid: number): string[] {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');

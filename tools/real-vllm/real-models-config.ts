@@ -31,13 +31,14 @@ export function realModelsConfig(vllm: InstalledVllm, models: RealModels): Recor
       vllm_executable: vllm.executable,
       environment: realEngineEnvironment(),
       memory_mib: engineMemoryMib,
+      // The 16-bit kernels answer nonsense on some processors and crash on others; 32 bits are right on all.
+      dtype: 'float32',
       enforce_eager: true,
       max_num_seqs: 8,
       load_timeout: '4m',
     },
     models: {
-      // The 16-bit kernels answer nonsense on some processors; 32 bits are right on all.
-      smollm2: { repo: models.smollm2, max_model_len: 1024, dtype: 'float32' },
+      smollm2: { repo: models.smollm2, max_model_len: 1024 },
       minilm: { repo: models.minilm },
       dummy: { repo: models.dummy, max_model_len: 1024, extra_args: ['--load-format', 'dummy'] },
     },
