@@ -46,8 +46,9 @@ test('R5: a model is never stopped while, or just after, it served, and stopped 
   } finally {
     await gateway.stop({ keep: true });
   }
-  assertStopsAreIdle(await readRunRecord(record));
+  const steps = await readRunRecord(record);
   await gateway.kill();
+  assertStopsAreIdle(steps);
   assert.deepEqual(gateway.errors, []);
 });
 
