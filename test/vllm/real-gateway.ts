@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { ensureRealVllm } from '../../tools/real-vllm/install.ts';
 import { ensureModels } from '../../tools/real-vllm/models.ts';
 import { realModelsConfig } from '../../tools/real-vllm/real-models-config.ts';
+import { groupMembers } from '../contract/engine-server.ts';
 import { processesNaming, type RunningGateway, startGateway } from '../fixtures/gateway.ts';
 
 export type RealGateway =
@@ -33,24 +34,9 @@ export async function findEngine(
   return null;
 }
 
-/** The engine core beside a model's API server: the process that computes. */
-export async function findEngineCore(
-  gateway: RunningGateway,
-  engine: { readonly pid: number },
-): Promise<number | null> {
-  for (const pid of await processesNaming(gateway.directory)) {
-    if (groupOf(pid) === engine.pid && commandOf(pid)[0]?.startsWith('VLLM::EngineCore')) return pid;
-  }
-  return null;
-}
-
-function groupOf(pid: number): number | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2]);
-  } catch {
-    return null;
-  }
+/** The engine core in the group of a model's API server: the process that computes. */
+export function findEngineCore(engine: { readonly pid: number }): number | null {
+  return groupMembers(engine.pid).find(({ title }) => title.startsWith('VLLM::EngineCore'))?.pid ?? null;
 }
 
 function commandOf(pid: number): string[] {
