@@ -3,7 +3,7 @@
  * with the machine, the ratios are what counts. Rounds are interleaved, medians compared. Prints JSON; exits with 1 when
  * a ratio is above its bound and `--check` is given.
  *
- *   npm run bench:proxy [-- --rounds 3] [--seconds 4] [--streams 2] [--check]
+ *   npm run bench:proxy [-- --rounds 3] [--seconds 4] [--streams 2] [--target serve|front] [--check]
  */
 import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -12,6 +12,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { nginxIsThere, startNginx } from './nginx.ts';
 import { cpuMicroseconds, end, residentMib, startScript } from './processes.ts';
+import { startServe } from './serve.ts';
+import { ENGINE_PROCESSES, LOAD_PROCESSES, STREAM_CLIENTS, UNARY_CLIENTS } from './workload.ts';
 
 /** Bounds of the ratios to nginx. */
 const UNARY_RATIO_MAX = 3.0;
@@ -35,35 +37,48 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '4' },
     streams: { type: 'string', default: '2' },
+    target: { type: 'string', default: 'serve' },
     check: { type: 'boolean', default: false },
   },
 });
 const directory = await mkdtemp(join(tmpdir(), 'bench-proxy-'));
 const children: ChildProcess[] = [];
 
-/** What is measured as the gateway; prints its port as its first line. */
+/** The whole gateway as users run it, or only its front and byte path. */
 async function startGateway(enginePort: number): Promise<Proxy> {
-  const { child, line } = await startScript('gateway.ts', [String(enginePort)]);
+  if (values.target === 'serve') return { name: 'gateway', ...(await startServe(directory, enginePort)) };
+  const { child, line } = await startScript('front.ts', [String(enginePort)]);
   return { name: 'gateway', child, port: Number(line) };
 }
 
+/** Runs the load and returns what it did beside the proxy's CPU time for it, in microseconds. */
 async function load(proxy: Proxy, mode: 'unary' | 'stream', amount: number) {
   const pid = proxy.child.pid ?? 0;
+  const clients = (mode === 'unary' ? UNARY_CLIENTS : STREAM_CLIENTS) / LOAD_PROCESSES;
   const before = await cpuMicroseconds(pid);
-  const { child, line } = await startScript('load.ts', [String(proxy.port), mode, String(amount)]);
-  await end(child);
+  const runs = await Promise.all(
+    Array.from({ length: LOAD_PROCESSES }, async () => {
+      const { child, line } = await startScript('load.ts', [
+        String(proxy.port),
+        mode,
+        String(amount),
+        String(clients),
+      ]);
+      await end(child);
+      return JSON.parse(line) as { readonly done: number; readonly seconds: number };
+    }),
+  );
   const cpu = (await cpuMicroseconds(pid)) - before;
-  const result = JSON.parse(line) as { requests?: number; chunks?: number; seconds: number };
-  return { cpu, ...result };
+  const done = runs.reduce((sum, run) => sum + run.done, 0);
+  return { cpu, done, seconds: Math.max(...runs.map((run) => run.seconds)) };
 }
 
 async function measure(proxy: Proxy, figures: Figures): Promise<void> {
   const unary = await load(proxy, 'unary', Number(values.seconds) * 1000);
-  const requests = unary.requests ?? Number.NaN;
-  figures.unaryUs.push(unary.cpu / requests);
-  figures.requestsPerSecond.push(requests / unary.seconds);
+  figures.unaryUs.push(unary.cpu / unary.done);
+  figures.requestsPerSecond.push(unary.done / unary.seconds);
   const stream = await load(proxy, 'stream', Number(values.streams));
-  figures.chunkUs.push(stream.cpu / (stream.chunks ?? Number.NaN));
+  figures.chunkUs.push(stream.cpu / stream.done);
 }
 
 function median(numbers: readonly number[]): number {
@@ -84,6 +99,9 @@ async function run(): Promise<boolean> {
   const engine = await startScript('stub-engine.ts', []);
   children.push(engine.child);
   const enginePort = Number(engine.line);
+  for (let more = 1; more < ENGINE_PROCESSES; more++) {
+    children.push((await startScript('stub-engine.ts', [String(enginePort)])).child);
+  }
   const gateway = await startGateway(enginePort);
   children.push(gateway.child);
   const proxies: Proxy[] = [gateway];

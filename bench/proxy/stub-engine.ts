@@ -1,6 +1,7 @@
 /**
  * The engine of the benchmark, as lean as Node can be: a bare TCP server that knows just enough HTTP. It must cost so
- * little that the proxies between it and the load are what is measured. Prints its port.
+ * little that the proxies between it and the load are what is measured. Several may share a port: the first takes a free
+ * one, the others get it as their argument. Prints its port.
  *
  * `"stream":true` in the body asks for `STREAM_CHUNKS` events of about 190 bytes, 10 ms apart, each with another text;
  * everything else gets an answer of about 900 bytes.
@@ -86,6 +87,6 @@ const server = createServer({ noDelay: true }, (socket) => {
   });
 });
 
-server.listen(0, '127.0.0.1', () => {
+server.listen({ port: Number(process.argv[2] ?? 0), host: '127.0.0.1', reusePort: true }, () => {
   console.log((server.address() as AddressInfo).port);
 });

@@ -4,6 +4,13 @@ export const UNARY_CLIENTS = 32;
 export const STREAM_CLIENTS = 64;
 export const STREAM_CHUNKS = 200;
 export const CHUNK_INTERVAL_MS = 10;
+/**
+ * Processes that share the clients, and the stub's port. One process of either kind works in lockstep: it takes a batch
+ * of events and answers all of it at once, which lets a proxy do the same. Real clients and engines are independent of
+ * each other, as are the threads of the Go programs that the reference figures were measured with.
+ */
+export const LOAD_PROCESSES = 4;
+export const ENGINE_PROCESSES = 4;
 export const MODEL = 'm1';
 
 /** About 1 KB of JSON. */

@@ -1,16 +1,15 @@
 /**
- * The front and the byte path in a process of their own, in front of the stub engine, with metrics on and a gate that
- * always grants. Argument: the stub's port. Prints its own port.
+ * The front and the byte path alone, in a process of their own in front of the stub engine, with metrics on and a gate
+ * that always grants: what they cost without scheduler and control loop (`--target front`). Argument: the stub's port. Prints its own port.
  */
-import { Counter, Histogram, Registry } from 'prom-client';
 import type { ResolvedModel } from '../../src/config/resolved-config.ts';
 import type { Admission, Gate, Waiter } from '../../src/control/gate.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import { createNameResolver } from '../../src/http/names.ts';
-import type { RequestEnd, RequestObserver } from '../../src/http/request-observer.ts';
 import { createFront } from '../../src/http/server.ts';
 import { createEndpoint } from '../../src/proxy/endpoint.ts';
 import type { Endpoint } from '../../src/proxy/endpoint-types.ts';
+import { GatewayMetrics } from '../../src/telemetry/metrics.ts';
 import { MODEL, STREAM_CLIENTS } from './workload.ts';
 
 const MIB = 1024 * 1024;
@@ -55,37 +54,6 @@ class OpenGate implements Gate {
   }
 }
 
-/** As many observations as the gateway's own metrics make for a request. */
-function createObserver(registry: Registry): RequestObserver {
-  const labels = ['model', 'outcome'] as const;
-  const registers = [registry];
-  const requests = new Counter({ name: 'requests_total', help: 'Requests.', labelNames: labels, registers });
-  const wait = new Histogram({ name: 'wait_seconds', help: 'Waits.', labelNames: ['model'], registers });
-  const first = new Histogram({
-    name: 'first_byte_seconds',
-    help: 'First bytes.',
-    labelNames: ['model'],
-    registers,
-  });
-  const whole = new Histogram({
-    name: 'request_seconds',
-    help: 'Durations.',
-    labelNames: ['model'],
-    registers,
-  });
-  const of = { wait: wait.labels(MODEL), first: first.labels(MODEL), whole: whole.labels(MODEL) };
-  const answered = requests.labels(MODEL, 'answered');
-  return {
-    requestEnded(end: RequestEnd) {
-      if (end.outcome === 'answered') answered.inc();
-      else requests.labels(end.model ?? '', end.outcome).inc();
-      of.wait.observe(end.waitMs / 1000);
-      if (end.ttfbMs !== null) of.first.observe(end.ttfbMs / 1000);
-      of.whole.observe(end.durationMs / 1000);
-    },
-  };
-}
-
 const endpoint = createEndpoint({
   address: { kind: 'tcp', host: '127.0.0.1', port: Number(process.argv[2]) },
   connectionsMax: STREAM_CLIENTS + 4,
@@ -95,7 +63,7 @@ const endpoint = createEndpoint({
   headers: {},
   pathPrefix: '',
 });
-const registry = new Registry();
+const metrics = new GatewayMetrics(clock.nowMs, () => []);
 const model = { name: MODEL, servedName: MODEL, requestDefaults: {} } as ResolvedModel;
 const front = createFront({
   server: {
@@ -113,10 +81,10 @@ const front = createFront({
   data: {
     models: () => [],
     ready: () => true,
-    metricsText: () => registry.metrics(),
+    metricsText: () => metrics.text(),
     status: () => ({ ...endpoint.counters }),
   },
-  observer: createObserver(registry),
+  observer: metrics,
   clock,
 });
 const address = await front.listen('127.0.0.1', 0);
