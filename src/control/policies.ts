@@ -52,7 +52,7 @@ export function launchSignature(model: ResolvedModel): string {
 }
 
 export function deviceBudgets(devices: readonly Device[]): DeviceBudget[] {
-  return devices.map(({ id, pool, budgetMib }) => ({ id, pool, budgetMib }));
+  return devices.map(({ id, pool, totalMib, budgetMib }) => ({ id, pool, totalMib, budgetMib }));
 }
 
 export function schedulingPolicy(config: ResolvedConfig): SchedulingPolicy {

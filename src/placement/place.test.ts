@@ -3,16 +3,18 @@ import { test } from 'node:test';
 import { type DeviceView, place, type ResidentView } from './place.ts';
 
 function device(id: string, changes: Partial<DeviceView> = {}): DeviceView {
-  const base = {
+  return {
     id,
     pool: null,
+    totalMib: 24_000,
     budgetMib: 20_000,
     reservedMib: 0,
-    leavingMib: 0,
+    leaving: [],
     moving: false,
     held: false,
+    residents: [],
+    ...changes,
   };
-  return { ...base, residents: [], ...changes };
 }
 
 function resident(model: string, changes: Partial<ResidentView> = {}): ResidentView {
@@ -47,18 +49,45 @@ test('room that is had at once beats a smaller loss later', () => {
     device('a', { reservedMib: 10_000, residents: [resident('busy', { yieldsInMs: 5_000, lossMs: 1 })] }),
     device('b', { reservedMib: 10_000, residents: [resident('idle', { lossMs: 900 })] }),
   ]);
-  assert.deepEqual(placement, { kind: 'evict', deviceIds: ['b'], victims: ['idle'], inMs: 0 });
+  assert.deepEqual(placement, {
+    kind: 'evict',
+    deviceIds: ['b'],
+    victims: ['idle'],
+    victimsInMs: 0,
+    inMs: 0,
+  });
 });
 
 test('memory that is leaving already asks for no more victims', () => {
-  const placement = place(NEED, [
-    device('a', {
-      reservedMib: 20_000,
-      leavingMib: 12_000,
-      residents: [resident('other', { memoryMib: 8_000 })],
-    }),
-  ]);
-  assert.deepEqual(placement, { kind: 'evict', deviceIds: ['a'], victims: [], inMs: 0 });
+  const leaving = [{ memoryMib: 12_000, inMs: 400 }];
+  const residents = [resident('other', { memoryMib: 8_000, yieldsInMs: 9_000 })];
+  const placement = place(NEED, [device('a', { reservedMib: 20_000, leaving, residents })]);
+  assert.deepEqual(placement, { kind: 'evict', deviceIds: ['a'], victims: [], victimsInMs: 0, inMs: 400 });
+});
+
+test('an idle engine elsewhere beats a drain under way, and a stop that cannot be verified counts for nothing', () => {
+  const draining = device('a', { reservedMib: 20_000, leaving: [{ memoryMib: 12_000, inMs: 60_000 }] });
+  const idle = device('b', { reservedMib: 20_000, residents: [resident('idle', { memoryMib: 20_000 })] });
+  assert.deepEqual(place(NEED, [draining, idle]), {
+    kind: 'evict',
+    deviceIds: ['b'],
+    victims: ['idle'],
+    victimsInMs: 0,
+    inMs: 0,
+  });
+  const stuck = device('a', {
+    reservedMib: 20_000,
+    leaving: [{ memoryMib: 12_000, inMs: Number.POSITIVE_INFINITY }],
+  });
+  assert.equal(place(NEED, [stuck]).kind, 'blocked');
+});
+
+test('several devices of one engine are of one size', () => {
+  const need = { deviceCount: 2, pool: null, memoryMibPerDevice: 12_000 };
+  const mixed = [device('a'), device('b', { totalMib: 48_000, budgetMib: 45_000 })];
+  assert.match(JSON.stringify(place(need, mixed)), /never.*2 device\(s\) of one size/);
+  const placement = place(need, [...mixed, device('c', { totalMib: 48_000, budgetMib: 45_000 })]);
+  assert.deepEqual(placement.kind === 'free' && placement.deviceIds, ['b', 'c']);
 });
 
 test('engines that never give way block, and the reason says so', () => {

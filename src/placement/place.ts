@@ -22,13 +22,21 @@ export interface ResidentView {
   readonly lossMs: number;
 }
 
+/** Memory whose engine is on its way out already: nobody needs to ask for it. */
+export interface LeavingView {
+  readonly memoryMib: number;
+  /** When it is expected back; Infinity: its stop could not be verified. */
+  readonly inMs: number;
+}
+
 export interface DeviceView {
   readonly id: string;
   readonly pool: string | null;
+  readonly totalMib: number;
   readonly budgetMib: number;
   readonly reservedMib: number;
-  /** Part of `reservedMib` whose engines are on their way out. */
-  readonly leavingMib: number;
+  /** Parts of `reservedMib`. */
+  readonly leaving: readonly LeavingView[];
   /** An engine starts or stops on it. */
   readonly moving: boolean;
   /** Set aside for another model. */
@@ -43,7 +51,9 @@ export type Placement =
       readonly kind: 'evict';
       readonly deviceIds: readonly string[];
       readonly victims: readonly string[];
-      /** When the last victim may go. */
+      /** When the last victim may be asked to go. */
+      readonly victimsInMs: number;
+      /** When the room is expected, without the victims' own stops. */
       readonly inMs: number;
     }
   | { readonly kind: 'blocked'; readonly why: string }
@@ -51,8 +61,8 @@ export type Placement =
 
 interface DeviceOption {
   readonly device: DeviceView;
-  readonly needMib: number;
   readonly victims: readonly string[];
+  readonly victimsInMs: number;
   readonly inMs: number;
   readonly lossMs: number;
 }
@@ -67,10 +77,34 @@ export function place(need: PlacementNeed, devices: readonly DeviceView[]): Plac
   const feasible = inPool.filter(
     (device) => device.budgetMib > 0 && needOn(need, device) <= device.budgetMib,
   );
-  if (feasible.length < need.deviceCount) return { kind: 'never', why: neverReason(need, inPool) };
+  const groups = equalDevices(need, feasible);
+  if (groups.length === 0) return { kind: 'never', why: neverReason(need, inPool) };
+  const placements = groups.map((group) => placeInGroup(need, group));
+  const free = placements.find((placement) => placement.kind === 'free');
+  if (free !== undefined) return free;
+  const evictions = placements.filter((placement) => placement.kind === 'evict');
+  const soonest = evictions.reduce<Placement | null>(
+    (best, next) => (best?.kind === 'evict' && best.inMs <= next.inMs ? best : next),
+    null,
+  );
+  return soonest ?? { kind: 'blocked', why: blockedReason(feasible) };
+}
 
-  const free = feasible
-    .filter((device) => !device.held && !device.moving && hasRoom(need, device))
+/** An engine on several devices takes the same share of each, so only devices of one size go together. */
+function equalDevices(
+  need: PlacementNeed,
+  feasible: readonly DeviceView[],
+): readonly (readonly DeviceView[])[] {
+  if (need.deviceCount === 1) return feasible.length === 0 ? [] : [feasible];
+  const sizes = [...new Set(feasible.map((device) => device.totalMib))].sort((a, b) => a - b);
+  return sizes
+    .map((totalMib) => feasible.filter((device) => device.totalMib === totalMib))
+    .filter((group) => group.length >= need.deviceCount);
+}
+
+function placeInGroup(need: PlacementNeed, group: readonly DeviceView[]): Placement {
+  const free = group
+    .filter((device) => !device.held && !device.moving && freeMib(device) >= needOn(need, device))
     .sort((a, b) => freeMib(a) - freeMib(b) || compare(a.id, b.id));
   if (free.length >= need.deviceCount) {
     const chosen = free.slice(0, need.deviceCount);
@@ -80,18 +114,18 @@ export function place(need: PlacementNeed, devices: readonly DeviceView[]): Plac
       memoryMibPerDevice: Math.min(...chosen.map((device) => needOn(need, device))),
     };
   }
-
-  const options = feasible
+  const options = group
     .filter((device) => !device.held)
     .map((device) => option(need, device))
     .filter((candidate) => candidate !== null)
     .sort((a, b) => a.inMs - b.inMs || a.lossMs - b.lossMs || compare(a.device.id, b.device.id));
-  if (options.length < need.deviceCount) return { kind: 'blocked', why: blockedReason(feasible) };
+  if (options.length < need.deviceCount) return { kind: 'blocked', why: blockedReason(group) };
   const chosen = options.slice(0, need.deviceCount);
   return {
     kind: 'evict',
     deviceIds: chosen.map((candidate) => candidate.device.id),
     victims: [...new Set(chosen.flatMap((candidate) => candidate.victims))],
+    victimsInMs: Math.max(...chosen.map((candidate) => candidate.victimsInMs)),
     inMs: Math.max(...chosen.map((candidate) => candidate.inMs)),
   };
 }
@@ -100,24 +134,34 @@ function freeMib(device: DeviceView): number {
   return device.budgetMib - device.reservedMib;
 }
 
-function hasRoom(need: PlacementNeed, device: DeviceView): boolean {
-  return freeMib(device) >= needOn(need, device);
-}
-
-/** How room could be made on one device: with engines that may go now if they suffice, else with the soonest others. */
+/** How room is had on one device: at the earliest time at which what leaves and who may then be asked suffice. */
 function option(need: PlacementNeed, device: DeviceView): DeviceOption | null {
-  const needMib = needOn(need, device);
-  const missingMib = needMib - freeMib(device) - device.leavingMib;
-  const movable = device.residents.filter((resident) => resident.yieldsInMs < Number.POSITIVE_INFINITY);
-  const times = [...new Set([0, ...movable.map((resident) => resident.yieldsInMs)])].sort((a, b) => a - b);
-  for (const inMs of times) {
-    const candidates: VictimCandidate[] = movable
+  const missingMib = needOn(need, device) - freeMib(device);
+  const times = [
+    0,
+    ...device.leaving.map((leaving) => leaving.inMs),
+    ...device.residents.map((resident) => resident.yieldsInMs),
+  ];
+  for (const inMs of [...new Set(times)].sort((a, b) => a - b)) {
+    if (inMs === Number.POSITIVE_INFINITY) return null;
+    const leavingMib = device.leaving.reduce(
+      (sum, part) => (part.inMs <= inMs ? sum + part.memoryMib : sum),
+      0,
+    );
+    const candidates: VictimCandidate[] = device.residents
       .filter((resident) => resident.yieldsInMs <= inMs)
       .map((resident) => ({ name: resident.model, memoryMib: resident.memoryMib, cost: resident.lossMs }));
-    const victims = cheapestVictims(candidates, missingMib);
-    if (victims === null) continue;
-    const lossMs = victims.reduce((sum, victim) => sum + victim.cost, 0);
-    return { device, needMib, victims: victims.map((victim) => victim.name), inMs, lossMs };
+    const chosen = cheapestVictims(candidates, missingMib - leavingMib);
+    if (chosen === null) continue;
+    const victims = chosen.map((victim) => victim.name);
+    const asked = device.residents.filter((resident) => victims.includes(resident.model));
+    return {
+      device,
+      victims,
+      victimsInMs: Math.max(0, ...asked.map((resident) => resident.yieldsInMs)),
+      inMs,
+      lossMs: chosen.reduce((sum, victim) => sum + victim.cost, 0),
+    };
   }
   return null;
 }
@@ -126,7 +170,8 @@ function neverReason(need: PlacementNeed, inPool: readonly DeviceView[]): string
   const where = need.pool === null ? 'the devices' : `pool ${need.pool}`;
   const wanted = need.memoryMibPerDevice === null ? 'the whole budget' : `${need.memoryMibPerDevice} MiB`;
   const budgets = inPool.map((device) => `${device.id} ${device.budgetMib} MiB`).join(', ');
-  return `it needs ${wanted} on ${need.deviceCount} device(s), and ${where} offer ${budgets === '' ? 'none' : budgets}`;
+  const alike = need.deviceCount > 1 ? ' of one size' : '';
+  return `it needs ${wanted} on ${need.deviceCount} device(s)${alike}, and ${where} offer ${budgets === '' ? 'none' : budgets}`;
 }
 
 function blockedReason(feasible: readonly DeviceView[]): string {

@@ -93,6 +93,8 @@ function engineDeadlinePassed(d: Decision, model: ModelState): void {
       stopEngine(d, model, `it has been idle for ${model.policy.inactivityTimeoutMs / 1000} s`);
       return;
     case 'failed':
+      // The pause is over: forget it, so that it arms no timer again.
+      model.engine = COLD;
       wish(d, model);
       return;
     case 'cold':

@@ -123,7 +123,7 @@ function apply(d: Decision, event: SchedulerEvent): void {
 type Report = Extract<SchedulerEvent, { kind: 'phase' | 'ready' | 'exited' | 'stopped' | 'probed' }>;
 
 function applyReport(d: Decision, event: Report): void {
-  const model = ofLaunch(d, event.model, event.launchId);
+  const model = ofLaunch(d, event.launchId);
   if (model === null) return;
   switch (event.kind) {
     case 'phase':

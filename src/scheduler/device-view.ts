@@ -1,11 +1,11 @@
 /** A scheduler's view of its devices for placement. */
-import type { DeviceView, Placement, ResidentView } from '../placement/place.ts';
+import type { DeviceView, LeavingView, Placement, ResidentView } from '../placement/place.ts';
 import { place } from '../placement/place.ts';
 import { evictionLossMs } from './credit.ts';
 import { isMoving, reservationOf } from './engine-state.ts';
 import type { DeviceBudget } from './model-policy.ts';
 import type { ModelState, SchedulerState } from './state.ts';
-import { startCostMs, yieldsAtMs } from './turn.ts';
+import { startCostMs, stopCostMs, yieldsAtMs } from './turn.ts';
 
 /** A busy victim's clients wait while it is away: its queue weighs this many times its absence (scheduling.md section 7, lesson 3). */
 const BUSY_VICTIM_WEIGHT = 3;
@@ -37,7 +37,7 @@ export function refreshFeasibility(state: SchedulerState): void {
 }
 
 function emptyView(device: DeviceBudget): WritableView {
-  return { ...device, reservedMib: 0, leavingMib: 0, moving: false, held: false, residents: [] };
+  return { ...device, reservedMib: 0, leaving: [], moving: false, held: false, residents: [] };
 }
 
 function deviceViews(state: SchedulerState, forModel: ModelState, nowMs: number): DeviceView[] {
@@ -54,12 +54,13 @@ function deviceViews(state: SchedulerState, forModel: ModelState, nowMs: number)
     const reservation = reservationOf(model.engine);
     if (reservation === null) continue;
     const resident = residentView(state, model, reservation.memoryMibPerDevice, nowMs);
+    const leaving = { memoryMib: reservation.memoryMibPerDevice, inMs: leavesInMs(model, nowMs) };
     for (const id of reservation.deviceIds) {
       const view = views.get(id);
       if (view === undefined) continue;
       view.reservedMib += reservation.memoryMibPerDevice;
       view.moving ||= isMoving(model.engine);
-      if (resident === null) view.leavingMib += reservation.memoryMibPerDevice;
+      if (resident === null) view.leaving.push(leaving);
       else view.residents.push(resident);
     }
   }
@@ -97,6 +98,19 @@ function residentView(
   }
 }
 
+/** When an engine on its way out is expected to be gone; Infinity while its stop cannot be verified. */
+function leavesInMs(model: ModelState, nowMs: number): number {
+  const engine = model.engine;
+  if (engine.kind === 'stopping') {
+    return engine.unverified
+      ? Number.POSITIVE_INFINITY
+      : Math.max(0, stopCostMs(model) - (nowMs - engine.sinceMs));
+  }
+  if (engine.kind !== 'draining' || model.running.size === 0) return 0;
+  const limitMs = Math.max(0, engine.deadlineMs - nowMs);
+  return Math.min(limitMs, model.serviceMs ?? limitMs);
+}
+
 /** A load whose last waiter left and that is less than half done gives way to a model that somebody waits for. */
 export function abandonable(model: ModelState, nowMs: number): boolean {
   const engine = model.engine;
@@ -109,4 +123,7 @@ export function abandonable(model: ModelState, nowMs: number): boolean {
   );
 }
 
-type WritableView = { -readonly [K in keyof DeviceView]: DeviceView[K] } & { residents: ResidentView[] };
+type WritableView = { -readonly [K in keyof DeviceView]: DeviceView[K] } & {
+  residents: ResidentView[];
+  leaving: LeavingView[];
+};

@@ -63,8 +63,10 @@ export interface StoppingState {
   readonly sinceMs: number;
   /** When to ask again if the stop could not be verified; Infinity while the answer is still out. */
   retryAtMs: number;
+  /** The last answer was that something of it is left. */
+  unverified: boolean;
   /** What it becomes when it is gone. */
-  readonly next: ColdState | FailedState;
+  next: ColdState | FailedState;
   readonly reason: string;
 }
 

@@ -241,6 +241,9 @@ test('until the devices are read requests wait and none is refused for want of t
   const request = world.request('a');
   assert.equal(request.refusal, null);
   assert.equal(world.count('start'), 0);
-  world.send({ kind: 'devices_changed', devices: [{ id: 'gpu-0', pool: null, budgetMib: 16_000 }] });
+  world.send({
+    kind: 'devices_changed',
+    devices: [{ id: 'gpu-0', pool: null, totalMib: 16_000, budgetMib: 16_000 }],
+  });
   assert.equal(world.count('start'), 1);
 });

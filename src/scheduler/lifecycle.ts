@@ -1,6 +1,6 @@
 /** What engines report: progress, readiness, death, the end of a stop. Reports of other launches than the present one are late and ignored. */
 
-import type { LaunchId } from '../core/ids.ts';
+import type { LaunchId, ModelName } from '../core/ids.ts';
 import {
   ABANDONED_LOAD_KEEP_MS,
   DEATH_WINDOW_MS,
@@ -9,21 +9,24 @@ import {
   START_BACKOFF_MS,
 } from '../core/limits.ts';
 import { renewCredit } from './credit.ts';
-import { type ColdState, type FailedState, reservationOf } from './engine-state.ts';
+import { type ColdState, type FailedState, type Reservation, reservationOf } from './engine-state.ts';
 import type { EngineFailure } from './events.ts';
-import type { AdoptedLaunch } from './model-policy.ts';
-import { stopEngine } from './moves.ts';
-import { engineFailed, startFailed } from './refusals.ts';
+import type { AdoptedLaunch, ModelPolicy } from './model-policy.ts';
+import { noteOverBudget, stopEngine } from './moves.ts';
+import { granted } from './rank.ts';
+import { engineFailed, SHUTTING_DOWN, startFailed } from './refusals.ts';
 import { pump, refuseQueue, wish } from './requests.ts';
-import type { Decision, ModelState } from './state.ts';
+import { createModelState, type Decision, type ModelState } from './state.ts';
 import { learn } from './turn.ts';
 
 /** Pause before a stop that could not be verified is asked for again. */
 const STOP_RETRY_MS = 10_000;
+/** Between SIGTERM and SIGKILL of an engine that nobody has a configuration for any more. */
+const LEFTOVER_STOP_GRACE_MS = 10_000;
 
-/** The model whose present launch this is, or null. */
-export function ofLaunch(d: Decision, name: string, launchId: LaunchId): ModelState | null {
-  const model = d.state.models.get(name);
+/** The model whose present launch this is, or null for a report that comes too late. */
+export function ofLaunch(d: Decision, launchId: LaunchId): ModelState | null {
+  const model = d.state.launches.get(launchId);
   return model !== undefined && reservationOf(model.engine)?.launchId === launchId ? model : null;
 }
 
@@ -76,6 +79,8 @@ export function engineExited(d: Decision, model: ModelState, failure: EngineFail
         engineFailed(model, failure, next.deaths, next.untilMs - d.nowMs),
         'its engine keeps dying',
       );
+    } else if (d.state.closing !== 'no') {
+      refuseQueue(d, model, SHUTTING_DOWN, 'the gateway is shutting down and its engine died');
     }
   }
 }
@@ -107,12 +112,16 @@ function backoffMs(deaths: number): number {
   return Math.min(START_BACKOFF_MAX_MS, START_BACKOFF_MS * 2 ** (deaths - 1));
 }
 
-/** A request that was alone in flight is the likely cause: it is remembered, wherever it is now. */
+/**
+ * A request that was alone in flight is the likely cause: it is remembered, wherever it is now. Once connections break
+ * one after the other, the last of them only looks alone, so the first loss decides.
+ */
 function blameLoneRequest(d: Decision, model: ModelState): void {
   const engine = model.engine;
   const awake = engine.kind === 'awake' ? engine : engine.kind === 'draining' ? engine.awake : null;
-  const lone =
-    model.running.size === 1 ? model.running.values().next().value?.requestId : awake?.lostWhileAlone;
+  if (awake === null) return;
+  const running = model.running.size === 1 ? model.running.values().next().value?.requestId : null;
+  const lone = awake.suspect ? awake.lostWhileAlone : running;
   if (lone === undefined || lone === null) return;
   const request = model.running.get(lone) ?? model.queue.get(lone);
   if (request !== undefined && request !== null) request.loneDeaths += 1;
@@ -147,37 +156,35 @@ export function stopAnswered(d: Decision, model: ModelState, verified: boolean):
   d.touched.add(model);
   if (!verified) {
     engine.retryAtMs = d.nowMs + STOP_RETRY_MS;
+    engine.unverified = true;
+    // Whoever counts on its memory looks for another way.
+    d.review = true;
     return;
   }
   model.stopMs = learn(model.stopMs, d.nowMs - engine.sinceMs);
+  d.state.launches.delete(engine.reservation.launchId);
   model.engine = engine.next;
   d.review = true;
   wish(d, model);
 }
 
+/** An engine of an earlier gateway: it serves on where the configuration wants it as it is, else it is stopped. */
 export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength: number | null): void {
-  const model = d.state.models.get(launch.model);
-  // Before the devices are read, whoever reports the adoption has checked them.
-  const devicesKnown = !d.state.devicesKnown || launch.deviceIds.every((id) => d.state.devices.has(id));
-  const { launchId } = launch;
-  if (
-    model === undefined ||
-    model.engine.kind !== 'cold' ||
-    launch.signature !== model.policy.signature ||
-    !devicesKnown
-  ) {
-    const reason = 'the configuration has no place for this engine of an earlier gateway';
-    d.effects.push({ kind: 'stop', model: launch.model, launchId, graceMs: 0, reason });
+  const { state } = d;
+  const model = state.models.get(launch.model);
+  const reservation: Reservation = {
+    launchId: launch.launchId,
+    deviceIds: launch.deviceIds,
+    memoryMibPerDevice: launch.memoryMibPerDevice,
+    signature: launch.signature,
+  };
+  if (model === undefined || !isWantedAs(d, model, launch)) {
+    endUnwanted(d, launch.model, reservation);
     return;
   }
   model.engine = {
     kind: 'awake',
-    reservation: {
-      launchId,
-      deviceIds: launch.deviceIds,
-      memoryMibPerDevice: launch.memoryMibPerDevice,
-      signature: launch.signature,
-    },
+    reservation,
     readyMs: d.nowMs,
     lastUseMs: d.nowMs,
     keepUntilMs: 0,
@@ -185,12 +192,64 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
     lostWhileAlone: null,
   };
   model.contextLength = contextLength;
-  d.state.plans.delete(model.policy.name);
-  model.lastGrantRound = Math.max(model.lastGrantRound, d.state.round);
-  renewCredit(d.state, model, model.engine.reservation);
-  d.state.contenders.delete(model);
-  model.round = null;
+  state.launches.set(reservation.launchId, model);
+  granted(state, model);
+  state.plans.delete(model.policy.name);
+  renewCredit(state, model, reservation);
+  noteOverBudget(d, reservation.deviceIds);
   d.touched.add(model);
   d.review = true;
   pump(d, model);
+}
+
+function isWantedAs(d: Decision, model: ModelState, launch: AdoptedLaunch): boolean {
+  if (model.removed || model.engine.kind !== 'cold' || d.state.closing === 'stop') return false;
+  if (launch.signature !== model.policy.signature) return false;
+  // Before the devices are read, whoever reports the adoption has checked them.
+  return !d.state.devicesKnown || launch.deviceIds.every((id) => d.state.devices.has(id));
+}
+
+/** Its memory is accounted for under a name of its own until it is gone. */
+function endUnwanted(d: Decision, name: ModelName, reservation: Reservation): void {
+  const { state } = d;
+  const { launchId } = reservation;
+  if (state.closing === 'stop' && state.leaveEngines) {
+    d.effects.push({ kind: 'release', model: name, launchId, reason: 'engines are left running' });
+    return;
+  }
+  const leftover = createModelState(leftoverPolicy(`${name} (${launchId})`, reservation), undefined);
+  leftover.removed = true;
+  state.models.set(leftover.policy.name, leftover);
+  state.launches.set(launchId, leftover);
+  leftover.engine = {
+    kind: 'starting',
+    reservation,
+    sinceMs: d.nowMs,
+    deadlineMs: d.nowMs,
+    phase: 'adopted',
+    percent: null,
+  };
+  noteOverBudget(d, reservation.deviceIds);
+  stopEngine(d, leftover, 'the configuration has no place for this engine of an earlier gateway');
+}
+
+function leftoverPolicy(name: ModelName, reservation: Reservation): ModelPolicy {
+  return {
+    name,
+    managed: true,
+    deviceCount: reservation.deviceIds.length,
+    pool: null,
+    memoryMibPerDevice: reservation.memoryMibPerDevice,
+    alwaysOn: false,
+    inactivityTimeoutMs: 0,
+    minResidenceMs: 0,
+    loadTimeoutMs: 0,
+    drainTimeoutMs: 0,
+    queueTimeoutMs: 0,
+    maxConcurrent: 0,
+    queueSize: 0,
+    stopGraceMs: LEFTOVER_STOP_GRACE_MS,
+    assumedStartMs: 0,
+    signature: reservation.signature,
+  };
 }

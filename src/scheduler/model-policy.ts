@@ -30,6 +30,7 @@ export interface ModelPolicy {
 export interface DeviceBudget {
   readonly id: DeviceId;
   readonly pool: string | null;
+  readonly totalMib: number;
   readonly budgetMib: number;
 }
 

@@ -34,6 +34,7 @@ export function startEngine(
     phase: 'launching',
     percent: null,
   };
+  state.launches.set(launchId, model);
   granted(state, model);
   state.plans.delete(model.policy.name);
   d.touched.add(model);
@@ -67,6 +68,7 @@ export function stopEngine(
     reservation,
     sinceMs: d.nowMs,
     retryAtMs: Number.POSITIVE_INFINITY,
+    unverified: false,
     next,
     reason,
   };
@@ -153,7 +155,15 @@ export function withdraw(d: Decision, model: ModelState): void {
   d.review = true;
 }
 
-function reservedMib(d: Decision, deviceId: string): number {
+/** Notes devices on which more is reserved than their budget allows: nothing starts there, and idle engines give way. */
+export function noteOverBudget(d: Decision, deviceIds: Iterable<string>): void {
+  for (const id of deviceIds) {
+    const budgetMib = d.state.devices.get(id)?.budgetMib ?? 0;
+    if (d.state.devicesKnown && reservedMib(d, id) > budgetMib) d.state.overBudget.add(id);
+  }
+}
+
+export function reservedMib(d: Decision, deviceId: string): number {
   let sum = 0;
   for (const model of d.state.models.values()) {
     const reservation = reservationOf(model.engine);

@@ -1,68 +1,120 @@
 /** Random runs: invariants after every event (the world asserts them), every request ends, and a record replays. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SchedulerWorld, testPolicy, testSetup } from '../../test/fakes/scheduler-world.ts';
+import {
+  type RequestRecord,
+  SchedulerWorld,
+  testPolicy,
+  testSetup,
+} from '../../test/fakes/scheduler-world.ts';
 import { replayLines } from '../control/run-record.ts';
 import { createPrng, type Prng } from '../core/prng.ts';
-import type { ModelPolicy, SchedulerSetup } from './model-policy.ts';
+import type { DeviceBudget, ModelPolicy, SchedulerSetup } from './model-policy.ts';
 
-const SEEDS = 200;
+const SEEDS = 300;
 const ACTIONS = 120;
 /** Past every patience, drain and backoff of these runs. */
 const LIVENESS_MS = 3_000_000;
 
-function randomSetup(prng: Prng): SchedulerSetup {
-  const devices = 1 + prng.integer(3);
-  const models: ModelPolicy[] = Array.from({ length: 2 + prng.integer(6) }, (_, index) =>
-    testPolicy(`m${index}`, {
-      deviceCount: prng.next() < 0.2 ? Math.min(2, devices) : 1,
-      memoryMibPerDevice: prng.next() < 0.2 ? null : 2_000 + prng.integer(14_000),
-      inactivityTimeoutMs: prng.next() < 0.3 ? 20_000 : 0,
-      minResidenceMs: prng.next() < 0.3 ? 5_000 : 0,
-      maxConcurrent: 1 + prng.integer(4),
-      queueSize: 5 + prng.integer(20),
-      queueTimeoutMs: 600_000,
-      drainTimeoutMs: 5_000 + prng.integer(20_000),
-    }),
-  );
-  return testSetup(
-    models,
-    Array.from({ length: devices }, () => 16_000),
-  );
+function randomPolicy(prng: Prng, name: string, devices: number): ModelPolicy {
+  return testPolicy(name, {
+    managed: prng.next() < 0.95,
+    deviceCount: prng.next() < 0.2 ? Math.min(2, devices) : 1,
+    pool: prng.next() < 0.3 ? 'p' : null,
+    memoryMibPerDevice: prng.next() < 0.2 ? null : 2_000 + prng.integer(14_000),
+    alwaysOn: prng.next() < 0.1,
+    inactivityTimeoutMs: prng.next() < 0.3 ? 20_000 : 0,
+    minResidenceMs: prng.next() < 0.3 ? 5_000 : 0,
+    maxConcurrent: 1 + prng.integer(4),
+    queueSize: 5 + prng.integer(20),
+    queueTimeoutMs: 600_000,
+    drainTimeoutMs: 5_000 + prng.integer(20_000),
+    signature: `${name} ${prng.integer(2)}`,
+  });
 }
 
-function act(world: SchedulerWorld, prng: Prng, names: readonly string[]): void {
-  const name = names[prng.integer(names.length)] ?? '';
-  const draw = prng.next();
+function randomDevices(prng: Prng, count: number): DeviceBudget[] {
+  return Array.from({ length: count }, (_, index) => {
+    const budgetMib = prng.next() < 0.8 ? 16_000 : 8_000;
+    return { id: `gpu-${index}`, pool: index === 0 ? 'p' : null, totalMib: 16_000, budgetMib };
+  });
+}
+
+function randomSetup(prng: Prng): SchedulerSetup {
+  const devices = 1 + prng.integer(3);
+  const models = Array.from({ length: 2 + prng.integer(6) }, (_, index) =>
+    randomPolicy(prng, `m${index}`, devices),
+  );
+  return { ...testSetup(models), devices: randomDevices(prng, devices) };
+}
+
+/** Something that happens to a world; weights by repetition. */
+type Action = (world: SchedulerWorld, prng: Prng, model: string) => void;
+
+const request: Action = (world, _prng, model) => void world.request(model);
+const pass: Action = (world, prng) => world.clock.advanceTo(world.clock.nowMs() + prng.integer(8_000));
+
+function liveRequest(world: SchedulerWorld, prng: Prng): RequestRecord | undefined {
   const live = [...world.requests.values()].filter(
     (record) => record.finishedMs === null && record.refusal === null,
   );
-  const victim = live[prng.integer(Math.max(1, live.length))];
-  const engine = world.state.models.get(name)?.engine;
-  const launched = engine?.kind === 'starting' || engine?.kind === 'awake';
-  if (draw < 0.6) world.request(name);
-  else if (draw < 0.7 && victim !== undefined) world.send({ kind: 'left', requestId: victim.id });
-  else if (draw < 0.75 && victim !== undefined) {
-    world.send({ kind: 'returned', requestId: victim.id, cause: 'connection_lost', detail: 'reset' });
-    const suspect = world.launchIdOf(victim.model);
-    if (suspect !== null)
-      world.send({
-        kind: 'probed',
-        model: victim.model,
-        launchId: suspect,
-        healthy: prng.next() < 0.5,
-        detail: '',
-      });
-  } else if (draw < 0.8 && launched) {
-    const failure = { cause: 'unknown', text: 'it crashed', retryable: prng.next() < 0.9 };
-    world.send({ kind: 'exited', model: name, launchId: engine.reservation.launchId, failure });
-  } else if (draw < 0.84) {
-    const kinds = ['load', 'unload', 'reset'] as const;
-    world.send({
-      kind: 'operator_command',
-      command: { kind: kinds[prng.integer(3)] ?? 'load', model: name },
-    });
-  } else world.clock.advanceTo(world.clock.nowMs() + prng.integer(8_000));
+  return live[prng.integer(Math.max(1, live.length))];
+}
+
+const leave: Action = (world, prng) => {
+  const record = liveRequest(world, prng);
+  if (record !== undefined) world.send({ kind: 'left', requestId: record.id });
+};
+
+const loseConnection: Action = (world, prng) => {
+  const record = liveRequest(world, prng);
+  if (record === undefined) return;
+  world.send({ kind: 'returned', requestId: record.id, cause: 'connection_lost', detail: 'reset' });
+};
+
+const crash: Action = (world, prng, model) => {
+  const engine = world.state.models.get(model)?.engine;
+  if (engine?.kind !== 'starting' && engine?.kind !== 'awake') return;
+  const failure = { cause: 'unknown', text: 'it crashed', retryable: prng.next() < 0.9 };
+  world.send({ kind: 'exited', model, launchId: engine.reservation.launchId, failure });
+};
+
+const sticky: Action = (world, prng, model) => void world.stuckStops.set(model, 1 + prng.integer(3));
+
+const command: Action = (world, prng, model) => {
+  const kinds = ['load', 'unload', 'reset'] as const;
+  world.send({ kind: 'operator_command', command: { kind: kinds[prng.integer(3)] ?? 'load', model } });
+};
+
+const reconfigure: Action = (world, prng) => {
+  const count = 1 + prng.integer(3);
+  const models = Array.from({ length: 1 + prng.integer(7) }, (_, index) =>
+    randomPolicy(prng, `m${index}`, count),
+  );
+  const { scheduling } = testSetup([]);
+  world.send({ kind: 'configuration_changed', models, devices: randomDevices(prng, count), scheduling });
+};
+
+const ACTIONS_BY_CHANCE: readonly Action[] = [
+  ...Array.from({ length: 24 }, () => request),
+  ...Array.from({ length: 10 }, () => pass),
+  leave,
+  leave,
+  leave,
+  loseConnection,
+  loseConnection,
+  crash,
+  crash,
+  sticky,
+  command,
+  reconfigure,
+];
+
+/** What still waits or runs, for the message of a failure. */
+function stuckRequests(world: SchedulerWorld): string {
+  return [...world.state.requests]
+    .map(([id, model]) => `request ${id} of ${model.policy.name} (${model.engine.kind})`)
+    .join(', ');
 }
 
 test(`${SEEDS} random runs keep the invariants, lose no request and replay to the same effects`, () => {
@@ -71,20 +123,19 @@ test(`${SEEDS} random runs keep the invariants, lose no request and replay to th
     const setup = randomSetup(prng);
     const world = new SchedulerWorld(setup);
     const began = [...world.effects];
-    for (let action = 0; action < ACTIONS; action += 1) {
-      act(
-        world,
-        prng,
-        setup.models.map((model) => model.name),
-      );
+    world.probeAnswer = () => prng.next() < 0.7;
+    for (let step = 0; step < ACTIONS; step += 1) {
+      const action = ACTIONS_BY_CHANCE[prng.integer(ACTIONS_BY_CHANCE.length)] ?? pass;
+      action(world, prng, `m${prng.integer(8)}`);
     }
+    if (seed % 3 === 0) world.send({ kind: 'shutdown', step: 'drain', leaveEngines: seed % 2 === 0 });
     world.clock.advanceTo(world.clock.nowMs() + LIVENESS_MS);
-    assert.equal(
-      world.state.requests.size,
-      0,
-      `seed ${seed}: ${world.state.requests.size} requests never ended`,
-    );
-    assert.equal(world.state.contenders.size, 0, `seed ${seed}: somebody still contends`);
+    assert.equal(world.state.requests.size, 0, `seed ${seed}: ${stuckRequests(world)}`);
+    if (seed % 3 === 0) {
+      world.send({ kind: 'shutdown', step: 'stop', leaveEngines: false });
+      world.clock.advanceTo(world.clock.nowMs() + LIVENESS_MS);
+      assert.equal(world.state.launches.size, 0, `seed ${seed}: an engine is left after the shutdown`);
+    }
     const header = { kind: 'run', version: 'test', startedAt: '', beganMs: 0, setup, effects: began };
     const result = replayLines([header, ...world.events].map((line) => JSON.stringify(line)));
     assert.deepEqual(result, { kind: 'same', events: world.events.length }, `seed ${seed}`);

@@ -1,7 +1,8 @@
 /**
  * Who is next among the models that wait for devices.
- * Rounds: a model that got its devices in round r contends again in round r + 1 at the earliest, and lower rounds go
- * first. So while a model waits, every other one is preferred to it at most once: the waiting bound rests on this.
+ * Rounds, counted per pool: a model that got its devices in round r contends again in round r + 1 at the earliest, and
+ * lower rounds go first. So while a model waits, every other one is preferred to it at most once: the waiting bound rests
+ * on this. Who cannot be seated at all (blocked by always-on engines, in a pause after a failure) holds up no round.
  * Within a round: those that hold devices already, then the most waiting work per device-second of bringing it up.
  */
 import type { ModelName } from '../core/ids.ts';
@@ -13,7 +14,8 @@ const FRESH_REQUEST_MS = 1_000;
 
 export function joinContest(state: SchedulerState, model: ModelState): void {
   if (model.round !== null) return;
-  model.round = Math.max(state.round, model.lastGrantRound + 1);
+  model.round = Math.max(state.rounds.get(poolOf(model)) ?? 0, model.lastGrantRound + 1);
+  model.blocked = false;
   state.contenders.add(model);
 }
 
@@ -24,8 +26,23 @@ export function leaveContest(state: SchedulerState, model: ModelState): void {
 
 /** The model got its devices: its next contest is in a later round. */
 export function granted(state: SchedulerState, model: ModelState): void {
-  model.lastGrantRound = model.round ?? state.round;
+  model.lastGrantRound = model.round ?? state.rounds.get(poolOf(model)) ?? 0;
   leaveContest(state, model);
+}
+
+/** Each pool goes on to the lowest round in which somebody waits who can be seated. Called after a review. */
+export function advanceRounds(state: SchedulerState): void {
+  const lowest = new Map<string, number>();
+  for (const model of state.contenders) {
+    if (model.blocked || model.round === null) continue;
+    const pool = poolOf(model);
+    lowest.set(pool, Math.min(lowest.get(pool) ?? Number.POSITIVE_INFINITY, model.round));
+  }
+  for (const [pool, round] of lowest) state.rounds.set(pool, Math.max(state.rounds.get(pool) ?? 0, round));
+}
+
+function poolOf(model: ModelState): string {
+  return model.policy.pool ?? '';
 }
 
 export function rankContenders(
@@ -46,8 +63,6 @@ export function rankContenders(
       b.score - a.score ||
       (a.model.policy.name < b.model.policy.name ? -1 : 1),
   );
-  const first = ranked[0];
-  if (first !== undefined) state.round = Math.max(state.round, first.round);
   return ranked.map((entry) => entry.model);
 }
 

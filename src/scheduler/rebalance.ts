@@ -8,13 +8,16 @@
  */
 import type { Placement } from '../placement/place.ts';
 import { abandonable, placeNow } from './device-view.ts';
-import { beginDrain, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
-import { leaveContest, rankContenders } from './rank.ts';
+import { reservationOf } from './engine-state.ts';
+import { beginDrain, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
+import { advanceRounds, leaveContest, rankContenders } from './rank.ts';
 import { neverFits } from './refusals.ts';
 import { refuseQueue } from './requests.ts';
 import { type Decision, isIdle, type ModelState, type Plan } from './state.ts';
+import { yieldsAtMs } from './turn.ts';
 
 export function rebalance(d: Decision): void {
+  if (d.state.overBudget.size > 0) shrinkToBudgets(d);
   const before = new Map(d.state.plans);
   // Plans are made anew in rank order, so that a model never waits behind devices set aside for one that ranks after it.
   d.state.plans.clear();
@@ -22,6 +25,7 @@ export function rebalance(d: Decision): void {
     for (const model of rankContenders(d.state, d.nowMs, before))
       seat(d, model, before.get(model.policy.name) ?? null);
   }
+  advanceRounds(d.state);
   takeBackDrains(d);
 }
 
@@ -34,6 +38,7 @@ function seat(d: Decision, model: ModelState, before: Plan | null): void {
     return;
   }
   // A pause after a failure holds no devices.
+  model.blocked = true;
   if (model.engine.kind === 'cold' && model.engine.notBeforeMs > d.nowMs) return;
   const placement = choose(d, model, before);
   switch (placement.kind) {
@@ -41,12 +46,13 @@ function seat(d: Decision, model: ModelState, before: Plan | null): void {
       startEngine(d, model, placement.deviceIds, placement.memoryMibPerDevice);
       return;
     case 'evict':
+      model.blocked = false;
       d.state.plans.set(model.policy.name, {
         model: model.policy.name,
         deviceIds: placement.deviceIds,
         sinceMs: before?.sinceMs ?? d.nowMs,
       });
-      if (placement.inMs > 0) model.reviewAtMs = d.nowMs + placement.inMs;
+      if (placement.victimsInMs > 0) model.reviewAtMs = d.nowMs + placement.victimsInMs;
       else for (const name of placement.victims) giveWay(d, name, model);
       return;
     case 'blocked':
@@ -55,12 +61,17 @@ function seat(d: Decision, model: ModelState, before: Plan | null): void {
   }
 }
 
-/** Room anywhere beats the devices it held; those beat a new choice. */
+/** A new choice must give room this much sooner than the devices held before: else every hiccup would move the plan. */
+const NEW_CHOICE_GAIN_MS = 1_000;
+
+/** Room anywhere beats the devices it held; those beat a new choice unless that is clearly sooner. */
 function choose(d: Decision, model: ModelState, before: Plan | null): Placement {
   const anywhere = placeNow(d.state, model, d.nowMs);
   if (anywhere.kind !== 'evict' || before === null) return anywhere;
   const asBefore = placeNow(d.state, model, d.nowMs, before.deviceIds);
-  return asBefore.kind === 'evict' ? asBefore : anywhere;
+  return asBefore.kind === 'evict' && asBefore.inMs <= anywhere.inMs + NEW_CHOICE_GAIN_MS
+    ? asBefore
+    : anywhere;
 }
 
 function giveWay(d: Decision, name: string, beneficiary: ModelState): void {
@@ -78,6 +89,40 @@ function giveWay(d: Decision, name: string, beneficiary: ModelState): void {
       `${why} and ${beneficiary.policy.name} waits for its devices`,
     );
   }
+}
+
+/** Where a budget shrank below what is reserved, idle engines give way, the cheapest loss first. */
+function shrinkToBudgets(d: Decision): void {
+  const { state } = d;
+  for (const id of [...state.overBudget]) {
+    const budgetMib = state.devices.get(id)?.budgetMib ?? 0;
+    if (reservedMib(d, id) <= budgetMib) {
+      state.overBudget.delete(id);
+      continue;
+    }
+    let excessMib = reservedMib(d, id) - budgetMib;
+    const residents = [...state.models.values()].filter((model) =>
+      reservationOf(model.engine)?.deviceIds.includes(id),
+    );
+    for (const model of residents) if (model.engine.kind !== 'awake') excessMib -= leavingMib(model);
+    const idle = residents.filter(
+      (model) =>
+        model.engine.kind === 'awake' &&
+        isIdle(model) &&
+        yieldsAtMs(model, model.engine, state.scheduling) <= d.nowMs,
+    );
+    idle.sort((a, b) => a.credit - b.credit);
+    for (const model of idle) {
+      if (excessMib <= 0) break;
+      excessMib -= reservationOf(model.engine)?.memoryMibPerDevice ?? 0;
+      beginDrain(d, model, null, `the budget of ${id} shrank to ${budgetMib} MiB`);
+    }
+  }
+}
+
+function leavingMib(model: ModelState): number {
+  const leaving = model.engine.kind === 'draining' || model.engine.kind === 'stopping';
+  return leaving ? (reservationOf(model.engine)?.memoryMibPerDevice ?? 0) : 0;
 }
 
 /** A drain goes on for whoever its devices are set aside for now; for nobody, it is taken back. */

@@ -1,12 +1,12 @@
 /** Changes from outside the flow of requests: configuration, devices, an operator's word, the end. */
 import { assertNever } from '../core/assert.ts';
 import { refreshFeasibility } from './device-view.ts';
-import { COLD } from './engine-state.ts';
+import { COLD, reservationOf } from './engine-state.ts';
 import type { OperatorCommand, SchedulerEvent } from './events.ts';
 import type { DeviceBudget } from './model-policy.ts';
-import { beginDrain, stopEngine, withdraw } from './moves.ts';
+import { beginDrain, noteOverBudget, stopEngine, withdraw } from './moves.ts';
 import { modelRemoved, SHUTTING_DOWN } from './refusals.ts';
-import { refuseQueue, wish } from './requests.ts';
+import { pump, refuseQueue, wish } from './requests.ts';
 import { createModelState, type Decision, type ModelState } from './state.ts';
 
 export function configurationChanged(
@@ -16,7 +16,8 @@ export function configurationChanged(
   const { state } = d;
   state.scheduling = event.scheduling;
   const wanted = new Map(event.models.map((policy) => [policy.name, policy]));
-  for (const [name, model] of state.models) {
+  for (const [name, model] of [...state.models]) {
+    if (model.removed) continue;
     const policy = wanted.get(name);
     if (policy === undefined || policy.managed !== model.policy.managed) remove(d, model);
     else adjust(d, model, policy);
@@ -24,28 +25,39 @@ export function configurationChanged(
   for (const policy of event.models) {
     const present = state.models.get(policy.name);
     if (present !== undefined && !present.removed) continue;
-    // A name that was removed and comes back while its old engine leaves takes the old place.
-    if (present === undefined) state.models.set(policy.name, createModelState(policy, undefined));
-    else revive(present, policy);
+    if (present !== undefined) setAside(d, present);
+    state.models.set(policy.name, createModelState(policy, undefined));
   }
   devicesChanged(d, event.devices);
-  for (const model of state.models.values()) wish(d, model);
 }
 
 function adjust(d: Decision, model: ModelState, policy: ModelState['policy']): void {
   const stale = policy.signature !== model.policy.signature;
   model.policy = policy;
   d.touched.add(model);
+  pump(d, model);
   if (!stale) return;
-  if (model.engine.kind === 'failed' || model.engine.kind === 'cold') model.engine = COLD;
-  model.deathsMs = [];
+  forgetFailures(model);
   retire(d, model, 'its configuration changed');
 }
 
-function revive(model: ModelState, policy: ModelState['policy']): void {
-  model.removed = false;
-  model.policy = policy;
-  if (!policy.managed) model.engine = { kind: 'external' };
+/** The next request starts it at once, whatever happened before. */
+function forgetFailures(model: ModelState): void {
+  model.deathsMs = [];
+  if (model.engine.kind === 'failed' || model.engine.kind === 'cold') model.engine = COLD;
+  if (model.engine.kind === 'stopping') model.engine.next = COLD;
+}
+
+/** A name that comes back while what it named before still leaves: the old one goes on under another name. */
+function setAside(d: Decision, model: ModelState): void {
+  const { name } = model.policy;
+  const launchId = reservationOf(model.engine)?.launchId ?? `earlier ${d.state.models.size}`;
+  d.state.models.delete(name);
+  model.policy = { ...model.policy, name: `${name} (${launchId})` };
+  d.state.models.set(model.policy.name, model);
+  // Its timer is armed under the old name.
+  model.armedMs = Number.POSITIVE_INFINITY;
+  d.touched.add(model);
 }
 
 function remove(d: Decision, model: ModelState): void {
@@ -71,7 +83,9 @@ export function devicesChanged(d: Decision, devices: readonly DeviceBudget[]): v
   for (const plan of state.plans.values()) {
     if (!plan.deviceIds.every((id) => state.devices.has(id))) state.plans.delete(plan.model);
   }
+  noteOverBudget(d, state.devices.keys());
   refreshFeasibility(state);
+  for (const model of state.models.values()) wish(d, model);
   d.review = true;
 }
 
@@ -100,8 +114,7 @@ export function commanded(d: Decision, command: OperatorCommand): void {
       retire(d, model, 'an operator unloads it');
       return;
     case 'reset':
-      model.deathsMs = [];
-      if (model.engine.kind === 'failed' || model.engine.kind === 'cold') model.engine = COLD;
+      forgetFailures(model);
       wish(d, model);
       d.touched.add(model);
       return;
@@ -120,10 +133,20 @@ export function shutdown(d: Decision, step: 'drain' | 'stop', leaveEngines: bool
   state.leaveEngines = leaveEngines;
   for (const model of state.models.values()) {
     withdraw(d, model);
-    const servesOn = step === 'drain' && (model.engine.kind === 'awake' || model.engine.kind === 'external');
+    const servesOn = step === 'drain' && servesWithoutLoading(model);
     if (!servesOn) refuseQueue(d, model, SHUTTING_DOWN, 'the gateway is shutting down');
     if (step === 'stop') endModel(d, model);
   }
+}
+
+/** With the plans gone, a drain for another model's sake is taken back. */
+function servesWithoutLoading(model: ModelState): boolean {
+  const { engine } = model;
+  return (
+    engine.kind === 'awake' ||
+    engine.kind === 'external' ||
+    (engine.kind === 'draining' && engine.beneficiary !== null && !engine.wasCut)
+  );
 }
 
 function endModel(d: Decision, model: ModelState): void {

@@ -40,6 +40,11 @@ export function arrived(
   const refusal = refusalOnArrival(d, model, patience);
   if (refusal !== null) {
     d.effects.push({ kind: 'refuse', requestId, refusal, reason: `refused on arrival: ${refusal.code}` });
+    // It comes back when the model may be expected: that must then be true.
+    if (refusal.code === 'wait_too_long') {
+      model.wanted = true;
+      wish(d, model);
+    }
     return;
   }
   const engine = model.engine;
@@ -71,13 +76,17 @@ function refusalOnArrival(d: Decision, model: ModelState, patienceMs: number): R
   const standing = standingRefusal(d, model);
   if (standing !== null) return standing;
   if (hasFreeSlot(model)) return null;
-  if (model.neverFits !== null) return neverFits(model, model.neverFits);
+  if (model.neverFits !== null && isWithoutEngine(model)) return neverFits(model, model.neverFits);
   const expected = estimate(d.state, model.policy.name, d.nowMs);
   if (model.queue.size >= model.policy.queueSize) return queueFull(model, expected.readyInMs ?? 1_000);
   if (expected.basis === 'measured' && expected.readyInMs !== null && expected.readyInMs > patienceMs) {
     return waitTooLong(model, expected.readyInMs, patienceMs, expected.why);
   }
   return null;
+}
+
+function isWithoutEngine(model: ModelState): boolean {
+  return model.engine.kind === 'cold' || model.engine.kind === 'failed';
 }
 
 /** What a failed engine, or one in backoff after a failed start, answers everybody with; null: nothing stands against them. */
@@ -116,8 +125,7 @@ export function returned(d: Decision, requestId: RequestId, cause: ReturnCause, 
   const model = d.state.requests.get(requestId);
   const request = model?.running.get(requestId);
   if (model === undefined || request === undefined) return;
-  const wasAlone = model.running.size === 1;
-  if (cause !== 'cut') noteLoss(d, model, request);
+  const wasAlone = cause !== 'cut' && noteLoss(d, model, request);
   endRunning(d, model, request);
   const refusal = refusalOnReturn(d, model, request, cause, detail, wasAlone);
   if (refusal !== null) {
@@ -126,6 +134,8 @@ export function returned(d: Decision, requestId: RequestId, cause: ReturnCause, 
   } else {
     model.queue.pushReturned({
       ...request,
+      // The time at its engine was no waiting.
+      deadlineMs: request.deadlineMs + (d.nowMs - request.dispatchedMs),
       resends: request.resends + (cause === 'connection_lost' ? 1 : 0),
     });
     wish(d, model);
@@ -144,6 +154,8 @@ function refusalOnReturn(
   wasAlone: boolean,
 ): Refusal | null {
   if (d.state.closing === 'stop') return SHUTTING_DOWN;
+  if (d.state.closing === 'drain' && model.engine.kind !== 'awake' && model.policy.managed)
+    return SHUTTING_DOWN;
   if (model.removed) return modelRemoved(model);
   if (!model.policy.managed && cause !== 'cut') return engineUnreachable(model, detail);
   if (cause !== 'connection_lost') return standingRefusal(d, model);
@@ -163,13 +175,16 @@ function refusalOnReturn(
   return request.resends >= RESENDS_MAX ? engineDied(model, detail) : standingRefusal(d, model);
 }
 
-/** Broken connections say that the engine may be dead: it gets no more until a probe has answered. */
-function noteLoss(d: Decision, model: ModelState, request: RunningRequest): void {
+/**
+ * Broken connections say that the engine may be dead: it gets no more until a probe has answered. Answers whether this
+ * request was alone in flight; of several that break one after the other, none was.
+ */
+function noteLoss(d: Decision, model: ModelState, request: RunningRequest): boolean {
   const engine = model.engine;
   const awake = engine.kind === 'awake' ? engine : engine.kind === 'draining' ? engine.awake : null;
-  if (awake === null) return;
-  if (model.running.size === 1) awake.lostWhileAlone = request.requestId;
-  if (awake.suspect) return;
+  if (awake === null || awake.suspect) return false;
+  const wasAlone = model.running.size === 1;
+  if (wasAlone) awake.lostWhileAlone = request.requestId;
   awake.suspect = true;
   d.effects.push({
     kind: 'probe',
@@ -177,6 +192,7 @@ function noteLoss(d: Decision, model: ModelState, request: RunningRequest): void
     launchId: awake.reservation.launchId,
     reason: 'a connection to it broke',
   });
+  return wasAlone;
 }
 
 function endRunning(d: Decision, model: ModelState, request: RunningRequest): void {
@@ -190,7 +206,8 @@ function endRunning(d: Decision, model: ModelState, request: RunningRequest): vo
   // Only the last one changes what the engine may be asked next.
   if (model.running.size > 0) return;
   d.touched.add(model);
-  d.review = true;
+  if (d.state.contenders.size > 0 || d.state.overBudget.size > 0 || engine.kind === 'draining')
+    d.review = true;
 }
 
 function hasFreeSlot(model: ModelState): boolean {
@@ -211,6 +228,7 @@ export function pump(d: Decision, model: ModelState): void {
 }
 
 function dispatch(d: Decision, model: ModelState, request: QueuedRequest, awake: AwakeState | null): void {
+  assert(model.running.size < model.policy.maxConcurrent, `${model.policy.name} has no free slot`);
   model.running.set(request.requestId, { ...request, dispatchedMs: d.nowMs });
   if (awake !== null) {
     awake.lastUseMs = d.nowMs;
@@ -260,6 +278,8 @@ export function refuseQueue(d: Decision, model: ModelState, refusal: Refusal, re
 
 function queueShrank(d: Decision, model: ModelState): void {
   d.touched.add(model);
+  // A load that nobody waits for may give way to one that somebody does.
+  if (model.engine.kind === 'starting') d.review = true;
   if (model.queue.size === 0 && !model.wanted && !model.policy.alwaysOn && model.round !== null) {
     leaveContest(d.state, model);
     d.review = true;

@@ -1,6 +1,6 @@
 /** The state that `decide` owns. Nobody else writes it; readers may look, but a read that gates a change belongs inside. */
 import { assert } from '../core/assert.ts';
-import type { DeviceId, ModelName, RequestId } from '../core/ids.ts';
+import type { DeviceId, LaunchId, ModelName, RequestId } from '../core/ids.ts';
 import type { Effect } from './effects.ts';
 import { COLD, type EngineState } from './engine-state.ts';
 import type {
@@ -34,6 +34,8 @@ export interface ModelState {
   gapMs: number | null;
   /** Landlord priority: the credit line at the last use (credit.ts). */
   credit: number;
+  /** No devices could be set aside for it at the last review: it holds up nobody's round. */
+  blocked: boolean;
   /** Round in which it waits for devices (rank.ts); null while it does not contend. */
   round: number | null;
   lastGrantRound: number;
@@ -63,10 +65,15 @@ export interface SchedulerState {
   devicesKnown: boolean;
   scheduling: SchedulingPolicy;
   readonly requests: Map<RequestId, ModelState>;
+  /** Whose engine each launch is, from its start or adoption until nothing of it is left. */
+  readonly launches: Map<LaunchId, ModelState>;
   readonly plans: Map<ModelName, Plan>;
   /** Models that want devices and have none. */
   readonly contenders: Set<ModelState>;
-  round: number;
+  /** The present round of each pool's contest (rank.ts). */
+  readonly rounds: Map<string, number>;
+  /** Devices whose budget shrank below what was reserved there: no start, and idle engines give way. */
+  readonly overBudget: Set<DeviceId>;
   /** The Landlord line: credits are counted from here; it rises with each eviction. */
   creditLine: number;
   readonly launchPrefix: string;
@@ -99,6 +106,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     stopMs: learned?.stopMs ?? null,
     gapMs: null,
     credit: 0,
+    blocked: false,
     round: null,
     lastGrantRound: -1,
     deathsMs: [],
@@ -123,7 +131,9 @@ export function createSchedulerState(setup: SchedulerSetup): SchedulerState {
     requests: new Map(),
     plans: new Map(),
     contenders: new Set(),
-    round: 0,
+    launches: new Map(),
+    rounds: new Map(),
+    overBudget: new Set(),
     creditLine: 0,
     launchPrefix: setup.launchPrefix,
     launchCount: 0,

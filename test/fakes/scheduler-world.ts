@@ -14,6 +14,10 @@ import { assertInvariants } from '../../src/scheduler/invariants.ts';
 import type { ModelPolicy, SchedulerSetup } from '../../src/scheduler/model-policy.ts';
 import type { SchedulerState } from '../../src/scheduler/state.ts';
 
+const PROBE_MS = 100;
+/** More events than this at one instant are a spin. */
+const EVENTS_AT_ONCE_MAX = 500;
+
 export interface WorldTimes {
   startMs: number;
   stopMs: number;
@@ -57,7 +61,12 @@ export function testSetup(
 ): SchedulerSetup {
   return {
     models,
-    devices: budgetsMib.map((budgetMib, index) => ({ id: `gpu-${index}`, pool: null, budgetMib })),
+    devices: budgetsMib.map((budgetMib, index) => ({
+      id: `gpu-${index}`,
+      pool: null,
+      totalMib: budgetMib,
+      budgetMib,
+    })),
     scheduling: { switchShare: 0.2, lingerMaxMs: 15_000 },
     learned: {},
     launchPrefix: 'run',
@@ -72,6 +81,10 @@ export class SchedulerWorld {
   readonly requests = new Map<RequestId, RequestRecord>();
   /** Called when a request has ended: closed-loop clients send their next one here. */
   onEnd: (record: RequestRecord) => void = () => {};
+  /** Stops of these models cannot be verified, the first so many times. */
+  readonly stuckStops = new Map<string, number>();
+  /** Answers to probes; absent: the test answers them itself. */
+  probeAnswer: (() => boolean) | null = null;
   /** Engines that never get ready, by model. */
   readonly hanging = new Set<string>();
   /** Service times by model, instead of `times.serviceMs`. */
@@ -79,6 +92,8 @@ export class SchedulerWorld {
   readonly times: WorldTimes;
   #timers = new Map<string, () => void>();
   #nextId = 1;
+  #lastAtMs = -1;
+  #atOnce = 0;
 
   constructor(setup: SchedulerSetup, times: Partial<WorldTimes> = {}) {
     this.times = { startMs: 2_000, stopMs: 500, serviceMs: 1_000, ...times };
@@ -91,12 +106,20 @@ export class SchedulerWorld {
 
   send(event: SchedulerEvent): Effect[] {
     const atMs = this.clock.nowMs();
+    this.#countAtOnce(atMs);
     const effects = decide(this.state, event, atMs);
     assertInvariants(this.state);
     this.events.push({ atMs, event, effects });
     this.effects.push(...effects);
     for (const effect of effects) this.#carryOut(effect);
     return effects;
+  }
+
+  #countAtOnce(atMs: number): void {
+    this.#atOnce = atMs === this.#lastAtMs ? this.#atOnce + 1 : 0;
+    this.#lastAtMs = atMs;
+    if (this.#atOnce > EVENTS_AT_ONCE_MAX)
+      throw new Error(`more than ${EVENTS_AT_ONCE_MAX} events at ${atMs} ms`);
   }
 
   request(model: string, patienceMs: number | null = null): RequestRecord {
@@ -152,8 +175,10 @@ export class SchedulerWorld {
       }
       case 'stop': {
         const { launchId, model } = effect;
+        const stuck = this.stuckStops.get(model) ?? 0;
+        if (stuck > 0) this.stuckStops.set(model, stuck - 1);
         this.clock.setTimer(nowMs + this.times.stopMs, () =>
-          this.send({ kind: 'stopped', launchId, model, verified: true, detail: '' }),
+          this.send({ kind: 'stopped', launchId, model, verified: stuck === 0, detail: '' }),
         );
         return;
       }
@@ -181,7 +206,15 @@ export class SchedulerWorld {
           this.clock.setTimer(effect.atMs, () => this.send({ kind: 'timer', key: effect.key })),
         );
         return;
-      case 'probe':
+      case 'probe': {
+        if (this.probeAnswer === null) return;
+        const healthy = this.probeAnswer();
+        const { launchId, model } = effect;
+        this.clock.setTimer(nowMs + PROBE_MS, () =>
+          this.send({ kind: 'probed', launchId, model, healthy, detail: '' }),
+        );
+        return;
+      }
       case 'release':
       case 'lone_death':
         return;
