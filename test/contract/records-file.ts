@@ -7,29 +7,36 @@ import { join } from 'node:path';
 import type { CaseRecord, ContractCase } from './contract-case.ts';
 import type { SideRecords } from './run-suite.ts';
 
-const recordedPath = join(import.meta.dirname, 'recorded-real.json');
+const recordedPath = join(import.meta.dirname, 'recorded-real.txt');
 const reportPath = join(import.meta.dirname, 'observed.md');
 
-interface RecordedFile {
-  readonly vllm: string;
-  /** Compared lines by case. */
-  readonly cases: Readonly<Record<string, readonly string[]>>;
-}
-
+/**
+ * The record as text, one compared line a line, so that a change shows as such: `vllm VERSION`, then for each case
+ * `# NAME` and its lines, escaped as in JSON.
+ */
 export function readRecorded(): { readonly vllm: string; readonly records: ReadonlyMap<string, CaseRecord> } {
-  if (!existsSync(recordedPath)) return { vllm: 'none', records: new Map() };
-  const file: RecordedFile = JSON.parse(readFileSync(recordedPath, 'utf8'));
-  const records = Object.entries(file.cases).map(([name, lines]): [string, CaseRecord] => [
-    name,
-    { lines, bytes: [] },
-  ]);
-  return { vllm: file.vllm, records: new Map(records) };
+  const records = new Map<string, CaseRecord>();
+  if (!existsSync(recordedPath)) return { vllm: 'none', records };
+  const [first = '', ...rest] = readFileSync(recordedPath, 'utf8').trimEnd().split('\n');
+  let lines: string[] = [];
+  for (const line of rest) {
+    if (line.startsWith('# ')) {
+      lines = [];
+      records.set(line.slice(2), { lines, bytes: [] });
+    } else {
+      lines.push(JSON.parse(`"${line}"`));
+    }
+  }
+  return { vllm: first.replace(/^vllm /, ''), records };
 }
 
 export function writeRecorded(vllm: string, real: SideRecords): void {
-  const cases: Record<string, readonly string[]> = {};
-  for (const [name, record] of real) if ('lines' in record) cases[name] = record.lines;
-  writeFileSync(recordedPath, `${JSON.stringify({ vllm, cases } satisfies RecordedFile, null, 1)}\n`);
+  const text = [`vllm ${vllm}`];
+  for (const [name, record] of real) {
+    if ('lines' in record)
+      text.push(`# ${name}`, ...record.lines.map((line) => JSON.stringify(line).slice(1, -1)));
+  }
+  writeFileSync(recordedPath, `${text.join('\n')}\n`);
 }
 
 /** The report for people: for every case the bytes of both sides, and why they may differ. */

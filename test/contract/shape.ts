@@ -76,7 +76,7 @@ export function answerShape(answer: ExchangeAnswer): string[] {
 }
 
 /** Frames in order; a run of frames of one shape is shown once, since its length is the model's affair. */
-export function streamShape(body: string): string[] {
+function streamShape(body: string): string[] {
   const lines: string[] = [];
   let last = '';
   for (const frame of eventFrames(body)) {
@@ -100,7 +100,7 @@ function jsonTextShape(text: string): string[] {
 }
 
 /** One line per leaf: its path, its type and, where the protocol fixes it, its value. */
-export function jsonShape(value: unknown, path: string, key: string): string[] {
+function jsonShape(value: unknown, path: string, key: string): string[] {
   if (value === null) return [`${path}: null`];
   if (Array.isArray(value)) {
     const length = countedKeys.has(key) ? String(value.length) : value.length === 0 ? '0' : '1+';

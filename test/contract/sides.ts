@@ -10,8 +10,8 @@ import type { EngineAddress } from './http-exchange.ts';
 export const apiKey = 'contract-key';
 /** The first served name; answers and metrics carry it. */
 export const servedName = 'contract';
-export const servedAlias = 'contract-alias';
-export const contextTokens = 256;
+const servedAlias = 'contract-alias';
+const contextTokens = 256;
 
 /** What differs between the sides before any server is started. */
 export interface Side {
@@ -115,7 +115,7 @@ function listenFlags(address: EngineAddress): string[] {
 }
 
 /** A port that was free a moment ago. */
-export function freePort(): Promise<number> {
+function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);

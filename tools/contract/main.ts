@@ -1,15 +1,16 @@
 /**
- * Runs the contract by hand: `node test/contract/observe.ts simulated|real|both [PART OF A CASE NAME]`. Prints what fails
+ * Runs the contract by hand: `node tools/contract/main.ts simulated|real|both [PART OF A CASE NAME]`. Prints what fails
  * and, for `simulated`, how it differs from the recorded real one. Nothing is written.
  */
-import { cacheDirectory } from '../../tools/real-vllm/cache-directory.ts';
-import { ensureRealVllm } from '../../tools/real-vllm/install.ts';
-import { ensureModels } from '../../tools/real-vllm/models.ts';
-import { contractCases } from './cases/all-cases.ts';
-import { compareCase } from './compare.ts';
-import { readRecorded } from './records-file.ts';
-import { runSuite, type SideRecords } from './run-suite.ts';
-import { realSide, simulatedSide } from './sides.ts';
+
+import { contractCases } from '../../test/contract/cases/all-cases.ts';
+import { compareCase } from '../../test/contract/compare.ts';
+import { readRecorded } from '../../test/contract/records-file.ts';
+import { runSuite, type SideRecords } from '../../test/contract/run-suite.ts';
+import { realSide, simulatedSide } from '../../test/contract/sides.ts';
+import { cacheDirectory } from '../real-vllm/cache-directory.ts';
+import { ensureRealVllm } from '../real-vllm/install.ts';
+import { ensureModels } from '../real-vllm/models.ts';
 
 const onProgress = (line: string): void => console.log(line);
 const [which = 'simulated', part = ''] = process.argv.slice(2);
