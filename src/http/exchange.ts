@@ -7,23 +7,30 @@
  * 3. An answer of ours is written only while nothing of an engine's answer is.
  */
 import type { GiveBackCause, Lease, LoadKind, Outcome, Waiter } from '../control/gate.ts';
+import { assert } from '../core/assert.ts';
 import { ERRORS, type ErrorCode, errorMessage, type Refusal } from '../core/errors.ts';
 import { CLIENT_REQUEST_ID, type ModelName, type RequestId } from '../core/ids.ts';
 import type { AnswerHead } from '../proxy/answer.ts';
 import { Forward, type ForwardOwner } from '../proxy/forward.ts';
 import { type BodyOwner, BodyReader } from './body-reader.ts';
-import { scanBody } from './body-scan.ts';
+import { clientHead, headerText } from './client-head.ts';
 import { type Dialect, errorBody, streamErrorFrame } from './error-body.ts';
 import type { FrontContext } from './front-context.ts';
 import type { CloseListener, FrontRequest, FrontResponse } from './front-messages.ts';
 import { endAfterBody } from './gentle-close.ts';
-import { clientHeaders, upstreamHeaders } from './hop-headers.ts';
-import type { ResolvedName } from './names.ts';
+import { upstreamHeaders } from './hop-headers.ts';
+import {
+  bodyLimitBytes,
+  bodyRefusal,
+  editedForPath,
+  type ForwardedRoute,
+  modelOfHead,
+  readJsonRequest,
+} from './model-request.ts';
 import { needsKey, type OwnAnswer, ownAnswer } from './own-routes.ts';
-import { checkContentType, checkHead, type RequestHead } from './request-checks.ts';
+import { checkHead, type RequestHead } from './request-checks.ts';
 import type { RequestEnd, RequestOutcome } from './request-observer.ts';
 import { matchRoute, type Route } from './routes.ts';
-import { spliceBody } from './splice.ts';
 
 /** Give-backs of one request that reached no socket; then its engine counts as unreachable. */
 const UNSENT_TRIES_MAX = 10;
@@ -31,10 +38,8 @@ const UNSENT_TRIES_MAX = 10;
 export const PIPELINED_REQUESTS_MAX = 16;
 /** A refused request's body up to this size is read, so that its connection stays usable. */
 const DRAINED_BODY_BYTES_MAX = 64 * 1024;
-const PRINTABLE_ASCII = /^[ -~]*$/;
 
 type State = 'reading' | 'waiting' | 'forwarding' | 'done';
-type ForwardedRoute = Extract<Route, { kind: 'model' | 'engine_path' }>;
 
 export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener, RequestEnd {
   // What the observer sees.
@@ -133,11 +138,13 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     const route = this.#route;
     if (route === null) return;
     if (route.kind === 'model' && route.bodyRule === 'json') this.#admitJson(body);
-    else this.#admitRaw(route, body);
+    else this.#admit(route.kind === 'engine_path' ? editedForPath(body, route.name) : body);
   }
 
   bodyTooLarge(): void {
-    this.#refuseTooLarge();
+    const route = this.#route;
+    const limitBytes = route === null ? 0 : bodyLimitBytes(route, this.#context.server);
+    this.refuse({ code: 'body_too_large', parameters: { limitBytes } });
   }
 
   // The gate.
@@ -187,32 +194,17 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
 
   answerHead(status: number, statusText: string, rawHeaders: readonly string[]): AnswerHead {
     const lease = this.#lease;
-    const extra: string[] = [];
-    if (lease !== null) {
-      extra.push('x-model', headerText(lease.model), 'x-load', lease.load);
-      extra.push('x-queue-wait-ms', String(Math.round(lease.waitedMs)));
-      extra.push('x-queue-depth', String(lease.queueDepth));
-    }
-    const { headers, eventStream, contentLength } = clientHeaders(rawHeaders, {
+    assert(lease !== null, 'an engine answers without a lease');
+    const head = clientHead(status, statusText, rawHeaders, {
       requestId: this.clientRequestId,
-      extra,
+      lease,
+      method: this.method,
+      takesChunks: this.#request.httpVersionMinor >= 1,
+      isLast: this.#context.draining,
     });
-    const bodyless = status === 204 || status === 304 || this.method === 'HEAD';
-    const endless = !bodyless && contentLength === null;
-    const chunked = endless && this.#request.httpVersionMinor >= 1;
-    if (chunked) headers.push('transfer-encoding', 'chunked');
-    if (this.#context.draining) headers.push('connection', 'close');
     this.status = status;
-    this.streamed = eventStream;
-    return {
-      status,
-      statusText,
-      headers,
-      eventStream,
-      contentLength,
-      chunked,
-      endsWithConnection: endless && !chunked,
-    };
+    this.streamed = head.eventStream;
+    return head;
   }
 
   answerBegan(): void {
@@ -345,26 +337,26 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
 
   #readBody(head: RequestHead, route: ForwardedRoute): void {
     this.#route = route;
-    const { bodyRule } = route;
-    if (bodyRule === 'json' || bodyRule === 'multipart') {
-      if (bodyRule === 'json' && !head.hasBody) {
-        this.refuse({ code: 'body_missing', parameters: {} });
-        return;
-      }
-      const refusal = checkContentType(head.contentType, bodyRule);
-      if (refusal !== null) {
-        this.refuse(refusal);
-        return;
-      }
+    const refusal = bodyRefusal(head, route);
+    if (refusal !== null) {
+      this.refuse(refusal);
+      return;
     }
-    if (bodyRule !== 'json' && !this.#resolveHead(head, route)) return;
+    if (route.bodyRule !== 'json') {
+      const choice = modelOfHead(head, route, this.#context.names);
+      if (choice.kind === 'fault') {
+        this.refuse(choice.refusal);
+        return;
+      }
+      this.model = choice.model;
+    }
     if (!head.hasBody) {
       this.#admit(null);
       return;
     }
-    const limit = this.#bodyLimit();
+    const limit = bodyLimitBytes(route, this.#context.server);
     if (head.contentLength !== null && head.contentLength > limit) {
-      this.#refuseTooLarge();
+      this.bodyTooLarge();
       return;
     }
     if (this.#continuePending) {
@@ -375,44 +367,15 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     this.#reader.start(this.#request);
   }
 
-  /** Finds the model of a request whose body does not name it. */
-  #resolveHead(head: RequestHead, route: ForwardedRoute): boolean {
-    if (route.kind === 'engine_path') {
-      this.model = route.name.model;
-      return true;
-    }
-    const name = route.modelName ?? head.modelHeader ?? queryModel(head.target);
-    if (name === null) {
-      this.refuse({ code: 'model_unnamed', parameters: {} });
-      return false;
-    }
-    const resolved = this.#context.names.resolve(name);
-    if (resolved.kind === 'fault') {
-      this.refuse(resolved.refusal);
-      return false;
-    }
-    this.model = resolved.model;
-    return true;
-  }
-
   #admitJson(body: Buffer): void {
-    const scan = scanBody(body);
-    if (scan.kind === 'fault') {
-      this.refuse(scan.refusal);
+    const request = readJsonRequest(body, this.#context.names);
+    if (request.kind === 'fault') {
+      this.refuse(request.refusal);
       return;
     }
-    const resolved = this.#context.names.resolve(scan.model);
-    if (resolved.kind === 'fault') {
-      this.refuse(resolved.refusal);
-      return;
-    }
-    this.model = resolved.model;
-    this.streamed = scan.stream;
-    this.#admit(resolved.edits === null ? body : spliceBody(body, scan, resolved.edits));
-  }
-
-  #admitRaw(route: ForwardedRoute, body: Buffer): void {
-    this.#admit(route.kind === 'engine_path' ? editedForPath(body, route.name) : body);
+    this.model = request.model;
+    this.streamed = request.stream;
+    this.#admit(request.body);
   }
 
   #admit(body: Uint8Array | null): void {
@@ -423,17 +386,6 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     const id = this.#context.gate.admit({ model, body }, this);
     // A lease that came before `admit` returned brought the id with it.
     this.#gateId ??= id;
-  }
-
-  #bodyLimit(): number {
-    const { server } = this.#context;
-    const route = this.#route;
-    const isAudio = route?.kind === 'model' ? route.bodyRule === 'multipart' : route?.bodyRule === 'any';
-    return isAudio ? server.audioBodyLimitBytes : server.bodyLimitBytes;
-  }
-
-  #refuseTooLarge(): void {
-    this.refuse({ code: 'body_too_large', parameters: { limitBytes: this.#bodyLimit() } });
   }
 
   #write(answer: OwnAnswer): void {
@@ -490,21 +442,4 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
 
 function responseClosed(this: FrontResponse): void {
   this.closeListener?.responseClosed();
-}
-
-/** The path names the model; a JSON body that names it too must say what the engine knows. */
-function editedForPath(body: Buffer, name: ResolvedName): Uint8Array {
-  if (name.edits === null) return body;
-  const scan = scanBody(body);
-  return scan.kind === 'ok' ? spliceBody(body, scan, name.edits) : body;
-}
-
-function queryModel(target: string): string | null {
-  const at = target.indexOf('?');
-  const name = at < 0 ? null : new URLSearchParams(target.slice(at)).get('model');
-  return name === '' ? null : name;
-}
-
-function headerText(text: string): string {
-  return PRINTABLE_ASCII.test(text) ? text : encodeURIComponent(text.toWellFormed());
 }

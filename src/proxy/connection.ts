@@ -182,11 +182,8 @@ export class Connection implements Transmission, AnswerSink {
       this.fail({ kind: 'malformed', detail: error.message });
       return;
     }
-    // A defect of ours in a handler: the request fails, the process goes on.
-    this.fail({
-      kind: 'malformed',
-      detail: `it could not be passed on (${error instanceof Error ? error.message : error})`,
-    });
+    // A defect of ours: this request fails and says so, the others go on.
+    this.fail({ kind: 'defect', detail: error instanceof Error ? socketErrorText(error) : String(error) });
   }
 
   #endedByEngine(): void {

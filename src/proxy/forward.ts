@@ -113,7 +113,7 @@ export class Forward implements AnswerHandler, AnswerOwner {
     if (this.#ended) return;
     this.#stop();
     this.#answer.discard();
-    this.#options.owner.forwardRefused(this.#refusalOf({ kind: 'malformed', detail: error.message }));
+    this.#options.owner.forwardRefused(this.#refusalOf({ kind: 'defect', detail: error.message }));
   }
 
   answerDrained(): void {
@@ -157,6 +157,8 @@ export class Forward implements AnswerHandler, AnswerOwner {
       }
       case 'malformed':
         return { code: 'engine_bad_answer', parameters: { model, cause: fault.detail } };
+      case 'defect':
+        return { code: 'internal', parameters: { detail: fault.detail } };
       case 'not_sent':
       case 'connection_lost':
         return { code: 'engine_died', parameters: { model, cause: fault.detail } };

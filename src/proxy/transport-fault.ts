@@ -8,7 +8,9 @@ export type TransportFaultKind =
   /** The engine sent nothing for too long. */
   | 'silence'
   /** The engine's answer is no valid HTTP. */
-  | 'malformed';
+  | 'malformed'
+  /** We failed to pass the answer on. */
+  | 'defect';
 
 export interface TransportFault {
   readonly kind: TransportFaultKind;
