@@ -29,6 +29,9 @@ import { VERSION } from './version.ts';
 
 /** How often the devices' own memory figures are read for status. */
 const MEMORY_READ_INTERVAL_MS = 10_000;
+/** Pause after a reading of the devices that failed; it doubles up to the maximum. */
+const DEVICES_RETRY_MS = 1_000;
+const DEVICES_RETRY_MS_MAX = 30_000;
 /** Engines that were told to stop must be gone within their grace, the kill and its verification. */
 const ENGINES_GONE_LIMIT_MS = 30_000;
 
@@ -49,10 +52,13 @@ export class Gateway {
   readonly #front: Front;
   readonly #devices: ReturnType<typeof createDeviceSource>;
   readonly #startedS = Math.floor(Date.now() / 1000);
-  #inventory: DeviceInventory = { devices: [], conditions: [] };
+  #inventory: DeviceInventory = { devices: [], conditions: [], complete: false };
   #memory: readonly MemoryReading[] = [];
   #memoryTimer: NodeJS.Timeout | null = null;
-  #ready = false;
+  /** `opening` until the devices are read; /ready says yes only while `serving`. */
+  #life: 'opening' | 'serving' | 'ending' = 'opening';
+  readonly #ending = new AbortController();
+  #opening: Promise<void> = Promise.resolve();
 
   /** The error is a sentence for the operator. */
   static async open(options: GatewayOptions): Promise<Result<Gateway, string>> {
@@ -84,6 +90,7 @@ export class Gateway {
         clock: this.#clock,
         runtime,
         engineOf: (model) => engineFor(model.engine),
+        readMemory: () => this.#devices.memory(),
         deviceEnvironment: this.#devices.engineEnvironment,
         openHttp: (address) => createEngineHttp(address),
         openEndpoint: (model, endpointOptions) => {
@@ -105,7 +112,7 @@ export class Gateway {
       clock: this.#clock,
       data: {
         models: () => modelCards(this.control.state, config, this.#startedS),
-        ready: () => this.#ready,
+        ready: () => this.#life === 'serving',
         metricsText: () => metrics.text(),
         status: () => this.#status(),
       },
@@ -118,7 +125,7 @@ export class Gateway {
     for (const line of startupLines(this.#config)) this.#log('info', line);
     const { host, port } = this.#config.server;
     const address = await this.#front.listen(host, port);
-    void this.#readDevices();
+    this.#opening = this.#readDevices();
     return address;
   }
 
@@ -132,9 +139,11 @@ export class Gateway {
     readonly leaveEngines: boolean;
     readonly hurry: AbortSignal;
   }): Promise<boolean> {
-    this.#ready = false;
+    this.#life = 'ending';
+    this.#ending.abort();
+    // Engines that are being adopted must be known before they can be stopped or left; both waits are bounded.
+    await Promise.all([untilAborted(options.delayMs, options.hurry), this.#opening]);
     if (this.#memoryTimer !== null) clearInterval(this.#memoryTimer);
-    await untilAborted(options.delayMs, options.hurry);
     this.control.shutdown('drain', options.leaveEngines);
     const drained = this.#front.drain();
     const quiet = await this.control.untilQuiet(this.#config.server.shutdownDrainMs, options.hurry);
@@ -150,20 +159,34 @@ export class Gateway {
     return quiet && gone;
   }
 
+  /** Reads the devices, again and again until it succeeds or the gateway ends; then adopts and serves. Never rejects. */
   async #readDevices(): Promise<void> {
-    try {
-      this.#inventory = await this.#devices.read();
-      this.#memory = await this.#devices.memory();
-    } catch (error) {
-      this.#log('error', `the devices could not be read: ${String(error)}`);
+    for (let retryMs = DEVICES_RETRY_MS; ; retryMs = Math.min(2 * retryMs, DEVICES_RETRY_MS_MAX)) {
+      if (await this.#readDevicesOnce()) break;
+      if (this.#life === 'ending') return;
+      this.#log('error', `the devices could not be read; trying again in ${retryMs / 1000} s`);
+      await untilAborted(retryMs, this.#ending.signal);
     }
-    for (const condition of this.#inventory.conditions)
-      this.#log('warn', condition.text, { condition: condition.code });
+    if (this.#life === 'ending') return;
     const adopted = await this.control.adopt(this.#inventory.devices);
     if (adopted > 0) this.#log('info', `${adopted} engine(s) of an earlier gateway serve on`);
-    this.#ready = true;
+    if (this.#life === 'opening') this.#life = 'serving';
     this.#memoryTimer = setInterval(() => void this.#readMemory(), MEMORY_READ_INTERVAL_MS);
     this.#memoryTimer.unref();
+    await this.#readMemory();
+  }
+
+  async #readDevicesOnce(): Promise<boolean> {
+    try {
+      this.#inventory = await this.#devices.read();
+    } catch (error) {
+      this.#log('error', `reading the devices failed: ${String(error)}`);
+      return false;
+    }
+    for (const { code, text } of this.#inventory.conditions) this.#log('warn', text, { condition: code });
+    // Servers that others run need no device: with nothing else configured there is nothing to wait for.
+    const needsDevices = [...this.#config.models.values()].some((model) => model.need.deviceCount > 0);
+    return this.#inventory.complete || !needsDevices;
   }
 
   async #readMemory(): Promise<void> {

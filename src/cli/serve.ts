@@ -79,6 +79,8 @@ function untilSignal(): Promise<{ readonly signal: NodeJS.Signals; readonly hurr
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
+    // A closed terminal: without a word of ours the engines would be orphaned.
+    process.on('SIGHUP', onSignal);
   });
 }
 

@@ -9,7 +9,7 @@ import { assert, assertNever } from '../core/assert.ts';
 import type { CancelTimer, Clock } from '../core/clock.ts';
 import type { LaunchId, ModelName, RequestId } from '../core/ids.ts';
 import { POISON_REFUSAL_MS, POOL_SPARE_CONNECTIONS } from '../core/limits.ts';
-import type { Device } from '../devices/device.ts';
+import type { Device, MemoryReading } from '../devices/device.ts';
 import type { Engine, EngineHttp, ListenAddress } from '../engines/engine.ts';
 import type { Endpoint, EndpointOptions } from '../proxy/endpoint-types.ts';
 import type { AdoptedEngine, Runtime } from '../runtimes/runtime.ts';
@@ -29,6 +29,7 @@ export interface ControlPorts {
   readonly clock: Clock;
   readonly runtime: Runtime;
   readonly engineOf: (model: ResolvedModel) => Engine;
+  readonly readMemory: () => Promise<readonly MemoryReading[]>;
   readonly deviceEnvironment: Readonly<Record<string, string>>;
   readonly openHttp: (address: ListenAddress) => EngineHttp;
   readonly openEndpoint: (model: ModelName, options: EndpointOptions) => Endpoint;
@@ -150,7 +151,8 @@ export class ControlLoop implements Gate {
     if (ticket === undefined || !ticket.granted) return;
     this.#tickets.delete(id);
     const broken = outcome === 'engine_error';
-    if (broken) this.#lastBroken.set(ticket.admission.model, { requestId: id, body: ticket.admission.body });
+    if (broken && !this.#external.has(ticket.admission.model))
+      this.#lastBroken.set(ticket.admission.model, { requestId: id, body: ticket.admission.body });
     this.#send({ kind: 'finished', requestId: id, broken });
   }
 
@@ -158,7 +160,7 @@ export class ControlLoop implements Gate {
     const ticket = this.#tickets.get(id);
     if (ticket === undefined || !ticket.granted) return;
     ticket.granted = false;
-    if (cause === 'connection_lost') {
+    if (cause === 'connection_lost' && !this.#external.has(ticket.admission.model)) {
       this.#lastBroken.set(ticket.admission.model, { requestId: id, body: ticket.admission.body });
     }
     this.#send({ kind: 'returned', requestId: id, cause, detail });
@@ -188,7 +190,8 @@ export class ControlLoop implements Gate {
     for (const { engine, launch, ready, contextLength } of found) {
       this.#launches.set(engine.handle.launchId, launch);
       const { launchId, model, deviceIds, memoryMibPerDevice, signature } = engine.spec;
-      const fits = ready && deviceIds.every((id) => this.#devices.has(id));
+      // It may have died while another one was asked.
+      const fits = ready && !launch.hasExited && deviceIds.every((id) => this.#devices.has(id));
       if (fits) taken += 1;
       // An engine that is not ready, or whose devices are gone, matches nothing: the scheduler has it stopped.
       const asSigned = fits ? signature : '';
@@ -339,7 +342,8 @@ export class ControlLoop implements Gate {
   }
 
   #launchPorts(model: ResolvedModel): LaunchPorts {
-    const { clock, runtime, openHttp, openEndpoint, log, engineOf, deviceEnvironment } = this.#ports;
+    const { clock, runtime, openHttp, openEndpoint, log, engineOf, deviceEnvironment, readMemory } =
+      this.#ports;
     return {
       clock,
       runtime,
@@ -347,6 +351,7 @@ export class ControlLoop implements Gate {
       openHttp,
       openEndpoint,
       deviceEnvironment,
+      readMemory,
       connectTimeoutMs: this.#config.server.connectTimeoutMs,
       silenceTimeoutMs: this.#config.server.engineTimeoutMs,
       log,

@@ -121,7 +121,7 @@ test('a stop reports whether it is verified, and an exit on the way is no failur
   ]);
 });
 
-test('a suspect engine is asked twice before it counts as dead', async () => {
+test('a suspect engine is asked three times before it counts as dead', async () => {
   const world = new FakeLaunchWorld();
   const launch = begin(world);
   world.probes = { kind: 'ready', contextLength: null };
@@ -129,8 +129,8 @@ test('a suspect engine is asked twice before it counts as dead', async () => {
   world.probes = { kind: 'not_ready', detail: 'refused' };
   const before = world.probeCount;
   launch.probe();
-  await settle();
-  assert.equal(world.probeCount - before, 2);
+  await world.run(2_000);
+  assert.equal(world.probeCount - before, 3);
   assert.deepEqual(world.events.at(-1), {
     kind: 'probed',
     model: 'a',
@@ -138,4 +138,31 @@ test('a suspect engine is asked twice before it counts as dead', async () => {
     healthy: false,
     detail: 'refused',
   });
+});
+
+test('a suspect engine that has ended meanwhile is reported dead, not left in doubt', async () => {
+  const world = new FakeLaunchWorld();
+  const launch = begin(world);
+  world.probes = { kind: 'ready', contextLength: null };
+  await world.run(1_000);
+  world.exit({ code: 1, signal: null });
+  world.probes = { kind: 'not_ready', detail: 'refused' };
+  launch.probe();
+  await world.run(2_000);
+  assert.equal(launch.hasExited, true);
+  const last = world.events.at(-1);
+  assert.ok(last?.kind === 'probed' && !last.healthy);
+});
+
+test('a stop ends when the devices show the memory back', async () => {
+  const world = new FakeLaunchWorld();
+  const launch = new EngineLaunch(world.ports, world.model, START.launchId);
+  launch.start({ ...START, deviceIds: ['g'] }, [], 'signature');
+  await world.run(500);
+  launch.stop(3_000);
+  await settle();
+  assert.deepEqual(kinds(world), []);
+  world.usedMib = 100;
+  await world.run(2_000);
+  assert.deepEqual(kinds(world), ['stopped']);
 });

@@ -6,9 +6,9 @@
  */
 import type { ResolvedModel } from '../config/resolved-config.ts';
 import type { CancelTimer, Clock } from '../core/clock.ts';
-import type { ModelName } from '../core/ids.ts';
+import type { DeviceId, ModelName } from '../core/ids.ts';
 import { LOG_TAIL_LINES, POOL_SPARE_CONNECTIONS } from '../core/limits.ts';
-import type { Device } from '../devices/device.ts';
+import type { Device, MemoryReading } from '../devices/device.ts';
 import type { Diagnosis, Engine, EngineHttp, ExitStatus, ListenAddress } from '../engines/engine.ts';
 import type { Endpoint, EndpointOptions } from '../proxy/endpoint-types.ts';
 import type {
@@ -20,6 +20,7 @@ import type {
 } from '../runtimes/runtime.ts';
 import type { Effect } from '../scheduler/effects.ts';
 import type { SchedulerEvent } from '../scheduler/events.ts';
+import { untilMemorySettled } from './memory-settling.ts';
 
 /** First pause between probes; it grows with the time that the start has taken. */
 const PROBE_PAUSE_MIN_MS = 50;
@@ -27,8 +28,10 @@ const PROBE_PAUSE_MAX_MS = 500;
 const PROBE_PAUSE_SHARE = 0.03;
 const PROBE_TIMEOUT_MS = 2_000;
 /** A suspect engine is asked this often before it counts as dead. */
-const SUSPECT_PROBES = 2;
-const SUSPECT_PROBE_TIMEOUT_MS = 5_000;
+const SUSPECT_PROBES = 3;
+/** A server under load may be slow to answer; one that is dead refuses at once. */
+const SUSPECT_PROBE_TIMEOUT_MS = 10_000;
+const SUSPECT_PAUSE_MS = 100;
 /** Our pool closes idle connections at this share of the time after which the engine may. */
 const KEEP_ALIVE_SHARE = 0.8;
 
@@ -38,6 +41,8 @@ export interface LaunchPorts {
   readonly engine: Engine;
   readonly openHttp: (address: ListenAddress) => EngineHttp;
   readonly openEndpoint: (model: ModelName, options: EndpointOptions) => Endpoint;
+  /** What the devices say is used at present. */
+  readonly readMemory: () => Promise<readonly MemoryReading[]>;
   /** Added to every engine's environment: what its devices ask for. */
   readonly deviceEnvironment: Readonly<Record<string, string>>;
   readonly connectTimeoutMs: number;
@@ -65,6 +70,7 @@ export class EngineLaunch {
   #launching: Promise<void> | null = null;
   #cancelProbe: CancelTimer = () => {};
   #startedMs = 0;
+  #deviceIds: readonly DeviceId[] = [];
   #probing = false;
   /** Its output said that it serves: the next probes come quickly. */
   #saysServing = false;
@@ -88,7 +94,9 @@ export class EngineLaunch {
 
   start(effect: StartEffect, devices: readonly Device[], signature: string): void {
     this.#startedMs = this.#ports.clock.nowMs();
+    this.#deviceIds = effect.deviceIds;
     this.#launching = this.#launch(effect, devices, signature).catch((error: unknown) => {
+      this.#ports.runtime.releaseAddress(this.launchId);
       this.#failed({
         cause: 'unknown',
         text: `the launch failed: ${String(error)}`,
@@ -101,6 +109,7 @@ export class EngineLaunch {
   /** Takes over an engine of an earlier gateway; whether it is ready is for `isReady` to say. */
   adopt(adopted: AdoptedEngine): void {
     this.#handle = adopted.handle;
+    this.#deviceIds = adopted.spec.deviceIds;
     this.#http = this.#ports.openHttp(adopted.handle.listen);
   }
 
@@ -152,6 +161,11 @@ export class EngineLaunch {
     );
   }
 
+  /** Its process has ended, whether or not anybody asked for it. */
+  get hasExited(): boolean {
+    return this.#exited;
+  }
+
   /** Forgets the engine and leaves it running. */
   release(): void {
     this.#stopping = true;
@@ -163,8 +177,8 @@ export class EngineLaunch {
   /** A connection broke: does the engine live? Reports `probed`, unless it ends meanwhile. */
   probe(): void {
     void this.#probeSuspect().then((detail) => {
-      if (this.#exited || this.#stopping) return;
-      const healthy = detail === null;
+      if (this.#stopping) return;
+      const healthy = detail === null && !this.#exited;
       this.#ports.send({
         kind: 'probed',
         model: this.model.name,
@@ -184,9 +198,12 @@ export class EngineLaunch {
       deviceIds: devices.filter((device) => device.source !== 'host').map((device) => device.id),
       deviceSource: devices[0]?.source ?? 'host',
       memoryMibPerDevice: effect.memoryMibPerDevice,
-      deviceMemoryMib: devices[0]?.totalMib ?? effect.memoryMibPerDevice,
+      deviceMemoryMib: Math.max(effect.memoryMibPerDevice, ...devices.map((device) => device.totalMib)),
     });
-    if (this.#stopping) return;
+    if (this.#stopping) {
+      runtime.releaseAddress(this.launchId);
+      return;
+    }
     const result: LaunchResult = await runtime.launch(
       {
         launchId: this.launchId,
@@ -256,6 +273,7 @@ export class EngineLaunch {
 
   /** Null: it is healthy. */
   async #probeSuspect(): Promise<string | null> {
+    const { clock } = this.#ports;
     let detail = 'it has no address';
     for (let attempt = 0; attempt < SUSPECT_PROBES && this.#http !== null; attempt += 1) {
       const result = await this.#ports.engine.probe(
@@ -266,6 +284,8 @@ export class EngineLaunch {
       );
       if (result.kind === 'ready') return null;
       detail = result.detail;
+      if (this.#exited) break;
+      await new Promise<void>((resolve) => clock.setTimer(clock.nowMs() + SUSPECT_PAUSE_MS, resolve));
     }
     return detail;
   }
@@ -287,9 +307,13 @@ export class EngineLaunch {
     await this.#launching;
     if (this.#handle === null) return { verified: true, detail: 'there was no process' };
     const result = await this.#ports.runtime.stop(this.#handle, graceMs);
-    return result.kind === 'gone'
-      ? { verified: true, detail: '' }
-      : { verified: false, detail: result.detail };
+    if (result.kind === 'left') return { verified: false, detail: result.detail };
+    const settling = await untilMemorySettled(this.#ports.readMemory, this.#deviceIds, this.#ports.clock);
+    const detail = settling === 'falling' ? 'its memory was still coming back at the limit' : '';
+    if (detail !== '') {
+      this.#ports.log('warn', `${this.model.name} is gone, but ${detail}`, { launch: this.launchId });
+    }
+    return { verified: true, detail };
   }
 
   #line(text: string): void {

@@ -1,6 +1,7 @@
 /** GET /gateway/status: the original's keys and types (original.md section 2), and ours beside them under `models`. */
 import type { ResolvedConfig } from '../config/resolved-config.ts';
 import type { Clock } from '../core/clock.ts';
+import { DEATH_WINDOW_MS } from '../core/limits.ts';
 import type { Device, DeviceCondition, MemoryReading } from '../devices/device.ts';
 import { reservationOf } from '../scheduler/engine-state.ts';
 import { estimate } from '../scheduler/estimate.ts';
@@ -122,7 +123,7 @@ function modelStatus({ state, clock }: StatusInput, model: ModelState): object {
     running: model.running.size,
     context_length: model.contextLength,
     start_seconds: model.startMs === null ? null : model.startMs / 1000,
-    deaths_in_window: model.deathsMs.length,
+    deaths_in_window: model.deathsMs.filter((atMs) => atMs > clock.nowMs() - DEATH_WINDOW_MS).length,
     failure: engine.kind === 'failed' || engine.kind === 'cold' ? (engine.failure?.text ?? null) : null,
   };
 }

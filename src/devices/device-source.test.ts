@@ -106,6 +106,7 @@ test('auto without the NVIDIA tool is the host, and that is no condition', async
       },
     ],
     conditions: [],
+    complete: true,
   });
   assert.deepEqual(await source.memory(), [{ id: 'host', usedMib: 12_000 }]);
 });
@@ -251,4 +252,20 @@ test('engines on simulated devices find the ledger in their environment, others 
     [LEDGER_VARIABLE]: directory,
   });
   assert.deepEqual(createDeviceSource(config({ source: 'host' }), {}, directory).engineEnvironment, {});
+});
+
+test('auto with a driver that does not answer is no host: the reading is incomplete and worth another try', async (t) => {
+  const directory = directoryOf(t);
+  const tool = join(directory, 'nvidia-smi');
+  writeFileSync(
+    tool,
+    '#!/bin/sh\necho "NVIDIA-SMI has failed because it could not communicate with the driver"; exit 9\n',
+  );
+  chmodSync(tool, 0o755);
+  const { devices, conditions, complete } = await createDeviceSource(
+    config({ nvidiaSmi: [tool] }),
+    {},
+    directory,
+  ).read();
+  assert.deepEqual([devices.length, conditions[0]?.code, complete], [0, 'nvidia_driver_unavailable', false]);
 });

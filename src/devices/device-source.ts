@@ -80,15 +80,17 @@ function rawSource(config: DevicesConfig, ledgerDirectory: string, machine: Mach
   }
 }
 
-/** NVIDIA where it answers with a device, else the host. A machine without the tool is no condition, a broken tool is. */
+/** NVIDIA where it answers with a device, the host where there is no such tool or it finds none. */
 function createAutomaticSource(nvidia: RawSource, host: RawSource): RawSource {
   return {
     async read() {
       const found = await nvidia.read();
-      if (found.devices.length > 0) return found;
+      const isQuiet = found.conditions.every(({ code }) => QUIET_CODES.has(code));
+      // A driver that does not answer now may answer later: to start engines on the host meanwhile would be wrong.
+      if (found.devices.length > 0 || (!found.complete && !isQuiet)) return found;
       const fallback = await host.read();
       const told = found.conditions.filter(({ code }) => !QUIET_CODES.has(code));
-      return { devices: fallback.devices, conditions: [...told, ...fallback.conditions] };
+      return { ...fallback, conditions: [...told, ...fallback.conditions] };
     },
     memory: (devices) => (devices.some(({ source }) => source === 'nvidia') ? nvidia : host).memory(devices),
   };
@@ -115,7 +117,11 @@ function applyConfig(config: DevicesConfig, raw: RawInventory): DeviceInventory 
       text: `A memory limit names the device ${id}, which this machine does not have.`,
     });
   }
-  return { devices: raw.devices.map((device) => withBudget(config, device)), conditions };
+  return {
+    devices: raw.devices.map((device) => withBudget(config, device)),
+    conditions,
+    complete: raw.complete,
+  };
 }
 
 function withBudget(config: DevicesConfig, device: RawDevice): Device {

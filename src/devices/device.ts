@@ -27,6 +27,8 @@ export interface DeviceCondition {
 export interface DeviceInventory {
   readonly devices: readonly Device[];
   readonly conditions: readonly DeviceCondition[];
+  /** False: the reading itself failed (a tool that hangs, a driver that does not answer); it is worth another try. */
+  readonly complete: boolean;
 }
 
 export interface DeviceSource {

@@ -27,7 +27,7 @@ export function createHostSource(facts: HostFacts): RawSource {
         index: 0,
         totalMib: Math.floor(totalBytes / MIB),
       };
-      return { devices: [device], conditions: [] };
+      return { devices: [device], conditions: [], complete: true };
     },
     async memory(devices) {
       return devices.map(({ id }) => ({ id, usedMib: Math.round(usedBytes(facts) / MIB) }));

@@ -17,7 +17,7 @@ export function createNvidiaSource(command: readonly string[], run: RunTool): Ra
       const result = await run(query, TIME_LIMIT_MS);
       const failed = conditionOf(name, result);
       if (failed !== null || result.kind !== 'exited')
-        return { devices: [], conditions: failed ? [failed] : [] };
+        return { devices: [], conditions: failed ? [failed] : [], complete: false };
       const report = parseNvidiaGpus(result.stdout);
       const instances = report.gpus.some((gpu) => gpu.migEnabled) ? await readInstances(list) : new Map();
       return inventoryOf(name, report.gpus, report.unread, instances);
@@ -74,7 +74,7 @@ function inventoryOf(
     }
   }
   if (gpus.length === 0) conditions.push({ code: 'nvidia_no_devices', text: `${name} found no GPU.` });
-  return { devices, conditions };
+  return { devices, conditions, complete: true };
 }
 
 /** Null when the tool answered. */

@@ -6,6 +6,8 @@ export type RawDevice = Omit<Device, 'budgetMib' | 'pool'>;
 export interface RawInventory {
   readonly devices: readonly RawDevice[];
   readonly conditions: readonly DeviceCondition[];
+  /** False: the reading itself failed, and what is missing may be there. */
+  readonly complete: boolean;
 }
 
 export interface RawSource {

@@ -22,7 +22,7 @@ export function createSimulatedSource(config: DevicesConfig, directory: string):
     async read() {
       if (config.simulated.length === 0) {
         const text = '`devices.source` is `simulated`, but `devices.simulated` lists no device.';
-        return { devices: [], conditions: [{ code: 'simulated_no_devices', text }] };
+        return { devices: [], conditions: [{ code: 'simulated_no_devices', text }], complete: true };
       }
       const devices = opened().devices.map((device, index) => ({
         id: device.id,
@@ -31,7 +31,7 @@ export function createSimulatedSource(config: DevicesConfig, directory: string):
         index,
         totalMib: device.totalMib,
       }));
-      return { devices, conditions: [] };
+      return { devices, conditions: [], complete: true };
     },
     async memory(devices) {
       const uses = devices.length === 0 ? [] : opened().read();

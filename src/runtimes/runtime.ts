@@ -70,6 +70,8 @@ export interface Runtime {
   readonly capabilities: RuntimeCapabilities;
   /** A free address of the wanted kind. TCP ports are on loopback and were free a moment ago. */
   address(launchId: LaunchId, kind: 'unix' | 'tcp'): Promise<ListenAddress>;
+  /** Gives back an address that no launch will use after all. */
+  releaseAddress(launchId: LaunchId): void;
   launch(spec: LaunchSpec, observer: LaunchObserver): Promise<LaunchResult>;
   /** SIGTERM, SIGKILL of the whole group at `graceMs`, then verified gone (R3). Calling it twice joins the first call. */
   stop(handle: EngineHandle, graceMs: number): Promise<StopResult>;

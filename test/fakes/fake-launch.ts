@@ -18,6 +18,8 @@ export class FakeLaunchWorld {
   launchResult: 'launched' | Extract<LaunchResult, { kind: 'failed' }> = 'launched';
   stopResult: StopResult = { kind: 'gone', tookMs: 1, forced: false };
   stops: number[] = [];
+  /** Of the device `g`. */
+  usedMib = 9_000;
   #observer: LaunchObserver | null = null;
 
   constructor() {
@@ -27,6 +29,7 @@ export class FakeLaunchWorld {
         kind: 'fake',
         capabilities: { unixSockets: true, survivesUs: true },
         address: async () => ({ kind: 'unix', socketPath: '/nowhere/engine.sock' }),
+        releaseAddress: () => {},
         launch: async (spec, observer) => {
           this.#observer = observer;
           if (this.launchResult !== 'launched') return this.launchResult;
@@ -65,6 +68,7 @@ export class FakeLaunchWorld {
       }),
       openEndpoint: (_model, options) => createEndpoint(options),
       deviceEnvironment: {},
+      readMemory: async () => [{ id: 'g', usedMib: this.usedMib }],
       connectTimeoutMs: 1_000,
       silenceTimeoutMs: 1_000,
       send: (event) => this.events.push(event),

@@ -96,6 +96,10 @@ class ProcessRuntime implements Runtime {
     return { kind, host: LOOPBACK_HOST, port: await this.#ports.take(launchId) } as const;
   }
 
+  releaseAddress(launchId: LaunchId): void {
+    this.#ports.give(launchId);
+  }
+
   async launch(spec: LaunchSpec, observer: LaunchObserver): Promise<LaunchResult> {
     assert(!this.#closed, 'launch after close');
     assert(LAUNCH_ID.test(spec.launchId), `launch id ${spec.launchId}`);
