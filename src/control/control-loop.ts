@@ -7,6 +7,7 @@
 import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import { assert, assertNever } from '../core/assert.ts';
 import type { CancelTimer, Clock } from '../core/clock.ts';
+import { IdMap } from '../core/id-map.ts';
 import type { LaunchId, ModelName, RequestId } from '../core/ids.ts';
 import { POISON_REFUSAL_MS, POOL_SPARE_CONNECTIONS } from '../core/limits.ts';
 import type { Device, MemoryReading } from '../devices/device.ts';
@@ -62,7 +63,7 @@ export class ControlLoop implements Gate {
   readonly #config: ResolvedConfig;
   #devices: ReadonlyMap<string, Device> = new Map();
   readonly #state: SchedulerState;
-  readonly #tickets = new Map<RequestId, Ticket>();
+  readonly #tickets = new IdMap<Ticket>();
   readonly #launches = new Map<LaunchId, EngineLaunch>();
   readonly #external = new Map<ModelName, Endpoint>();
   readonly #timers = new Map<string, CancelTimer>();

@@ -105,7 +105,8 @@ function engineDeadlinePassed(d: Decision, model: ModelState): void {
 
 /** Arms a timer for every touched model whose nearest deadline is earlier than its armed one. */
 export function armTimers(d: Decision): void {
-  for (const model of d.touched) {
+  for (const model of d.touched.list) {
+    if (d.state.models.get(model.policy.name) !== model) continue;
     const atMs = nextDeadlineMs(model);
     if (atMs >= model.armedMs) continue;
     model.armedMs = atMs;

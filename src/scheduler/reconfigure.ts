@@ -62,6 +62,7 @@ function setAside(d: Decision, model: ModelState): void {
 
 function remove(d: Decision, model: ModelState): void {
   model.removed = true;
+  d.touched.add(model);
   withdraw(d, model);
   refuseQueue(d, model, modelRemoved(model), 'the model was taken out of the configuration');
   retire(d, model, 'it was taken out of the configuration');
@@ -91,12 +92,10 @@ export function devicesChanged(d: Decision, devices: readonly DeviceBudget[]): v
 
 /** Models that were taken out are forgotten when nothing of them is left. */
 export function forgetRemoved(d: Decision): void {
-  for (const [name, model] of d.state.models) {
+  for (const model of d.touched.list) {
     if (!model.removed || model.running.size > 0) continue;
-    if (model.engine.kind !== 'cold' && model.engine.kind !== 'failed' && model.engine.kind !== 'external')
-      continue;
-    d.state.models.delete(name);
-    d.touched.delete(model);
+    const { kind } = model.engine;
+    if (kind === 'cold' || kind === 'failed' || kind === 'external') d.state.models.delete(model.policy.name);
   }
 }
 

@@ -52,15 +52,21 @@ export function arrived(
     if (isIdle(model)) learnGap(model, d.nowMs - engine.lastUseMs, d.state.scheduling);
     engine.lastUseMs = d.nowMs;
   }
-  d.state.requests.set(requestId, model);
-  model.queue.push({
+  const request: QueuedRequest = {
     requestId,
     arrivedMs: d.nowMs,
     deadlineMs: d.nowMs + patience,
     patienceMs: patience,
     resends: 0,
     loneDeaths: 0,
-  });
+  };
+  d.state.requests.set(requestId, model);
+  // The short way: nothing waits and a slot is free.
+  if (hasFreeSlot(model)) {
+    dispatch(d, model, request, engine.kind === 'awake' ? engine : null);
+    return;
+  }
+  model.queue.push(request);
   pump(d, model);
   if (model.queue.size > 0) d.touched.add(model);
   wish(d, model);

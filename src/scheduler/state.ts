@@ -1,6 +1,7 @@
 /** The state that `decide` owns. Nobody else writes it; readers may look, but a read that gates a change belongs inside. */
 import { assert } from '../core/assert.ts';
-import type { DeviceId, LaunchId, ModelName, RequestId } from '../core/ids.ts';
+import { IdMap } from '../core/id-map.ts';
+import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
 import type { Effect } from './effects.ts';
 import { COLD, type EngineState } from './engine-state.ts';
 import type {
@@ -20,7 +21,7 @@ export interface ModelState {
   policy: ModelPolicy;
   engine: EngineState;
   readonly queue: WaitingQueue;
-  readonly running: Map<RequestId, RunningRequest>;
+  readonly running: IdMap<RunningRequest>;
   /** Ready in time by an operator's word, without a request. */
   wanted: boolean;
   /** Taken out of the configuration: drained, then forgotten. */
@@ -49,6 +50,8 @@ export interface ModelState {
   reviewAtMs: number;
   /** Time for which a timer is armed; Infinity: none. */
   armedMs: number;
+  /** In the present decision's list of touched models. */
+  isTouched: boolean;
 }
 
 /** Devices set aside for one model until it starts there: nobody else takes what becomes free on them. */
@@ -64,7 +67,7 @@ export interface SchedulerState {
   /** False until the devices were read once: till then no model is refused for want of them. */
   devicesKnown: boolean;
   scheduling: SchedulingPolicy;
-  readonly requests: Map<RequestId, ModelState>;
+  readonly requests: IdMap<ModelState>;
   /** Whose engine each launch is, from its start or adoption until nothing of it is left. */
   readonly launches: Map<LaunchId, ModelState>;
   readonly plans: Map<ModelName, Plan>;
@@ -82,13 +85,30 @@ export interface SchedulerState {
   leaveEngines: boolean;
 }
 
+/** A set of models as a list: most decisions touch one or none, and each request makes two decisions. */
+export class TouchedModels {
+  readonly list: ModelState[] = [];
+
+  add(model: ModelState): void {
+    if (model.isTouched) return;
+    model.isTouched = true;
+    this.list.push(model);
+  }
+
+  /** Ends the decision. */
+  clear(): void {
+    for (const model of this.list) model.isTouched = false;
+    this.list.length = 0;
+  }
+}
+
 /** One call of `decide`: what it may touch and what it has decided so far. */
 export interface Decision {
   readonly state: SchedulerState;
   readonly nowMs: number;
   readonly effects: Effect[];
   /** Models whose deadlines may have changed. */
-  readonly touched: Set<ModelState>;
+  readonly touched: TouchedModels;
   /** Something changed that lets a waiting model get on, or a plan end. */
   review: boolean;
 }
@@ -98,7 +118,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     policy,
     engine: policy.managed ? COLD : { kind: 'external' },
     queue: new WaitingQueue(),
-    running: new Map(),
+    running: new IdMap(),
     wanted: false,
     removed: false,
     contextLength: null,
@@ -114,6 +134,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     serviceMs: null,
     reviewAtMs: Number.POSITIVE_INFINITY,
     armedMs: Number.POSITIVE_INFINITY,
+    isTouched: false,
   };
 }
 
@@ -128,7 +149,7 @@ export function createSchedulerState(setup: SchedulerSetup): SchedulerState {
     devices: new Map((setup.devices ?? []).map((device) => [device.id, device])),
     devicesKnown: setup.devices !== null,
     scheduling: setup.scheduling,
-    requests: new Map(),
+    requests: new IdMap(),
     plans: new Map(),
     contenders: new Set(),
     launches: new Map(),

@@ -4,6 +4,7 @@
  * computed from it without a walk).
  */
 import { assert } from '../core/assert.ts';
+import { IdMap } from '../core/id-map.ts';
 import type { RequestId } from '../core/ids.ts';
 import { DeadlineHeap } from './deadline-heap.ts';
 
@@ -19,8 +20,8 @@ export interface QueuedRequest {
 }
 
 export class WaitingQueue {
-  #fresh = new Map<RequestId, QueuedRequest>();
-  #returned = new Map<RequestId, QueuedRequest>();
+  #fresh = new IdMap<QueuedRequest>();
+  #returned = new IdMap<QueuedRequest>();
   #deadlines = new DeadlineHeap();
   #arrivedSumMs = 0;
 
@@ -51,7 +52,8 @@ export class WaitingQueue {
 
   head(): QueuedRequest | null {
     const source = this.#returned.size > 0 ? this.#returned : this.#fresh;
-    return source.values().next().value ?? null;
+    const first = source.values().next();
+    return first.done === true ? null : first.value;
   }
 
   remove(requestId: RequestId): QueuedRequest | null {

@@ -37,6 +37,13 @@ export interface ModelGauges {
 
 interface ModelCells {
   readonly outcomes: Map<string, { value: number }>;
+  /** The cell of the last request: the next one mostly ends alike. */
+  last: {
+    readonly outcome: string;
+    readonly status: number;
+    readonly code: string | null;
+    readonly cell: { value: number };
+  } | null;
   readonly wait: HistogramCell;
   readonly ttfb: HistogramCell;
   readonly duration: HistogramCell;
@@ -185,6 +192,7 @@ export class GatewayMetrics {
   #createCells(model: string): ModelCells {
     return {
       outcomes: new Map(),
+      last: null,
       wait: this.#wait.cell({ model }),
       ttfb: this.#ttfb.cell({ model }),
       duration: this.#duration.cell({ model }),
@@ -193,12 +201,16 @@ export class GatewayMetrics {
 
   #outcomeCell(model: string, cells: ModelCells, end: ObservedRequest): { value: number } {
     const { outcome, status, code } = end;
+    const { last } = cells;
+    if (last !== null && last.outcome === outcome && last.status === status && last.code === code)
+      return last.cell;
     const key = `${outcome} ${status} ${code ?? ''}`;
     let cell = cells.outcomes.get(key);
     if (cell === undefined) {
       cell = this.#requests.cell({ model, outcome, status: String(status), code: code ?? '' });
       cells.outcomes.set(key, cell);
     }
+    cells.last = { outcome, status, code, cell };
     return cell;
   }
 
