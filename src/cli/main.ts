@@ -1,5 +1,8 @@
 /** The command line. Each command is a file of its own and is imported only when it runs. */
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { FLOAT_TYPES } from '../sizing/element-types.ts';
+import { KV_TYPES } from '../sizing/kv-cache.ts';
+import type { SizeFlags } from './size.ts';
 import { VERSION } from './version.ts';
 
 function portNumber(text: string): number {
@@ -7,6 +10,12 @@ function portNumber(text: string): number {
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
     throw new InvalidArgumentError('A port is 0 to 65535.');
   return port;
+}
+
+function countOf(text: string): number {
+  const count = Number(text);
+  if (!Number.isSafeInteger(count) || count < 1) throw new InvalidArgumentError('A whole number from 1 on.');
+  return count;
 }
 
 const program = new Command('vllm-gateway')
@@ -49,6 +58,30 @@ program
   .action(async (file: string) => {
     const { runReplay } = await import('./replay.ts');
     process.exitCode = await runReplay(file, process.stdout);
+  });
+
+program
+  .command('size')
+  .argument('<repo>', 'Hugging Face repository, directory or GGUF file')
+  .description(
+    'Tell what a model needs on each device, and what would make it fit. Weights are never downloaded.',
+  )
+  .option('--tp <number>', 'tensor parallel size', countOf, 1)
+  .option('--pp <number>', 'pipeline parallel size', countOf, 1)
+  .option('--max-model-len <tokens>', "context length; the model's own by default", countOf)
+  .option('--seqs <number>', 'sequences of that length whose cache is reserved', countOf, 1)
+  .addOption(new Option('--kv-dtype <type>', 'type of the KV cache').default('auto').choices(KV_TYPES))
+  .addOption(
+    new Option('--dtype <type>', "type of the weights; the model's own by default").choices(FLOAT_TYPES),
+  )
+  .option('--quantization <method>', 'what vLLM makes of plain weights while loading: fp8 or bitsandbytes')
+  .option('--device-mib <MiB>', 'memory of one device: does it fit?', countOf)
+  .option('--revision <name>', 'branch, tag or commit')
+  .option('--state-directory <directory>', 'where readings of models are kept')
+  .option('--json', 'print JSON')
+  .action(async (repo: string, options: SizeFlags) => {
+    const { sizeOptions, runSize } = await import('./size.ts');
+    process.exitCode = await runSize(sizeOptions(repo, options, process.env), process.stdout);
   });
 
 await program.parseAsync();

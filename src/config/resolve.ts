@@ -156,7 +156,8 @@ function resolveLegacy(layers: Layers, legacy: LegacyLimits): LegacyLimits {
   };
 }
 
-function defaultStateDirectory(environment: Environment): string {
+/** Where launch records and readings of models lie when nothing else is configured. */
+export function defaultStateDirectory(environment: Environment): string {
   const home = environment.HOME ?? homedir();
   const state = environment.XDG_STATE_HOME ?? '';
   return join(state.startsWith('/') ? state : join(home, '.local', 'state'), 'vllm-gateway');

@@ -1,0 +1,60 @@
+/**
+ * How this machine reaches a hub, by the variables that Hugging Face's own tools read: HF_ENDPOINT (a mirror), HF_TOKEN or the
+ * file that a login left, HF_HUB_OFFLINE, HF_HOME and HF_HUB_CACHE, and the proxies of every tool.
+ */
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Environment } from '../config/environment.ts';
+
+export interface HubAccess {
+  /** Without a closing slash. */
+  readonly endpoint: string;
+  /** A secret: sent to the endpoint's origin alone, never logged. */
+  readonly token: string | null;
+  readonly isOffline: boolean;
+  /** Where snapshots lie: `models--owner--name`. */
+  readonly cacheDirectory: string;
+  readonly httpProxy: string | null;
+  readonly httpsProxy: string | null;
+  readonly noProxy: string | null;
+}
+
+const DEFAULT_ENDPOINT = 'https://huggingface.co';
+const TOKEN_CHARS_MAX = 4096;
+
+export async function hubAccess(environment: Environment): Promise<HubAccess> {
+  const home = told(environment, 'HF_HOME') ?? join(cacheHome(environment), 'huggingface');
+  return {
+    endpoint: (told(environment, 'HF_ENDPOINT') ?? DEFAULT_ENDPOINT).replace(/\/+$/, ''),
+    token:
+      told(environment, 'HF_TOKEN') ??
+      told(environment, 'HUGGING_FACE_HUB_TOKEN') ??
+      (await tokenFile(told(environment, 'HF_TOKEN_PATH') ?? join(home, 'token'))),
+    isOffline: isYes(environment.HF_HUB_OFFLINE) || isYes(environment.TRANSFORMERS_OFFLINE),
+    cacheDirectory:
+      told(environment, 'HF_HUB_CACHE') ?? told(environment, 'HUGGINGFACE_HUB_CACHE') ?? join(home, 'hub'),
+    httpProxy: told(environment, 'http_proxy') ?? told(environment, 'HTTP_PROXY') ?? null,
+    httpsProxy: told(environment, 'https_proxy') ?? told(environment, 'HTTPS_PROXY') ?? null,
+    noProxy: told(environment, 'no_proxy') ?? told(environment, 'NO_PROXY') ?? null,
+  };
+}
+
+function told(environment: Environment, name: string): string | undefined {
+  const value = environment[name]?.trim();
+  return value === '' ? undefined : value;
+}
+
+function isYes(value: string | undefined): boolean {
+  return /^(1|true|yes|on)$/i.test(value ?? '');
+}
+
+function cacheHome(environment: Environment): string {
+  return told(environment, 'XDG_CACHE_HOME') ?? join(told(environment, 'HOME') ?? homedir(), '.cache');
+}
+
+async function tokenFile(path: string): Promise<string | null> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  const token = text.trim();
+  return token === '' || token.length > TOKEN_CHARS_MAX ? null : token;
+}

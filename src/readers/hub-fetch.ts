@@ -1,0 +1,124 @@
+/**
+ * The fetch that the hub's libraries are given instead of their own.
+ *  1. Proxies as configured; the token goes to the endpoint's origin and nowhere else (redirects to a store lose it).
+ *  2. One time limit for the whole reading; a stalled answer runs into it.
+ *  3. Every answer is bounded: by the range that was asked for, or by RESPONSE_BYTES_MAX.
+ *  4. Whatever is not a success is a ReadError that says what to do.
+ */
+import { EnvHttpProxyAgent, fetch as undiciFetch } from 'undici';
+import type { HubAccess } from './hub-access.ts';
+import { TEXT_BYTES_MAX } from './model-files.ts';
+import { ReadError } from './read-fault.ts';
+
+export interface HubFetch {
+  readonly fetch: typeof fetch;
+  /** Ends the connections. */
+  close(): Promise<void>;
+}
+
+export function createHubFetch(access: HubAccess, repo: string, signal: AbortSignal): HubFetch {
+  const dispatcher = new EnvHttpProxyAgent({
+    httpProxy: access.httpProxy ?? '',
+    httpsProxy: access.httpsProxy ?? '',
+    noProxy: access.noProxy ?? '',
+  });
+  const { origin } = new URL(access.endpoint);
+  const boundedFetch: typeof fetch = async (input, init) => {
+    const url = input instanceof Request ? input.url : String(input);
+    const headers = new Headers(init?.headers);
+    if (access.token !== null && new URL(url).origin === origin)
+      headers.set('authorization', `Bearer ${access.token}`);
+    const response = await undiciFetch(url, {
+      method: init?.method ?? 'GET',
+      headers: [...headers],
+      signal,
+      dispatcher,
+    }).catch((error: unknown) => {
+      throw unreachable(error, access);
+    });
+    if (!response.ok) {
+      await response.body?.cancel();
+      throw statusError(response.status, response.headers.get('x-error-code'), repo, access);
+    }
+    const range = askedRange(headers.get('range'));
+    if (range !== null && response.status !== 206) {
+      await response.body?.cancel();
+      throw new ReadError(
+        'malformed',
+        `${origin} does not serve parts of files, and whole ones are not read`,
+      );
+    }
+    const bytes = await boundedBody(response.body, range ?? TEXT_BYTES_MAX, access);
+    return new Response(bytes, { status: response.status, headers: [...response.headers] });
+  };
+  return { fetch: boundedFetch, close: () => dispatcher.destroy() };
+}
+
+/** Bytes that `bytes=a-b` asks for. */
+function askedRange(header: string | null): number | null {
+  const match = /^bytes=(\d+)-(\d+)$/.exec(header ?? '');
+  return match === null ? null : Number(match[2]) - Number(match[1]) + 1;
+}
+
+async function boundedBody(
+  body: AsyncIterable<Uint8Array> | null,
+  limit: number,
+  access: HubAccess,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of body ?? []) {
+      length += chunk.length;
+      if (length > limit)
+        throw new ReadError(
+          'too_large',
+          `${access.endpoint} sent more than the ${limit} bytes that were asked for`,
+        );
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw unreachable(error, access);
+  }
+  const whole = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
+}
+
+function unreachable(error: unknown, { endpoint }: HubAccess): unknown {
+  if (error instanceof ReadError) return error;
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (cause.name === 'TimeoutError' || cause.name === 'AbortError')
+      return new ReadError('timeout', `${endpoint} did not answer in time`);
+    if ('code' in cause && typeof cause.code === 'string')
+      return new ReadError('unreachable', `${endpoint} cannot be reached (${cause.code})`);
+  }
+  return error;
+}
+
+function statusError(status: number, code: string | null, repo: string, access: HubAccess): ReadError {
+  const { endpoint, token } = access;
+  switch (status) {
+    case 401:
+    case 403:
+      return new ReadError(
+        'no_access',
+        token === null
+          ? `${repo} does not exist on ${endpoint}, or is private or gated: set HF_TOKEN`
+          : `the token may not read ${repo} on ${endpoint}: ask for access on the model's page`,
+      );
+    case 404:
+      return new ReadError(
+        'not_found',
+        code === 'RevisionNotFound' ? `${repo} has no such revision` : `${endpoint} has no model ${repo}`,
+      );
+    case 429:
+      return new ReadError('rate_limited', `${endpoint} refuses for now, there were too many requests`);
+    default:
+      return new ReadError('unreachable', `${endpoint} answered with status ${status}`);
+  }
+}
