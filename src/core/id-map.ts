@@ -80,6 +80,11 @@ export class IdMap<V> {
     return true;
   }
 
+  /** The oldest entry's value. */
+  first(): V | undefined {
+    return this.#first?.value;
+  }
+
   /** As a `Map` walks: entries removed meanwhile are left out, entries added meanwhile are seen. */
   *entries(): Generator<[number, V]> {
     for (let entry = this.#first; entry !== null; entry = this.#successor(entry))

@@ -21,7 +21,7 @@ import { settleDrains } from './moves.ts';
 import { rebalance } from './rebalance.ts';
 import { commanded, configurationChanged, devicesChanged, forgetRemoved, shutdown } from './reconfigure.ts';
 import { arrived, finished, left, returned, wish } from './requests.ts';
-import { createSchedulerState, type Decision, type SchedulerState, TouchedModels } from './state.ts';
+import { createSchedulerState, type Decision, type SchedulerState } from './state.ts';
 
 /** A review may free devices for another one (an idle engine stops, a plan ends); it settles within this many rounds. */
 const REVIEW_ROUNDS_MAX = 8;
@@ -46,7 +46,7 @@ export function decide(state: SchedulerState, event: SchedulerEvent, nowMs: numb
 }
 
 function beginDecision(state: SchedulerState, nowMs: number): Decision {
-  return { state, nowMs, effects: [], touched: new TouchedModels(), review: false };
+  return { state, nowMs, effects: [], touched: state.touched, review: false };
 }
 
 function endDecision(d: Decision): Effect[] {

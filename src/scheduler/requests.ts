@@ -224,6 +224,7 @@ function hasFreeSlot(model: ModelState): boolean {
 
 /** Hands waiting requests to an awake engine while it has slots. */
 export function pump(d: Decision, model: ModelState): void {
+  if (model.queue.size === 0) return;
   const engine = model.engine;
   if (engine.kind !== 'external' && !(engine.kind === 'awake' && !engine.suspect)) return;
   while (model.running.size < model.policy.maxConcurrent) {

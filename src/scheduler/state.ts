@@ -79,6 +79,8 @@ export interface SchedulerState {
   readonly overBudget: Set<DeviceId>;
   /** The Landlord line: credits are counted from here; it rises with each eviction. */
   creditLine: number;
+  /** Of the decision under way. */
+  readonly touched: TouchedModels;
   readonly launchPrefix: string;
   launchCount: number;
   closing: 'no' | 'drain' | 'stop';
@@ -156,6 +158,7 @@ export function createSchedulerState(setup: SchedulerSetup): SchedulerState {
     rounds: new Map(),
     overBudget: new Set(),
     creditLine: 0,
+    touched: new TouchedModels(),
     launchPrefix: setup.launchPrefix,
     launchCount: 0,
     closing: 'no',

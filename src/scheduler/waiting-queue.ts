@@ -44,16 +44,10 @@ export class WaitingQueue {
 
   shift(): QueuedRequest | null {
     const source = this.#returned.size > 0 ? this.#returned : this.#fresh;
-    const first = source.values().next();
-    if (first.done) return null;
-    this.remove(first.value.requestId);
-    return first.value;
-  }
-
-  head(): QueuedRequest | null {
-    const source = this.#returned.size > 0 ? this.#returned : this.#fresh;
-    const first = source.values().next();
-    return first.done === true ? null : first.value;
+    const first = source.first();
+    if (first === undefined) return null;
+    this.remove(first.requestId);
+    return first;
   }
 
   remove(requestId: RequestId): QueuedRequest | null {
