@@ -111,11 +111,11 @@ function jsonReport({ options, read, need, changes }: Report): object {
     tensor_parallel_size: need.request.tensorParallel,
     pipeline_parallel_size: need.request.pipelineParallel,
     per_device: {
-      weights_bytes: Math.ceil(need.weights.bytesPerRank),
+      weights_bytes: Math.round(need.weights.bytesPerRank),
       weights_parts: need.weights.parts.map(({ kind, parameters, bytesPerRank }) => ({
         kind,
         parameters,
-        bytes: Math.ceil(bytesPerRank),
+        bytes: Math.round(bytesPerRank),
       })),
       kv_bytes_per_token: need.kv.bytesPerToken,
       kv_growth_bytes_per_token: need.kv.growthBytesPerToken,
@@ -123,7 +123,7 @@ function jsonReport({ options, read, need, changes }: Report): object {
       kv_bytes_per_request: need.kv.bytesPerRequest,
       kv_bytes_per_further_request: need.kv.bytesPerFurtherRequest,
       kv_bytes: need.kvBytes,
-      overhead_bytes: Math.ceil(need.overheadBytes),
+      overhead_bytes: Math.round(need.overheadBytes),
       total_mib: need.totalMib,
     },
     ...(options.deviceMib === null ? {} : fitReport(need, options.deviceMib, changes)),

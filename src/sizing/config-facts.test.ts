@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { publishedConfig, publishedFacts } from '../../test/fixtures/model-configs.ts';
 import { factsFromConfig } from './config-facts.ts';
 import { isObject, type JsonObject } from './config-keys.ts';
-import { publishedConfig, publishedFacts } from './model-config-fixtures.ts';
 
 function missing(config: unknown): readonly string[] {
   const facts = factsFromConfig(config);

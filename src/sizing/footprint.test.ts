@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { publishedFacts, request } from '../../test/fixtures/model-configs.ts';
 import { type Footprint, type FootprintRequest, footprint, sequencesThatFit } from './footprint.ts';
-import { publishedFacts, request } from './model-config-fixtures.ts';
 import { nearestFit } from './nearest-fit.ts';
 
 const MIB = 1024 * 1024;

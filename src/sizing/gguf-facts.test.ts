@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { request } from '../../test/fixtures/model-configs.ts';
 import type { JsonObject } from './config-keys.ts';
 import { footprint } from './footprint.ts';
 import { factsFromGguf } from './gguf-facts.ts';
-import { request } from './model-config-fixtures.ts';
 import type { TensorGroup } from './stored-weights.ts';
 
 /** Llama 3.1 8B in Q4_K_M, as its header has it. */

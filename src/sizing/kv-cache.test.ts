@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { publishedFacts } from '../../test/fixtures/model-configs.ts';
 import { type KvNeed, type KvOptions, kvNeed } from './kv-cache.ts';
-import { publishedFacts } from './model-config-fixtures.ts';
 
 function need(model: string, changes: Partial<KvOptions> = {}): KvNeed {
   const facts = publishedFacts(model);

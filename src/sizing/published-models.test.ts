@@ -6,9 +6,9 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
+import { publishedFacts } from '../../test/fixtures/model-configs.ts';
 import { floatBytes } from './element-types.ts';
 import { kvNeed } from './kv-cache.ts';
-import { publishedFacts } from './model-config-fixtures.ts';
 import { parameterCount, stageWeights } from './weights.ts';
 
 interface Row {

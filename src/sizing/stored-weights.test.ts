@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { publishedFacts } from './model-config-fixtures.ts';
+import { publishedFacts } from '../../test/fixtures/model-configs.ts';
 import { groupTensors, storedWeights, type TensorEntry } from './stored-weights.ts';
 
 function tensor(name: string, type: string, elements: number, bytes: number): TensorEntry {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { publishedFacts } from '../../test/fixtures/model-configs.ts';
 import { floatBytes } from './element-types.ts';
-import { publishedFacts } from './model-config-fixtures.ts';
 import type { ModelFacts } from './model-facts.ts';
 import { parameterCount, pipelineStages, type StageWeights, stageWeights } from './weights.ts';
 
