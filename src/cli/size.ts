@@ -200,7 +200,7 @@ function fitLines(need: Footprint, deviceMib: number | null, changes: readonly F
   if (deviceMib === null) return [];
   if (need.totalMib <= deviceMib) {
     const count = sequencesThatFit(need, deviceMib);
-    const sequences = count === null ? '' : `, and so do ${count} sequences`;
+    const sequences = count === null ? '' : `, with room for ${count} such sequences`;
     return ['', `It fits into ${deviceMib} MiB${sequences}.`];
   }
   const start = `It does not fit into ${deviceMib} MiB: ${need.totalMib - deviceMib} MiB are missing.`;
