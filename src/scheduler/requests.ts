@@ -96,7 +96,7 @@ function isWithoutEngine(model: ModelState): boolean {
 }
 
 /** What a failed engine, or one in backoff after a failed start, answers everybody with; null: nothing stands against them. */
-export function standingRefusal(d: Decision, model: ModelState): Refusal | null {
+function standingRefusal(d: Decision, model: ModelState): Refusal | null {
   const engine = model.engine.kind === 'stopping' ? model.engine.next : model.engine;
   if (engine.kind === 'failed' && d.nowMs < engine.untilMs) {
     const retryMs = engine.untilMs - d.nowMs;

@@ -14,7 +14,7 @@ import { FakeEngine } from '../fakes/fake-engine.ts';
 import { FakeGate, type FakeModel } from '../fakes/fake-gate.ts';
 import { RawClient } from './raw-client.ts';
 
-export const realClock: Clock = {
+const realClock: Clock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
   setTimer: (atMs, fire) => {
