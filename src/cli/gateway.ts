@@ -24,6 +24,7 @@ import { openProcessRuntime } from '../runtimes/process/process-runtime.ts';
 import type { Runtime } from '../runtimes/runtime.ts';
 import type { Log } from '../telemetry/log.ts';
 import { GatewayMetrics } from '../telemetry/metrics.ts';
+import { createRequestLog } from '../telemetry/request-log.ts';
 import { modelCards, modelGauges } from './model-cards.ts';
 import { VERSION } from './version.ts';
 
@@ -104,6 +105,7 @@ export class Gateway {
       },
       { config, learned: {}, launchPrefix: newLaunchPrefix(), version: VERSION },
     );
+    const logRequest = createRequestLog(log, config.log.level);
     this.#front = createFront({
       server: config.server,
       gate: this.control,
@@ -116,7 +118,12 @@ export class Gateway {
         metricsText: () => metrics.text(),
         status: () => this.#status(),
       },
-      observer: { requestEnded: (end) => metrics.requestEnded(end) },
+      observer: {
+        requestEnded: (end) => {
+          metrics.requestEnded(end);
+          logRequest(end);
+        },
+      },
     });
   }
 

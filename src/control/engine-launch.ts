@@ -229,6 +229,7 @@ export class EngineLaunch {
       model: this.model.name,
       launch: this.launchId,
       process: result.handle.reference,
+      output: result.handle.outputFile,
     });
     this.#probeSoon();
   }
