@@ -16,7 +16,7 @@ async function check(
 ): Promise<{ readonly code: number; readonly text: string }> {
   const parts: string[] = [];
   const writer = { write: (text: string) => parts.push(text) };
-  const code = await runCheck({ environment: {}, ...options }, writer);
+  const code = await runCheck({ environment: { HOME: directory }, ...options }, writer);
   return { code, text: parts.join('') };
 }
 
@@ -61,6 +61,7 @@ test('tells what a good configuration means, and exits with 0', async () => {
     'Listens on 0.0.0.0:9000 (authentication: keys).',
     '3 models:',
     '  m: vllm org/m, 2 devices in pool p, 5120 MiB of each, always on',
+    '    tool and reasoning parser: none (auto: the files of the model are not on this machine)',
     '  c: openai serve, 1 device in pool p, whole',
     '  u: https://h',
     '1 API key.',

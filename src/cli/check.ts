@@ -7,6 +7,7 @@ import type { ConfigOverrides } from '../config/overrides.ts';
 import { redacted } from '../config/redact.ts';
 import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import { startupLines } from '../config/startup-lines.ts';
+import { chooseParsers, type ParserChoice } from '../engines/vllm/parsers-choice.ts';
 
 export interface CheckOptions {
   readonly file?: string | undefined;
@@ -38,7 +39,7 @@ export async function runCheck(options: CheckOptions, output: TextWriter): Promi
     return 1;
   }
   if (show) output.write(`${JSON.stringify(redacted(config), null, 2)}\n`);
-  else output.write(`${[...summary(config), ...keys.lines].join('\n')}\n`);
+  else output.write(`${[...summary(config, options.environment), ...keys.lines].join('\n')}\n`);
   return 0;
 }
 
@@ -63,7 +64,7 @@ async function checkKeys(config: ResolvedConfig): Promise<{ faults: string[]; li
   };
 }
 
-function summary(config: ResolvedConfig): string[] {
+function summary(config: ResolvedConfig, environment: Environment): string[] {
   const { host, port, auth } = config.server;
   return [
     `${sourceOf(config)}: no faults.`,
@@ -71,7 +72,10 @@ function summary(config: ResolvedConfig): string[] {
     ...startupLines(config),
     `Listens on ${host}:${port} (authentication: ${auth}).`,
     config.models.size === 1 ? '1 model:' : `${config.models.size} models:`,
-    ...[...config.models.values()].map((model) => `  ${modelLine(model)}`),
+    ...[...config.models.values()].flatMap((model) => [
+      `  ${modelLine(model)}`,
+      ...parserLines(model, environment),
+    ]),
   ];
 }
 
@@ -96,4 +100,17 @@ function modelLine(model: ResolvedModel): string {
   const devices = deviceCount === 1 ? '1 device' : `${deviceCount} devices`;
   const what = model.repo ?? model.command?.[0] ?? '';
   return `${model.name}: ${model.engine} ${what}, ${devices}${where}, ${memory}${model.alwaysOn ? ', always on' : ''}`;
+}
+
+/** What `tool_parser` and `reasoning_parser` come to, for models whose command line the gateway writes. */
+function parserLines(model: ResolvedModel, environment: Environment): string[] {
+  if (model.engine !== 'vllm' || model.command !== null) return [];
+  const { tool, reasoning } = chooseParsers(model, environment);
+  if (tool.parser === null && reasoning.parser === null && tool.why === reasoning.why)
+    return [`    tool and reasoning parser: none (${tool.why})`];
+  return [`    tool parser: ${parserText(tool)}; reasoning parser: ${parserText(reasoning)}`];
+}
+
+function parserText({ parser, why }: ParserChoice): string {
+  return `${parser ?? 'none'} (${why})`;
 }

@@ -112,6 +112,8 @@ const RESOLVED: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
     max_num_seqs: (_, model) => model.vllm.maxNumSeqs,
     tensor_parallel_size: (_, model) => model.vllm.tensorParallelSize,
     enforce_eager: (_, model) => model.vllm.enforceEager,
+    tool_parser: (_, model) => model.vllm.toolParser,
+    reasoning_parser: (_, model) => model.vllm.reasoningParser,
     inactivity_timeout: (_, model) => model.inactivityTimeoutMs / 1000,
     always_on: (_, model) => model.alwaysOn,
     // Sharing a card shows in `need`; its default changes nothing there.

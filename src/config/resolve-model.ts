@@ -89,6 +89,8 @@ function resolveVllm(layers: Layers, own: RawModel, engine: EngineKind, noCudagr
     quantization: model.quantization ?? null,
     dtype: model.dtype ?? null,
     enforceEager: model.enforce_eager,
+    toolParser: model.tool_parser,
+    reasoningParser: model.reasoning_parser,
     extraArgs: [...graphArgs, ...model.extra_args],
     executable: model.vllm_executable ?? [engine === 'simulated' ? 'vllm-sim' : 'vllm'],
   };

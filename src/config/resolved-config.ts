@@ -146,6 +146,10 @@ export interface VllmOptions {
   readonly quantization: string | null;
   readonly dtype: string | null;
   readonly enforceEager: boolean;
+  /** `auto`, `off`, or the name of one of vLLM's parsers. */
+  readonly toolParser: string;
+  /** As `toolParser`. */
+  readonly reasoningParser: string;
   readonly extraArgs: readonly string[];
   /** argv prefix that runs vLLM, `['vllm']` by default. */
   readonly executable: readonly string[];

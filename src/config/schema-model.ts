@@ -124,6 +124,18 @@ const sharedFields = {
     default: false,
     environment: ['VLLM_ENFORCE_EAGER'],
   }),
+  tool_parser: field(text('`auto`, `off`, or the name of a parser'), {
+    effect:
+      "Who reads tool calls out of the model's answers (`--enable-auto-tool-choice --tool-call-parser`): `auto` chooses by the architecture and chat template of files that are on this machine, and only what the installed vLLM has; `off` chooses none; anything else is the name of one of vLLM's parsers.",
+    default: 'auto',
+    danger: 'vLLM does not start with a name that it does not know.',
+  }),
+  reasoning_parser: field(text('`auto`, `off`, or the name of a parser'), {
+    effect:
+      "Who takes reasoning out of the model's answers (`--reasoning-parser`): `auto`, `off` or a name, as for `tool_parser`. Reasoning then stands in a field of its own instead of in `content`.",
+    default: 'auto',
+    danger: 'vLLM does not start with a name that it does not know.',
+  }),
   inactivity_timeout: field(duration({ zero: true }), {
     effect: 'An engine without requests for this long is stopped. 0: never.',
     default: 1800,

@@ -34,6 +34,8 @@ export function modelFixture(changes: ModelChanges = {}): ResolvedModel {
       quantization: null,
       dtype: null,
       enforceEager: false,
+      toolParser: 'off',
+      reasoningParser: 'off',
       extraArgs: [],
       executable: ['vllm'],
       ...vllm,

@@ -32,6 +32,8 @@ function model(name: string, more: Partial<ResolvedModel> = {}): ResolvedModel {
       quantization: null,
       dtype: null,
       enforceEager: false,
+      toolParser: 'off',
+      reasoningParser: 'off',
       extraArgs: [],
       executable: ['vllm'],
     },

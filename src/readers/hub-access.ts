@@ -24,20 +24,31 @@ const DEFAULT_ENDPOINT = 'https://huggingface.co';
 const TOKEN_CHARS_MAX = 4096;
 
 export async function hubAccess(environment: Environment): Promise<HubAccess> {
-  const home = told(environment, 'HF_HOME') ?? join(cacheHome(environment), 'huggingface');
   return {
     endpoint: (told(environment, 'HF_ENDPOINT') ?? DEFAULT_ENDPOINT).replace(/\/+$/, ''),
     token:
       told(environment, 'HF_TOKEN') ??
       told(environment, 'HUGGING_FACE_HUB_TOKEN') ??
-      (await tokenFile(told(environment, 'HF_TOKEN_PATH') ?? join(home, 'token'))),
+      (await tokenFile(told(environment, 'HF_TOKEN_PATH') ?? join(hubHome(environment), 'token'))),
     isOffline: isYes(environment.HF_HUB_OFFLINE) || isYes(environment.TRANSFORMERS_OFFLINE),
-    cacheDirectory:
-      told(environment, 'HF_HUB_CACHE') ?? told(environment, 'HUGGINGFACE_HUB_CACHE') ?? join(home, 'hub'),
+    cacheDirectory: hubCacheDirectory(environment),
     httpProxy: told(environment, 'http_proxy') ?? told(environment, 'HTTP_PROXY') ?? null,
     httpsProxy: told(environment, 'https_proxy') ?? told(environment, 'HTTPS_PROXY') ?? null,
     noProxy: told(environment, 'no_proxy') ?? told(environment, 'NO_PROXY') ?? null,
   };
+}
+
+/** Where snapshots of repositories lie. */
+export function hubCacheDirectory(environment: Environment): string {
+  return (
+    told(environment, 'HF_HUB_CACHE') ??
+    told(environment, 'HUGGINGFACE_HUB_CACHE') ??
+    join(hubHome(environment), 'hub')
+  );
+}
+
+function hubHome(environment: Environment): string {
+  return told(environment, 'HF_HOME') ?? join(cacheHome(environment), 'huggingface');
 }
 
 function told(environment: Environment, name: string): string | undefined {

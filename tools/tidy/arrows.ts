@@ -15,7 +15,8 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   config: [],
   // Simulated devices show the memory that simulated engines have taken from their ledger.
   devices: ['config', 'engines/simulated/ledger.ts', 'telemetry'],
-  engines: ['config', 'telemetry'],
+  // vLLM's parsers are chosen by what a model's files say.
+  engines: ['config', 'readers/chat-facts.ts', 'telemetry'],
   store: ['config', 'telemetry'],
   readers: ['config', 'sizing', 'store', 'telemetry'],
   runtimes: ['config', 'store', 'telemetry'],

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { contextFixture, modelFixture } from '../engine-fixtures.ts';
-import { utilization, vllmArgv } from './argv.ts';
+import { type ParserNames, utilization, vllmArgv } from './argv.ts';
+
+const NO_PARSERS = (): ParserNames => ({ tool: null, reasoning: null });
 
 test('a plain model is served under its name, on its socket, within its reservation', () => {
-  assert.deepEqual(vllmArgv(modelFixture(), contextFixture()), [
+  assert.deepEqual(vllmArgv(modelFixture(), contextFixture(), NO_PARSERS), [
     'vllm',
     'serve',
     'acme/small',
@@ -33,7 +35,11 @@ test('every option becomes its flag, and a TCP address host and port', () => {
       extraArgs: ['--enable-prefix-caching', '--seed', '7'],
     },
   });
-  const argv = vllmArgv(model, contextFixture({ listen: { kind: 'tcp', host: '127.0.0.1', port: 9123 } }));
+  const argv = vllmArgv(
+    model,
+    contextFixture({ listen: { kind: 'tcp', host: '127.0.0.1', port: 9123 } }),
+    NO_PARSERS,
+  );
   assert.deepEqual(argv, [
     ...['python3', '-m', 'wrapper', 'serve', 'acme/small', '--served-model-name', 'behind'],
     ...['--host', '127.0.0.1', '--port', '9123', '--max-model-len', '4096', '--tensor-parallel-size', '2'],
@@ -43,7 +49,7 @@ test('every option becomes its flag, and a TCP address host and port', () => {
 });
 
 test('host memory gets no GPU flag', () => {
-  const argv = vllmArgv(modelFixture(), contextFixture({ deviceSource: 'host', deviceIds: [] }));
+  const argv = vllmArgv(modelFixture(), contextFixture({ deviceSource: 'host', deviceIds: [] }), NO_PARSERS);
   assert.ok(!argv.includes('--gpu-memory-utilization'));
 });
 
@@ -59,7 +65,7 @@ for (const [extraArgs, dropped] of [
     const model = modelFixture({
       vllm: { enforceEager: true, tensorParallelSize: 2, quantization: 'awq', extraArgs },
     });
-    const argv = vllmArgv(model, contextFixture());
+    const argv = vllmArgv(model, contextFixture(), NO_PARSERS);
     const generated = argv.slice(0, -extraArgs.length);
     assert.ok(!generated.includes(dropped), argv.join(' '));
     assert.deepEqual(argv.slice(-extraArgs.length), extraArgs);
@@ -67,13 +73,35 @@ for (const [extraArgs, dropped] of [
 }
 
 test('extra_args cannot move an engine away from where the gateway looks for it', () => {
-  const argv = vllmArgv(modelFixture({ vllm: { extraArgs: ['--port', '8000'] } }), contextFixture());
+  const argv = vllmArgv(
+    modelFixture({ vllm: { extraArgs: ['--port', '8000'] } }),
+    contextFixture(),
+    NO_PARSERS,
+  );
   assert.ok(argv.includes('--uds'));
+});
+
+const BOTH = (): ParserNames => ({ tool: 'hermes', reasoning: 'qwen3' });
+
+test('parsers become their flags, unless extra_args have them', () => {
+  const flagsWith = (extraArgs: readonly string[]): string =>
+    vllmArgv(modelFixture({ vllm: { extraArgs } }), contextFixture({ deviceSource: 'host' }), BOTH)
+      .slice(9)
+      .join(' ');
+  assert.equal(flagsWith([]), '--enable-auto-tool-choice --tool-call-parser hermes --reasoning-parser qwen3');
+  assert.equal(
+    flagsWith(['--tool_call_parser=xlam', '--reasoning-parser', 'r']),
+    '--enable-auto-tool-choice --tool_call_parser=xlam --reasoning-parser r',
+  );
+  assert.equal(
+    flagsWith(['--no-enable-auto-tool-choice']),
+    '--tool-call-parser hermes --reasoning-parser qwen3 --no-enable-auto-tool-choice',
+  );
 });
 
 test('a command of its own is filled in and nothing is added', () => {
   const command = ['run.sh', '--listen={socket}', '{name}', '{model}', '{"a":{"b":1}}', '{port}'];
-  assert.deepEqual(vllmArgv(modelFixture({ command }), contextFixture()), [
+  assert.deepEqual(vllmArgv(modelFixture({ command }), contextFixture(), NO_PARSERS), [
     'run.sh',
     '--listen=/run/e/abc.sock',
     'small',

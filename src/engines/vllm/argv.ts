@@ -17,20 +17,30 @@ const FLAG_ALIASES: Readonly<Record<string, string>> = {
   '-q': '--quantization',
   '--device-memory-utilization': '--gpu-memory-utilization',
   '--no-enforce-eager': '--enforce-eager',
+  '--no-enable-auto-tool-choice': '--enable-auto-tool-choice',
 };
+
+/** Names of vLLM's parsers; null: no flag. */
+export interface ParserNames {
+  readonly tool: string | null;
+  readonly reasoning: string | null;
+}
 
 type Flag = readonly [name: string, ...values: string[]];
 
-/** argv of a launch: the model's own `command` where it has one, else `vllm serve`. */
+/** argv of a launch: the model's own `command` where it has one, else `vllm serve`; only that one asks for `parsers`. */
 export function vllmArgv(
   model: ResolvedModel,
   context: LaunchContext,
+  parsers: () => ParserNames,
   executable: readonly string[] = model.vllm.executable,
 ): readonly string[] {
   if (model.command !== null) return commandArgv(model.command, model, context);
   assert(model.repo !== null, `model ${model.name} has neither a repository nor a command`);
   const given = namesOf(model.vllm.extraArgs);
-  const generated = flags(model, context).filter(([name]) => FLAGS_KEPT.has(name) || !given.has(name));
+  const generated = [...flags(model, context), ...parserFlags(parsers())].filter(
+    ([name]) => FLAGS_KEPT.has(name) || !given.has(name),
+  );
   return [...executable, 'serve', model.repo, ...generated.flat(), ...model.vllm.extraArgs];
 }
 
@@ -46,6 +56,13 @@ function flags(model: ResolvedModel, context: LaunchContext): readonly Flag[] {
     list.push(['--gpu-memory-utilization', String(utilization(model, context))]);
   }
   if (vllm.enforceEager) list.push(['--enforce-eager']);
+  return list;
+}
+
+function parserFlags({ tool, reasoning }: ParserNames): readonly Flag[] {
+  const list: Flag[] = [];
+  if (tool !== null) list.push(['--enable-auto-tool-choice'], ['--tool-call-parser', tool]);
+  if (reasoning !== null) list.push(['--reasoning-parser', reasoning]);
   return list;
 }
 

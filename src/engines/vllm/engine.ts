@@ -7,6 +7,7 @@ import { probeOpenAi } from '../openai-probe.ts';
 import { vllmArgv } from './argv.ts';
 import { diagnoseVllm } from './diagnosis.ts';
 import { VLLM_KEEP_ALIVE_MS, vllmEnvironment } from './environment.ts';
+import { chooseParsers } from './parsers-choice.ts';
 import { parseVllmLine } from './phases.ts';
 
 export interface VllmEngineOptions {
@@ -30,7 +31,15 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
     },
     listensOn: (model) => (model.command === null ? 'unix' : commandListensOn(model.command)),
     command: (model, context) => ({
-      argv: vllmArgv(model, context, options.executable(model)),
+      argv: vllmArgv(
+        model,
+        context,
+        () => {
+          const { tool, reasoning } = chooseParsers(model, options.environment);
+          return { tool: tool.parser, reasoning: reasoning.parser };
+        },
+        options.executable(model),
+      ),
       environment: vllmEnvironment(model, context, options.environment),
     }),
     probe: (http, model, timeoutMs, signal) =>
