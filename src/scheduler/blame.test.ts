@@ -58,3 +58,24 @@ test('a request that breaks while its engine is suspect already is innocent', ()
   assert.equal(world.count('lone_death'), 0);
   assert.equal(second.refusal, null);
 });
+
+test('a foreign server that closes a connection as it is used gets the request once more, and then it is unreachable', () => {
+  const world = new SchedulerWorld(testSetup([testPolicy('a', { managed: false })]), {
+    serviceMs: 1_000_000,
+  });
+  const record = world.request('a');
+  lose(world, record);
+  assert.equal(world.count('dispatch'), 2);
+  lose(world, record);
+  assert.equal(record.refusal?.code, 'engine_unreachable');
+  assert.equal(world.count('probe'), 0);
+});
+
+test('a foreign server that takes no connection is unreachable at once', () => {
+  const world = new SchedulerWorld(testSetup([testPolicy('a', { managed: false })]), {
+    serviceMs: 1_000_000,
+  });
+  const record = world.request('a');
+  world.send({ kind: 'returned', requestId: record.id, cause: 'not_sent', detail: 'ECONNREFUSED' });
+  assert.equal(record.refusal?.code, 'engine_unreachable');
+});

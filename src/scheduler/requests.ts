@@ -163,7 +163,7 @@ function refusalOnReturn(
   if (d.state.closing === 'drain' && model.engine.kind !== 'awake' && model.policy.managed)
     return SHUTTING_DOWN;
   if (model.removed) return modelRemoved(model);
-  if (!model.policy.managed && cause !== 'cut') return engineUnreachable(model, detail);
+  if (cause === 'not_sent' && !model.policy.managed) return engineUnreachable(model, detail);
   if (cause !== 'connection_lost') return standingRefusal(d, model);
   if (wasAlone && request.loneDeaths >= LONE_DEATHS_MAX - 1) {
     d.effects.push({
@@ -178,7 +178,8 @@ function refusalOnReturn(
     else if (engine.kind === 'draining') engine.awake.lostWhileAlone = null;
     return diedTwice(model, detail);
   }
-  return request.resends >= RESENDS_MAX ? engineDied(model, detail) : standingRefusal(d, model);
+  if (request.resends < RESENDS_MAX) return standingRefusal(d, model);
+  return model.policy.managed ? engineDied(model, detail) : engineUnreachable(model, detail);
 }
 
 /**
