@@ -9,7 +9,7 @@ import { assert, assertNever } from '../core/assert.ts';
 import type { CancelTimer, Clock } from '../core/clock.ts';
 import { IdMap } from '../core/id-map.ts';
 import type { LaunchId, ModelName, RequestId } from '../core/ids.ts';
-import { POISON_REFUSAL_MS, POOL_SPARE_CONNECTIONS } from '../core/limits.ts';
+import { POISON_REFUSAL_MS } from '../core/limits.ts';
 import type { Device, MemoryReading } from '../devices/device.ts';
 import type { Engine, EngineHttp, ListenAddress } from '../engines/engine.ts';
 import type { Endpoint, EndpointOptions } from '../proxy/endpoint-types.ts';
@@ -20,7 +20,9 @@ import { type Estimate, estimate } from '../scheduler/estimate.ts';
 import type { OperatorCommand, SchedulerEvent } from '../scheduler/events.ts';
 import type { LearnedCost, SchedulerSetup } from '../scheduler/model-policy.ts';
 import type { SchedulerState } from '../scheduler/state.ts';
-import { EngineLaunch, type LaunchPorts, poolIdleMs } from './engine-launch.ts';
+import { ConditionWaiters } from './condition-waiters.ts';
+import { EngineLaunch, type LaunchPorts } from './engine-launch.ts';
+import { openExternalEndpoints } from './external-endpoints.ts';
 import type { Admission, Gate, GiveBackCause, Outcome, Waiter } from './gate.ts';
 import { PoisonList } from './poison-list.ts';
 import { deviceBudgets, launchSignature, modelPolicies, schedulingPolicy } from './policies.ts';
@@ -65,7 +67,7 @@ export class ControlLoop implements Gate {
   readonly #state: SchedulerState;
   readonly #tickets = new IdMap<Ticket>();
   readonly #launches = new Map<LaunchId, EngineLaunch>();
-  readonly #external = new Map<ModelName, Endpoint>();
+  readonly #external: ReadonlyMap<ModelName, Endpoint>;
   readonly #timers = new Map<string, CancelTimer>();
   readonly #inbox: SchedulerEvent[] = [];
   readonly #poison: PoisonList;
@@ -74,7 +76,7 @@ export class ControlLoop implements Gate {
     ModelName,
     { readonly requestId: RequestId; readonly body: Uint8Array | null }
   >();
-  readonly #idleWaiters = new Set<() => void>();
+  readonly #waiters: ConditionWaiters;
   #deciding = false;
   #nextRequestId = 1;
 
@@ -83,6 +85,9 @@ export class ControlLoop implements Gate {
     this.#ports = ports;
     this.#config = config;
     this.#poison = new PoisonList(ports.clock);
+    this.#waiters = new ConditionWaiters(ports.clock);
+    const { engineOf, openEndpoint } = ports;
+    this.#external = openExternalEndpoints(config.models.values(), config.server, engineOf, openEndpoint);
     const setup: SchedulerSetup = {
       models: modelPolicies(config, ports.engineOf),
       devices: null,
@@ -90,7 +95,6 @@ export class ControlLoop implements Gate {
       learned: options.learned,
       launchPrefix: options.launchPrefix,
     };
-    for (const model of config.models.values()) this.#openExternal(model);
     const nowMs = ports.clock.nowMs();
     const { state, effects } = beginScheduling(setup, nowMs);
     this.#state = state;
@@ -101,17 +105,6 @@ export class ControlLoop implements Gate {
   /** For reading only: status, metrics. Nothing that changes anything may be decided from it. */
   get state(): SchedulerState {
     return this.#state;
-  }
-
-  get launches(): ReadonlyMap<LaunchId, EngineLaunch> {
-    return this.#launches;
-  }
-
-  endpoints(): Map<ModelName, Endpoint> {
-    const found = new Map(this.#external);
-    for (const launch of this.#launches.values())
-      if (launch.endpoint !== null) found.set(launch.model.name, launch.endpoint);
-    return found;
   }
 
   estimate(model: ModelName): Estimate {
@@ -213,12 +206,12 @@ export class ControlLoop implements Gate {
 
   /** Resolves when no request waits or runs, at the time limit, or when `hurry` aborts; answers whether all had ended. */
   async untilQuiet(limitMs: number, hurry: AbortSignal): Promise<boolean> {
-    return this.#until(() => this.#tickets.size === 0, limitMs, hurry);
+    return this.#waiters.until(() => this.#tickets.size === 0, limitMs, hurry);
   }
 
   /** Resolves when every engine that was to be stopped is gone, or at the time limit. */
   async untilEnginesGone(limitMs: number): Promise<boolean> {
-    return this.#until(() => this.#launches.size === 0, limitMs);
+    return this.#waiters.until(() => this.#launches.size === 0, limitMs);
   }
 
   /** Releases timers and connections; the engines are as they are. */
@@ -243,7 +236,7 @@ export class ControlLoop implements Gate {
     } finally {
       this.#deciding = false;
     }
-    if (this.#idleWaiters.size > 0) for (const wake of this.#idleWaiters) wake();
+    this.#waiters.look();
   }
 
   #carryOutAll(effects: readonly Effect[]): void {
@@ -394,46 +387,10 @@ export class ControlLoop implements Gate {
     return new EngineLaunch(this.#launchPorts(model), model, engine.handle.launchId);
   }
 
-  #openExternal(model: ResolvedModel): void {
-    if (model.url === null) return;
-    const { apiKey, headers, baseUrl } = model.url;
-    const authorization = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
-    const endpoint = this.#ports.openEndpoint(model.name, {
-      address: { kind: 'url', baseUrl },
-      connectionsMax: model.maxConcurrent + POOL_SPARE_CONNECTIONS,
-      keepAliveMs: poolIdleMs(this.#ports.engineOf(model)),
-      connectTimeoutMs: this.#config.server.connectTimeoutMs,
-      silenceTimeoutMs: this.#config.server.engineTimeoutMs,
-      headers: { ...authorization, ...headers },
-      pathPrefix: new URL(baseUrl).pathname.replace(/\/+$/, ''),
-    });
-    this.#external.set(model.name, endpoint);
-  }
-
   #blame(requestId: RequestId, model: ModelName): void {
     const lost = this.#lastBroken.get(model);
     const body =
       this.#tickets.get(requestId)?.admission.body ?? (lost?.requestId === requestId ? lost.body : null);
     if (body !== null) this.#poison.blame(model, body);
-  }
-
-  async #until(done: () => boolean, limitMs: number, hurry?: AbortSignal): Promise<boolean> {
-    if (done() || hurry?.aborted === true) return done();
-    return new Promise((resolve) => {
-      const { clock } = this.#ports;
-      const end = (result: boolean): void => {
-        cancel();
-        hurry?.removeEventListener('abort', giveUp);
-        this.#idleWaiters.delete(look);
-        resolve(result);
-      };
-      const giveUp = (): void => end(done());
-      const look = (): void => {
-        if (done()) end(true);
-      };
-      const cancel = clock.setTimer(clock.nowMs() + limitMs, giveUp);
-      hurry?.addEventListener('abort', giveUp, { once: true });
-      this.#idleWaiters.add(look);
-    });
   }
 }

@@ -83,15 +83,6 @@ export class EngineLaunch {
     this.launchId = launchId;
   }
 
-  get outputFile(): string | null {
-    return this.#handle?.outputFile ?? null;
-  }
-
-  /** The last lines of output, oldest first. */
-  get lines(): readonly string[] {
-    return this.#lines;
-  }
-
   start(effect: StartEffect, devices: readonly Device[], signature: string): void {
     this.#startedMs = this.#ports.clock.nowMs();
     this.#deviceIds = effect.deviceIds;
