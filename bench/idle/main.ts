@@ -6,8 +6,8 @@
  */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import { chat } from '../../test/e2e/chat.ts';
 import { simulatedConfig, simulatedModel, startGateway } from '../../test/fixtures/gateway.ts';
+import { sendChat } from '../../test/fixtures/requests.ts';
 
 const STARTS = 5;
 const SETTLE_MS = 5_000;
@@ -23,7 +23,7 @@ for (let start = 0; start < STARTS; start += 1) {
   await gateway.stop();
 }
 const gateway = await startGateway({ config: simulatedConfig({ a: simulatedModel(), b: simulatedModel() }) });
-await (await chat(gateway.url, 'a')).arrayBuffer();
+await (await sendChat(gateway.url, 'a')).arrayBuffer();
 await pause(SETTLE_MS);
 const before = await cpuSeconds(gateway.pid);
 await pause(WATCH_MS);

@@ -5,8 +5,8 @@
  *   npm run bench:swap
  */
 
-import { chat } from '../../test/e2e/chat.ts';
 import { simulatedConfig, simulatedModel, startGateway } from '../../test/fixtures/gateway.ts';
+import { sendChat } from '../../test/fixtures/requests.ts';
 
 const START_SECONDS = [0.4, 0.7, 1.1, 1.5, 1.9, 2.3, 2.7, 3.1];
 const ROUNDS = 3;
@@ -49,7 +49,7 @@ async function overhead(model: string, startSeconds: number): Promise<number> {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   const sentMs = performance.now();
-  const answer = await chat(gateway.url, model, { maxTokens: 1 });
+  const answer = await sendChat(gateway.url, model, { tokens: 1 });
   await answer.arrayBuffer();
   return performance.now() - sentMs - startSeconds * 1000;
 }

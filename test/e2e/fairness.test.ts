@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { simulatedConfig, simulatedModel, startGateway } from '../fixtures/gateway.ts';
-import { chatResult } from './chat.ts';
+import { chatResult } from '../fixtures/requests.ts';
 
 /** Sends one request after the other until the time is over; answers how many were served. */
 async function closedLoop(url: string, model: string, untilMs: number): Promise<number> {
   let served = 0;
   while (Date.now() < untilMs) {
-    const { status } = await chatResult(url, model, { maxTokens: 20 });
+    const { status } = await chatResult(url, model, { tokens: 20 });
     assert.equal(status, 200);
     served += 1;
   }

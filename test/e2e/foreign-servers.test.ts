@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type RunningGateway, simulatedConfig, simulatedModel, startGateway } from '../fixtures/gateway.ts';
-import { chat, chatResult } from './chat.ts';
+import { chatResult, sendChat } from '../fixtures/requests.ts';
 
 const SIMULATOR = fileURLToPath(new URL('../../bin/vllm-sim.mjs', import.meta.url));
 const KEY = 'a-key-for-the-inner-gateway';
@@ -64,7 +64,7 @@ after(async () => {
 });
 
 test('a foreign server gets its own key and its own name of the model, and takes no device', async () => {
-  const answer = await chat(outer.url, 'foreign', { content: 'one two' });
+  const answer = await sendChat(outer.url, 'foreign', { content: 'one two' });
   assert.equal(answer.status, 200);
   assert.equal(answer.headers.get('x-model'), 'foreign');
   const body = (await answer.json()) as { choices: { message: { content: string } }[] };

@@ -11,7 +11,7 @@ import {
   startGateway,
   until,
 } from '../fixtures/gateway.ts';
-import { chatResult } from './chat.ts';
+import { chatResult } from '../fixtures/requests.ts';
 
 let tools: string;
 

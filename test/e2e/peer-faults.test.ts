@@ -10,7 +10,7 @@ import {
   startGateway,
   until,
 } from '../fixtures/gateway.ts';
-import { chat, chatResult } from './chat.ts';
+import { chatResult, sendChat } from '../fixtures/requests.ts';
 
 const SIMULATOR = fileURLToPath(new URL('../../bin/vllm-sim.mjs', import.meta.url));
 /** A command of our own with TCP, as users run other servers. */
@@ -95,7 +95,7 @@ test('a crash before the headers is told, after one resend, as what it is', asyn
 });
 
 test('a crash in mid-stream ends with an error frame, never with a clean end', async () => {
-  const answer = await chat(gateway.url, 'breaking', { stream: true, maxTokens: 50 });
+  const answer = await sendChat(gateway.url, 'breaking', { stream: true, tokens: 50 });
   assert.equal(answer.status, 200);
   const text = await answer.text().catch((error: unknown) => `broken off: ${String(error)}`);
   assert.doesNotMatch(text, /\[DONE\]/);
@@ -118,7 +118,7 @@ test('a load whose only waiter left is finished and kept for the retry', async (
     return null;
   });
   const abort = new AbortController();
-  const left = chat(gateway.url, 'lazy', { signal: abort.signal });
+  const left = sendChat(gateway.url, 'lazy', { signal: abort.signal });
   await until('lazy starts', async () => (await gateway.status()).models.lazy?.state === 'starting');
   abort.abort();
   await assert.rejects(left);

@@ -9,7 +9,7 @@ import {
   startGateway,
   until,
 } from '../fixtures/gateway.ts';
-import { chat, chatResult } from './chat.ts';
+import { chatResult, sendChat } from '../fixtures/requests.ts';
 
 const slow = { a: simulatedModel({ args: ['--sim-tokens-per-second', '20'] }) };
 
@@ -19,7 +19,7 @@ test('on SIGTERM: not ready, still accepting, then draining, then gone with code
   });
   await until('ready', async () => (await fetch(`${gateway.url}/ready`)).status === 200);
   await chatResult(gateway.url, 'a');
-  const stream = await chat(gateway.url, 'a', { stream: true, maxTokens: 60 });
+  const stream = await sendChat(gateway.url, 'a', { stream: true, tokens: 60 });
   const ended = gateway.stop({ keep: true });
   await until('not ready', async () => (await fetch(`${gateway.url}/ready`)).status === 503);
   assert.equal((await fetch(`${gateway.url}/health`)).status, 200);
@@ -35,7 +35,7 @@ test('what does not finish within the drain is cut with an error frame, and the 
     config: simulatedConfig(slow, { server: { shutdown_delay: 0, shutdown_drain: 0.5 } }),
   });
   await chatResult(gateway.url, 'a');
-  const stream = await chat(gateway.url, 'a', { stream: true, maxTokens: 2000 });
+  const stream = await sendChat(gateway.url, 'a', { stream: true, tokens: 2000 });
   const text = stream.text().catch((error: unknown) => `broken off: ${String(error)}`);
   assert.equal(await gateway.stop(), 1);
   assert.doesNotMatch(await text, /\[DONE\]/);
