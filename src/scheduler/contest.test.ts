@@ -135,3 +135,40 @@ test('a failed always-on model without room does not spin', () => {
   world.clock.advanceTo(2_000_000);
   assert.equal(world.engineKind(blocked), 'awake');
 });
+
+/** Two closed-loop clients on two models that exclude each other; how much they got, and what the moves cost. */
+function twoClients(thinkMs: number): { served: number; moveShare: number; worstMs: number } {
+  const untilMs = 600_000;
+  const world = new SchedulerWorld(testSetup([testPolicy('a'), testPolicy('b')]), { serviceMs: 200 });
+  world.onEnd = (record) => {
+    if (world.clock.nowMs() > untilMs) return;
+    world.clock.setTimer(world.clock.nowMs() + thinkMs, () => world.request(record.model));
+  };
+  world.request('a');
+  world.request('b');
+  world.clock.advanceTo(untilMs + 60_000);
+  const served = [...world.requests.values()].filter((record) => record.finishedMs !== null).length;
+  const movedMs = world.count('start') * world.times.startMs + world.count('stop') * world.times.stopMs;
+  return { served, moveShare: movedMs / untilMs, worstMs: worstWaitMs(world, ['a', 'b']) };
+}
+
+test('clients that think for less than a switch takes are served in turns, whatever they think', () => {
+  // A switch takes 2.5 s here; the quantum at a share of 0.2 is 10 s.
+  for (const thinkMs of [0, 100, 500, 1_000, 2_000]) {
+    const { served, moveShare, worstMs } = twoClients(thinkMs);
+    assert.ok(
+      moveShare < 0.3,
+      `thinking ${thinkMs} ms: moves took ${moveShare} of the time for ${served} requests`,
+    );
+    assert.ok(worstMs < 20_000, `thinking ${thinkMs} ms: the longest wait was ${worstMs} ms`);
+  }
+});
+
+test('clients that think for longer than a switch takes lose nothing by turns', () => {
+  for (const thinkMs of [4_000, 8_000, 30_000]) {
+    const { served, worstMs } = twoClients(thinkMs);
+    // Each request waits for one swap at most: nobody lingers for clients who are far away.
+    assert.ok(worstMs < 8_000, `thinking ${thinkMs} ms: the longest wait was ${worstMs} ms`);
+    assert.ok(served > (2 * 600_000) / (thinkMs + 8_200), `thinking ${thinkMs} ms: only ${served} served`);
+  }
+});

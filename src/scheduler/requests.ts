@@ -48,10 +48,10 @@ export function arrived(
     return;
   }
   const engine = model.engine;
-  if (engine.kind === 'awake') {
-    if (isIdle(model)) learnGap(model, d.nowMs - engine.lastUseMs, d.state.scheduling);
-    engine.lastUseMs = d.nowMs;
-  }
+  // Also while its engine is gone: the clients' pause is the same.
+  if (model.lastServedMs !== null && isIdle(model))
+    learnGap(model, d.nowMs - model.lastServedMs, d.state.scheduling);
+  if (engine.kind === 'awake') engine.lastUseMs = d.nowMs;
   const request: QueuedRequest = {
     requestId,
     arrivedMs: d.nowMs,
@@ -204,6 +204,7 @@ function noteLoss(d: Decision, model: ModelState, request: RunningRequest): bool
 
 function endRunning(d: Decision, model: ModelState, request: RunningRequest): void {
   model.running.delete(request.requestId);
+  model.lastServedMs = d.nowMs;
   const engine = model.engine;
   if (engine.kind === 'awake') {
     engine.lastUseMs = d.nowMs;

@@ -31,6 +31,8 @@ export interface ModelState {
   /** Measured costs; null until the first. */
   startMs: number | null;
   stopMs: number | null;
+  /** When its last request ended; null: it never had one. */
+  lastServedMs: number | null;
   /** Learned gap between an answer and the next request of its clients; null until the first. */
   gapMs: number | null;
   /** Landlord priority: the credit line at the last use (credit.ts). */
@@ -126,6 +128,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     contextLength: null,
     startMs: learned?.startMs ?? null,
     stopMs: learned?.stopMs ?? null,
+    lastServedMs: null,
     gapMs: null,
     credit: 0,
     blocked: false,

@@ -11,8 +11,11 @@ import { isIdle, type ModelState } from './state.ts';
 
 /** Stop cost to reckon with until one was measured. */
 const ASSUMED_STOP_MS = 1_000;
-/** Linger of a model whose clients' gap nobody knows yet. */
-const UNKNOWN_GAP_LINGER_MS = 1_000;
+/**
+ * Linger of a model whose clients' gap nobody knows yet: enough for programs, which ask again at once. People are slower;
+ * their gap is known from their second request on.
+ */
+const UNKNOWN_GAP_LINGER_MS = 250;
 /** Clients that answer at once still need a round trip. */
 const LINGER_MIN_MS = 100;
 /** A learned gap follows new ones by this share. */
@@ -43,10 +46,11 @@ function turnEndMs(model: ModelState, awake: AwakeState, scheduling: SchedulingP
 
 /**
  * How long an engine without work waits for its clients' next request while others wait for its devices. Closed-loop
- * clients empty the queue after each answer; without a linger two of them would swap models for every request.
+ * clients empty the queue after each answer; without a linger two of them would swap models for every request. Waiting
+ * pays as long as it is shorter than the switch that it saves (ski rental), so that is the cap.
  */
 function lingerMs(model: ModelState, scheduling: SchedulingPolicy): number {
-  const cap = Math.min(switchCostMs(model) / 2, scheduling.lingerMaxMs);
+  const cap = Math.min(switchCostMs(model), scheduling.lingerMaxMs);
   if (model.gapMs === null) return Math.min(cap, UNKNOWN_GAP_LINGER_MS);
   // Clients that take longer than the cap would not be met by lingering: it would only cost the others.
   return model.gapMs > cap ? 0 : Math.min(cap, Math.max(LINGER_MIN_MS, 2 * model.gapMs));
