@@ -6,6 +6,8 @@ import type { Clock } from '../core/clock.ts';
 import type { DeviceId } from '../core/ids.ts';
 import type { MemoryReading } from '../devices/device.ts';
 
+/** The first pause is short: mostly the memory is back with the process. */
+const FIRST_PAUSE_MS = 10;
 const PAUSE_MS = 50;
 /** A reading that falls by no more than this between two looks has settled. */
 const TOLERANCE_MIB = 64;
@@ -22,8 +24,9 @@ export async function untilMemorySettled(
 ): Promise<Settling> {
   const deadlineMs = clock.nowMs() + SETTLE_LIMIT_MS;
   let before = await usedMib(read, deviceIds);
-  while (before !== null) {
-    await new Promise<void>((resolve) => clock.setTimer(clock.nowMs() + PAUSE_MS, resolve));
+  for (let pauseMs = FIRST_PAUSE_MS; before !== null; pauseMs = PAUSE_MS) {
+    const atMs = clock.nowMs() + pauseMs;
+    await new Promise<void>((resolve) => clock.setTimer(atMs, resolve));
     const now = await usedMib(read, deviceIds);
     if (now === null) return 'unknown';
     if (before.every((mib, index) => mib - (now[index] ?? 0) <= TOLERANCE_MIB)) return 'settled';

@@ -18,7 +18,7 @@ import type { Route } from './route.ts';
 import { routesOf } from './routes.ts';
 import { createSimServer, type SimServer } from './server.ts';
 import { createSleepState } from './sleep.ts';
-import { configure, initialise, reportStartError } from './startup.ts';
+import { configure, initialise, reportStartError, type Start } from './startup.ts';
 import { createVocabulary } from './text.ts';
 
 /** vLLM looks every five seconds whether its engine core still lives. */
@@ -48,11 +48,12 @@ export async function serve(argv: readonly string[]): Promise<number> {
     const http = createSimServer(options.environment.keepAliveS);
     const server = http.server;
     await checkAddress(options);
-    await configure({ options, faults, log });
+    const start: Start = { options, faults, log, schedule: { dueMs: 0 } };
+    await configure(start);
     core = await startEngineCore(options.sim.engineCore);
     const holder = core.pid;
     const memory = createDeviceMemory(options, () => holder);
-    const started = await initialise({ options, faults, log }, memory);
+    const started = await initialise(start, memory);
     const context = createContext(options, faults, log, core, memory, started, () =>
       engineDied(context, server),
     );

@@ -15,7 +15,16 @@ const SHARES: Readonly<Record<StartPhase, number>> = {
 };
 const SHARDS = 4;
 
+/**
+ * When the phases so far should have ended, in milliseconds since the process began: lateness of one timer is made up in
+ * the next phase, so that the load takes the time that was asked for.
+ */
+export interface LoadSchedule {
+  dueMs: number;
+}
+
 export interface Start {
+  readonly schedule: LoadSchedule;
   readonly options: SimOptions;
   readonly faults: Faults;
   readonly log: SimLog;
@@ -102,7 +111,7 @@ async function load(start: Start, memory: DeviceMemory): Promise<void> {
     log.bare(
       `Loading safetensors checkpoint shards: ${String(percent).padStart(3)}% Completed | ${shard}/${SHARDS} [00:00<00:00, ${speed}]`,
     );
-    if (shard < SHARDS) await pause((seconds * 1000) / SHARDS);
+    if (shard < SHARDS) await pauseFor(start, (seconds * 1000) / SHARDS);
   }
   log.core('default_loader.py:367', `Loading weights took ${seconds.toFixed(2)} seconds`);
   log.core(
@@ -156,7 +165,7 @@ async function capture(start: Start): Promise<void> {
 async function phase(start: Start, name: StartPhase): Promise<void> {
   act(start, name);
   await hangIf(start, name);
-  await pause(scaledMs(start.options, start.options.sim.loadS * SHARES[name]));
+  await pauseFor(start, scaledMs(start.options, start.options.sim.loadS * SHARES[name]));
 }
 
 function act(start: Start, name: StartPhase): void {
@@ -174,8 +183,10 @@ function hangIf(start: Start, name: StartPhase): Promise<void> {
   return new Promise(() => setInterval(() => {}, 1 << 30));
 }
 
-function pause(ms: number): Promise<void> {
-  return ms <= 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
+function pauseFor(start: Start, ms: number): Promise<void> {
+  start.schedule.dueMs += ms;
+  const restMs = start.schedule.dueMs - performance.now();
+  return restMs <= 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, restMs));
 }
 
 function checkToolParser(options: SimOptions, faults: Faults): void {
