@@ -25,6 +25,8 @@ export interface EnvironmentReading {
   readonly original: boolean;
   readonly notices: readonly Notice[];
   readonly faults: readonly ConfigFault[];
+  /** What does not stop a start, but belongs into the list of one that other faults stop (R2). */
+  readonly lenientFaults: readonly ConfigFault[];
 }
 
 /** What the original's container did, where nothing else is said. */
@@ -37,7 +39,7 @@ const PYTHON_LEVELS: Readonly<Record<string, string>> = {
 };
 
 export function readEnvironment(environment: Environment): EnvironmentReading {
-  const { limits, notices: integerNotices } = readLegacyIntegers(environment);
+  const { limits, notices: integerNotices, faults: integerFaults } = readLegacyIntegers(environment);
   const original = isOriginal(environment);
   const raw = new RawLayerBuilder();
   if (original) {
@@ -77,6 +79,7 @@ export function readEnvironment(environment: Environment): EnvironmentReading {
     original,
     notices: [...integerNotices, ...ignoredNotices(environment), ...misspeltNotices(environment)],
     faults,
+    lenientFaults: integerFaults,
   };
 }
 

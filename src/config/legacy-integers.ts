@@ -2,6 +2,7 @@
  * The four integers of the original's environment (R2). They alone are lenient: an invalid one is reported at level error
  * with its key, value, range and default, the default holds, and the start goes on.
  */
+import { type ConfigFault, fault } from './fault.ts';
 import type { LegacyLimits, Notice } from './resolved-config.ts';
 
 interface LegacyInteger {
@@ -27,10 +28,13 @@ export const LEGACY_INTEGERS: Readonly<Record<keyof LegacyLimits, LegacyInteger>
 interface LegacyReading {
   readonly limits: LegacyLimits;
   readonly notices: readonly Notice[];
+  /** The same for a list of faults: where others stop the start, these are to be mended along with them. */
+  readonly faults: readonly ConfigFault[];
 }
 
 export function readLegacyIntegers(environment: Readonly<Record<string, string | undefined>>): LegacyReading {
   const notices: Notice[] = [];
+  const faults: ConfigFault[] = [];
   const read = (integer: LegacyInteger): number => {
     const variable = integer.variables.find((name) => environment[name] !== undefined);
     if (variable === undefined) return integer.default;
@@ -38,10 +42,14 @@ export function readLegacyIntegers(environment: Readonly<Record<string, string |
     const value = /^[+-]?\d{1,15}$/.test(text.trim()) ? Number(text) : Number.NaN;
     if (value >= integer.min && value <= integer.max) return value;
     const range = `${integer.min}..${integer.max}`;
+    const found = JSON.stringify(text.slice(0, 40));
     notices.push({
       level: 'error',
-      text: `${variable}=${JSON.stringify(text.slice(0, 40))} is not an integer in the range ${range}; using the default ${integer.default}`,
+      text: `${variable}=${found} is not an integer in the range ${range}; using the default ${integer.default}`,
     });
+    const problem = `not an integer in the range; by itself it would fall back to the default ${integer.default}`;
+    const origin = { kind: 'environment', variable } as const;
+    faults.push(fault('invalid_value', origin, [], problem, { found, allowed: range }));
     return integer.default;
   };
   const limits: LegacyLimits = {
@@ -50,5 +58,5 @@ export function readLegacyIntegers(environment: Readonly<Record<string, string |
     maxModelsConcurrent: read(LEGACY_INTEGERS.maxModelsConcurrent),
     httpTimeoutS: read(LEGACY_INTEGERS.httpTimeoutS),
   };
-  return { limits, notices };
+  return { limits, notices, faults };
 }

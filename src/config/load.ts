@@ -12,7 +12,7 @@ import { readFile } from 'node:fs/promises';
 import { failure, type Result, success } from '../core/result.ts';
 import { checkConfig } from './check.ts';
 import { DEMONSTRATION } from './demonstration.ts';
-import { type Environment, readEnvironment } from './environment.ts';
+import { type Environment, type EnvironmentReading, readEnvironment } from './environment.ts';
 import { type ConfigFault, fault } from './fault.ts';
 import type { Layers } from './layers.ts';
 import { type ConfigOverrides, overridesSource } from './overrides.ts';
@@ -38,8 +38,16 @@ export interface LoadOptions {
 type Faults = readonly ConfigFault[];
 
 export async function loadConfig(options: LoadOptions): Promise<Result<ResolvedConfig, Faults>> {
+  const reading = readEnvironment(options.environment);
+  const loaded = await loadLayers(options, reading);
+  return loaded.ok ? loaded : failure([...reading.lenientFaults, ...loaded.error]);
+}
+
+async function loadLayers(
+  options: LoadOptions,
+  reading: EnvironmentReading,
+): Promise<Result<ResolvedConfig, Faults>> {
   const { environment } = options;
-  const reading = readEnvironment(environment);
   const flagsSource = overridesSource(options.overrides ?? {});
   const flags = validate(layerSchema, flagsSource);
   const outerFaults = [...flags.faults, ...reading.faults];
