@@ -18,9 +18,11 @@ import { beginScheduling, decide } from '../scheduler/decide.ts';
 import type { Effect } from '../scheduler/effects.ts';
 import { type Estimate, estimate } from '../scheduler/estimate.ts';
 import type { OperatorCommand, SchedulerEvent } from '../scheduler/events.ts';
-import type { LearnedCost, SchedulerSetup } from '../scheduler/model-policy.ts';
+import type { SchedulerSetup } from '../scheduler/model-policy.ts';
 import type { SchedulerState } from '../scheduler/state.ts';
+import type { StoredCosts } from '../store/learned-costs.ts';
 import { ConditionWaiters } from './condition-waiters.ts';
+import { learnedCosts } from './cost-keeper.ts';
 import { EngineLaunch, type LaunchPorts } from './engine-launch.ts';
 import { openExternalEndpoints } from './external-endpoints.ts';
 import type { Admission, Gate, GiveBackCause, Outcome, Waiter } from './gate.ts';
@@ -54,7 +56,8 @@ interface Ticket {
 
 export interface ControlOptions {
   readonly config: ResolvedConfig;
-  readonly learned: Readonly<Record<ModelName, LearnedCost>>;
+  /** What an earlier run has measured; used for launches that are still the same. */
+  readonly learned: StoredCosts;
   /** First part of launch ids, unique for this run of the gateway. */
   readonly launchPrefix: string;
   readonly version: string;
@@ -88,11 +91,12 @@ export class ControlLoop implements Gate {
     this.#waiters = new ConditionWaiters(ports.clock);
     const { engineOf, openEndpoint } = ports;
     this.#external = openExternalEndpoints(config.models.values(), config.server, engineOf, openEndpoint);
+    const models = modelPolicies(config, ports.engineOf);
     const setup: SchedulerSetup = {
-      models: modelPolicies(config, ports.engineOf),
+      models,
       devices: null,
       scheduling: schedulingPolicy(config),
-      learned: options.learned,
+      learned: learnedCosts(options.learned, models),
       launchPrefix: options.launchPrefix,
     };
     const nowMs = ports.clock.nowMs();

@@ -38,6 +38,9 @@ function adjust(d: Decision, model: ModelState, policy: ModelState['policy']): v
   pump(d, model);
   if (!stale) return;
   forgetFailures(model);
+  // Measured with another launch.
+  model.startMs = null;
+  model.stopMs = null;
   retire(d, model, 'its configuration changed');
 }
 
