@@ -13,7 +13,7 @@ import { RunRecorder } from '../control/run-record.ts';
 import { gatewayStatus } from '../control/status.ts';
 import { createSystemClock } from '../control/system-clock.ts';
 import { failure, type Result, success } from '../core/result.ts';
-import type { DeviceInventory, MemoryReading } from '../devices/device.ts';
+import type { DeviceInventory, DeviceSource, MemoryReading } from '../devices/device.ts';
 import { createDeviceSource } from '../devices/device-source.ts';
 import { createEngineHttp } from '../engines/engine-http.ts';
 import { createEngineRegistry } from '../engines/registry.ts';
@@ -25,11 +25,10 @@ import type { Runtime } from '../runtimes/runtime.ts';
 import type { Log } from '../telemetry/log.ts';
 import { GatewayMetrics } from '../telemetry/metrics.ts';
 import { createRequestLog } from '../telemetry/request-log.ts';
+import { tellDevices } from './launch-moves.ts';
 import { modelCards, modelGauges } from './model-cards.ts';
 import { VERSION } from './version.ts';
 
-/** How often the devices' own memory figures are read for status. */
-const MEMORY_READ_INTERVAL_MS = 10_000;
 /** Pause after a reading of the devices that failed; it doubles up to the maximum. */
 const DEVICES_RETRY_MS = 1_000;
 const DEVICES_RETRY_MS_MAX = 30_000;
@@ -51,11 +50,10 @@ export class Gateway {
   readonly #clock = createSystemClock();
   readonly control: ControlLoop;
   readonly #front: Front;
-  readonly #devices: ReturnType<typeof createDeviceSource>;
+  readonly #devices: DeviceSource;
   readonly #startedS = Math.floor(Date.now() / 1000);
   #inventory: DeviceInventory = { devices: [], conditions: [], complete: false };
   #memory: readonly MemoryReading[] = [];
-  #memoryTimer: NodeJS.Timeout | null = null;
   /** `opening` until the devices are read; /ready says yes only while `serving`. */
   #life: 'opening' | 'serving' | 'ending' = 'opening';
   readonly #ending = new AbortController();
@@ -79,7 +77,13 @@ export class Gateway {
     this.#runtime = runtime;
     this.#recorder = recordFile === null ? null : new RunRecorder(recordFile, (text) => log('error', text));
     const ledgerDirectory = join(config.runtime.stateDirectory, 'ledger');
-    this.#devices = createDeviceSource(config.devices, environment, ledgerDirectory);
+    this.#devices = createDeviceSource({
+      config: config.devices,
+      environment,
+      ledgerDirectory,
+      clock: this.#clock,
+      ownerOf: (pid) => runtime.ownerOf(pid),
+    });
     const engineFor = createEngineRegistry(environment);
     const metrics = new GatewayMetrics(
       () => this.#clock.nowMs(),
@@ -100,7 +104,10 @@ export class Gateway {
           return endpoint;
         },
         log,
-        observe: (event, effects) => metrics.observed(event, effects),
+        observe: (event, effects) => {
+          metrics.observed(event, effects);
+          tellDevices(this.#devices, event, effects);
+        },
         recorder: this.#recorder,
       },
       { config, learned: {}, launchPrefix: newLaunchPrefix(), version: VERSION },
@@ -150,7 +157,6 @@ export class Gateway {
     this.#ending.abort();
     // Engines that are being adopted must be known before they can be stopped or left; both waits are bounded.
     await Promise.all([untilAborted(options.delayMs, options.hurry), this.#opening]);
-    if (this.#memoryTimer !== null) clearInterval(this.#memoryTimer);
     this.control.shutdown('drain', options.leaveEngines);
     const drained = this.#front.drain();
     const quiet = await this.control.untilQuiet(this.#config.server.shutdownDrainMs, options.hurry);
@@ -161,6 +167,7 @@ export class Gateway {
     await this.#front.close();
     await drained;
     this.control.close();
+    this.#devices.close();
     await this.#runtime.close();
     await this.#recorder?.close();
     return quiet && gone;
@@ -178,30 +185,34 @@ export class Gateway {
     const adopted = await this.control.adopt(this.#inventory.devices);
     if (adopted > 0) this.#log('info', `${adopted} engine(s) of an earlier gateway serve on`);
     if (this.#life === 'opening') this.#life = 'serving';
-    this.#memoryTimer = setInterval(() => void this.#readMemory(), MEMORY_READ_INTERVAL_MS);
-    this.#memoryTimer.unref();
-    await this.#readMemory();
+    this.#devices.follow({
+      memory: (readings) => {
+        this.#memory = readings;
+      },
+      inventory: (inventory) => this.#inventoryChanged(inventory),
+    });
+  }
+
+  #inventoryChanged(inventory: DeviceInventory): void {
+    const told = new Set(this.#inventory.conditions.map(({ text }) => text));
+    this.#inventory = inventory;
+    for (const { code, text } of inventory.conditions) {
+      if (!told.has(text)) this.#log('warn', text, { condition: code });
+    }
   }
 
   async #readDevicesOnce(): Promise<boolean> {
+    let inventory: DeviceInventory;
     try {
-      this.#inventory = await this.#devices.read();
+      inventory = await this.#devices.read();
     } catch (error) {
       this.#log('error', `reading the devices failed: ${String(error)}`);
       return false;
     }
-    for (const { code, text } of this.#inventory.conditions) this.#log('warn', text, { condition: code });
+    this.#inventoryChanged(inventory);
     // Servers that others run need no device: with nothing else configured there is nothing to wait for.
     const needsDevices = [...this.#config.models.values()].some((model) => model.need.deviceCount > 0);
-    return this.#inventory.complete || !needsDevices;
-  }
-
-  async #readMemory(): Promise<void> {
-    try {
-      this.#memory = await this.#devices.memory();
-    } catch (error) {
-      this.#log('warn', `the devices' memory could not be read: ${String(error)}`);
-    }
+    return inventory.complete || !needsDevices;
   }
 
   #status(): object {

@@ -108,7 +108,7 @@ function checkDevices(layers: Layers, report: Report): void {
       allowed: '[{id: sim-gpu-0, memory_mib: 24GiB}]',
     });
   }
-  if (simulated.length > 0 && (devices.source === 'nvidia' || devices.source === 'host')) {
+  if (simulated.length > 0 && devices.source !== 'auto' && devices.source !== 'simulated') {
     report('conflict', ['devices', 'simulated'], `\`source: ${devices.source}\` has no simulated devices`, {
       allowed: 'auto, simulated',
     });

@@ -98,6 +98,7 @@ const RESOLVED: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
     simulated: ({ devices }) => devices.simulated,
     budget_fraction: ({ devices }) => devices.budgetFraction,
     nvidia_smi: ({ devices }) => devices.nvidiaSmi,
+    amd_smi: ({ devices }) => devices.amdSmi,
   },
   scheduling: {
     placement_mode: ({ scheduling }) => scheduling.placementMode,

@@ -133,6 +133,7 @@ function resolveDevices(layers: Layers): DevicesConfig {
     budgetFraction: devices.budget_fraction,
     pools: poolsOf(layers),
     nvidiaSmi: devices.nvidia_smi,
+    amdSmi: devices.amd_smi,
   };
 }
 

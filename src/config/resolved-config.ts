@@ -66,7 +66,7 @@ export interface RuntimeConfig {
 }
 
 export interface DevicesConfig {
-  readonly source: 'auto' | 'nvidia' | 'simulated' | 'host';
+  readonly source: 'auto' | 'nvidia' | 'amd' | 'simulated' | 'host';
   readonly simulated: readonly { readonly id: DeviceId; readonly memoryMib: number }[];
   /** Upper limit per device id, whatever the device says; `*` for all. */
   readonly memoryLimitMib: ReadonlyMap<string, number>;
@@ -74,6 +74,7 @@ export interface DevicesConfig {
   readonly budgetFraction: number;
   readonly pools: ReadonlyMap<string, readonly DeviceId[]>;
   readonly nvidiaSmi: readonly string[];
+  readonly amdSmi: readonly string[];
 }
 
 export interface SchedulingConfig {

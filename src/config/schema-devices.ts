@@ -19,9 +19,9 @@ const limitText = 'an amount of memory, or a mapping from device id (`*` for all
 
 export const devicesSchema = z.strictObject(
   {
-    source: field(oneOf(['auto', 'nvidia', 'simulated', 'host']), {
+    source: field(oneOf(['auto', 'nvidia', 'amd', 'simulated', 'host']), {
       effect:
-        'What devices there are: NVIDIA cards, the listed simulated ones, or the memory of this host. `auto`: the simulated ones if any are listed, else NVIDIA cards if the tool finds any, else host memory.',
+        'What devices there are: NVIDIA cards, AMD cards (by documented formats, never tried on one), the listed simulated ones, or the memory of this host. `auto`: the simulated ones if any are listed, else NVIDIA cards if the tool finds any, else host memory.',
       default: 'auto',
       flag: '--devices',
     }),
@@ -49,6 +49,11 @@ export const devicesSchema = z.strictObject(
     nvidia_smi: field(wordList({ least: 1 }), {
       effect: 'The program (and its first arguments) that tells of NVIDIA cards.',
       default: ['nvidia-smi'],
+    }),
+    amd_smi: field(wordList({ least: 1 }), {
+      effect:
+        'The program (and its first arguments) that tells of AMD cards: `amd-smi`, or one that is called `rocm-smi`.',
+      default: ['amd-smi'],
     }),
   },
   { error: 'a mapping of device keys' },

@@ -69,13 +69,16 @@ function gpuStatus({ state, memory, config }: StatusInput, device: Device): obje
     (sum, model) => sum + (reservationOf(model.engine)?.memoryMibPerDevice ?? 0),
     0,
   );
+  const reading = memory.find(({ id }) => id === device.id);
   return {
     pool: device.pool ?? 'default',
     total_mib: device.totalMib,
-    used_mib: memory.find((reading) => reading.id === device.id)?.usedMib ?? 0,
+    used_mib: reading?.usedMib ?? 0,
     reserved_mib: reservedMib,
     budget_mib: config.scheduling.placementMode === 'budget' ? device.budgetMib : null,
     residents: residents.map((model) => model.policy.name),
+    foreign_mib: reading?.foreignMib ?? null,
+    foreign_source: reading?.foreignSource ?? null,
   };
 }
 
@@ -84,7 +87,9 @@ function containerStatus({ config, devices, clock, state }: StatusInput, model: 
   const deviceIds = reservation?.deviceIds ?? [];
   const reservedMib = reservation?.memoryMibPerDevice ?? 0;
   const totalMib = devices.find((device) => device.id === deviceIds[0])?.totalMib ?? 0;
-  const lastUseMs = model.engine.kind === 'awake' ? model.engine.lastUseMs : clock.nowMs();
+  // The original shows the time of its start where nothing was asked yet.
+  const lastUseMs =
+    model.lastServedMs ?? (model.engine.kind === 'awake' ? model.engine.lastUseMs : clock.nowMs());
   const { readyInMs, why } = estimate(state, model.policy.name, clock.nowMs());
   return {
     model_id: config.models.get(model.policy.name)?.repo ?? model.policy.name,

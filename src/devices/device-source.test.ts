@@ -4,11 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { VLLM_SIM } from '../../test/fakes/vllm-sim.ts';
+import { recorded, shellTool } from '../../test/fixtures/device-tools.ts';
+import { until } from '../../test/fixtures/gateway.ts';
 import type { DevicesConfig } from '../config/resolved-config.ts';
+import { VirtualClock } from '../core/virtual-clock.ts';
 import { LEDGER_VARIABLE, openLedger, prepareLedger } from '../engines/simulated/ledger.ts';
-import { createDeviceSource, type Machine } from './device-source.ts';
-import { createNvidiaSource } from './nvidia.ts';
+import type { DeviceInventory, DeviceSource } from './device.ts';
+import { createDeviceSource, type DeviceSourceOptions, type Machine } from './device-source.ts';
 import { createToolRunner } from './run-tool.ts';
+import { createToolStreamer } from './tool-stream.ts';
 
 const MIB = 1024 * 1024;
 
@@ -20,6 +24,7 @@ function config(changes: Partial<DevicesConfig>): DevicesConfig {
     budgetFraction: 0.9,
     pools: new Map(),
     nvidiaSmi: ['/no/such/nvidia-smi'],
+    amdSmi: ['/no/such/amd-smi'],
     ...changes,
   };
 }
@@ -39,13 +44,34 @@ function machine(totalMib: number, files: Readonly<Record<string, string>> = {})
       freeMemoryBytes: () => (totalMib / 4) * MIB,
     },
     runTool: createToolRunner({}),
+    streamTool: createToolStreamer({}),
   };
+}
+
+/** Time stands still: nothing is read that the test does not ask for. */
+function sourceOf(
+  settings: Partial<DevicesConfig>,
+  ledgerDirectory: string,
+  more: Partial<DeviceSourceOptions> = {},
+): DeviceSource {
+  return createDeviceSource({
+    config: config(settings),
+    environment: process.env,
+    ledgerDirectory,
+    clock: new VirtualClock(),
+    ownerOf: () => null,
+    ...more,
+  });
+}
+
+async function usedMib(source: DeviceSource): Promise<(readonly [string, number | null])[]> {
+  return (await source.memory()).map((reading) => [reading.id, reading.usedMib] as const);
 }
 
 test('simulated devices: budgets by fraction and limit, pools, memory from the ledger', async (t) => {
   const directory = directoryOf(t);
-  const source = createDeviceSource(
-    config({
+  const source = sourceOf(
+    {
       source: 'simulated',
       simulated: [
         { id: 'sim-0', memoryMib: 24_000 },
@@ -61,8 +87,7 @@ test('simulated devices: budgets by fraction and limit, pools, memory from the l
         ['big', ['sim-0']],
         ['small', ['sim-1', 'sim-9']],
       ]),
-    }),
-    {},
+    },
     directory,
   );
   const { devices, conditions } = await source.read();
@@ -79,20 +104,20 @@ test('simulated devices: budgets by fraction and limit, pools, memory from the l
     ['pool_device_missing', 'limit_device_missing'],
   );
   openLedger(directory).claim(process.pid, 'us', [{ deviceId: 'sim-1', usedMib: 1234 }]);
-  assert.deepEqual(await source.memory(), [
-    { id: 'sim-0', usedMib: 0 },
-    { id: 'sim-1', usedMib: 1234 },
-    { id: 'sim-2', usedMib: 0 },
+  assert.deepEqual(await usedMib(source), [
+    ['sim-0', 0],
+    ['sim-1', 1234],
+    ['sim-2', 0],
   ]);
 });
 
 test('auto takes the simulated devices when some are listed', async (t) => {
-  const source = createDeviceSource(config({ simulated: [{ id: 's', memoryMib: 1 }] }), {}, directoryOf(t));
+  const source = sourceOf({ simulated: [{ id: 's', memoryMib: 1 }] }, directoryOf(t));
   assert.equal((await source.read()).devices[0]?.source, 'simulated');
 });
 
 test('auto without the NVIDIA tool is the host, and that is no condition', async (t) => {
-  const source = createDeviceSource(config({}), {}, directoryOf(t), machine(16_000));
+  const source = sourceOf({}, directoryOf(t), { machine: machine(16_000) });
   assert.deepEqual(await source.read(), {
     devices: [
       {
@@ -108,11 +133,11 @@ test('auto without the NVIDIA tool is the host, and that is no condition', async
     conditions: [],
     complete: true,
   });
-  assert.deepEqual(await source.memory(), [{ id: 'host', usedMib: 12_000 }]);
+  assert.deepEqual(await usedMib(source), [['host', 12_000]]);
 });
 
 test('nvidia without its tool is a condition', async (t) => {
-  const source = createDeviceSource(config({ source: 'nvidia' }), {}, directoryOf(t), machine(1));
+  const source = sourceOf({ source: 'nvidia' }, directoryOf(t), { machine: machine(1) });
   const { devices, conditions } = await source.read();
   assert.deepEqual([devices, conditions[0]?.code], [[], 'nvidia_tool_missing']);
   assert.deepEqual(await source.memory(), []);
@@ -122,66 +147,21 @@ test('nvidia through a tool: the simulated one shows the ledger', async (t) => {
   const directory = directoryOf(t);
   const ledger = prepareLedger(directory, [{ id: 'GPU-00aa', name: 'Simulated GPU', totalMib: 8000 }]);
   ledger.claim(process.pid, 'VLLM::EngineCore', [{ deviceId: 'GPU-00aa', usedMib: 500 }]);
-  const source = createDeviceSource(
-    config({ source: 'nvidia', nvidiaSmi: [process.execPath, VLLM_SIM, 'nvidia-smi'] }),
-    process.env,
-    directory,
-  );
+  const nvidiaSmi = [process.execPath, VLLM_SIM, 'nvidia-smi'];
+  const source = sourceOf({ source: 'nvidia', nvidiaSmi }, directory);
   const { devices, conditions } = await source.read();
   assert.deepEqual(conditions, []);
   assert.deepEqual(
     devices.map(({ id, totalMib, budgetMib, source: kind }) => [id, totalMib, budgetMib, kind]),
     [['GPU-00aa', 8000, 7200, 'nvidia']],
   );
-  assert.deepEqual(await source.memory(), [{ id: 'GPU-00aa', usedMib: 500 }]);
+  assert.deepEqual(await usedMib(source), [['GPU-00aa', 500]]);
   assert.equal(LEDGER_VARIABLE, 'VLLM_SIM_LEDGER');
 });
-
-/** A tool that prints this and ends with this code. */
-function tool(t: TestContext, script: string): readonly string[] {
-  const file = join(directoryOf(t), 'nvidia-smi');
-  writeFileSync(file, `#!/bin/sh\n${script}\n`);
-  chmodSync(file, 0o755);
-  return [file];
-}
-
-const CONDITIONS: readonly (readonly [string, string])[] = [
-  [
-    'echo "NVIDIA-SMI has failed because it couldn\'t communicate with the NVIDIA driver."; exit 9',
-    'nvidia_driver_unavailable',
-  ],
-  [
-    'echo "Unable to determine the device handle for GPU0: GPU is lost.  Reboot the system to recover this GPU"; exit 15',
-    'nvidia_device_lost',
-  ],
-  ['echo "No devices were found"', 'nvidia_output_unreadable nvidia_no_devices'],
-  ['echo "0, GPU-1, [N/A], [N/A], [N/A], NVIDIA GB10"', 'nvidia_memory_unknown'],
-  [
-    'case "$1" in -L) printf "GPU 0: A (UUID: GPU-1)\\n  MIG 1g.5gb Device 0: (UUID: MIG-1)\\n";; *) echo "0, GPU-1, 40960, 0, Enabled, A";; esac',
-    'nvidia_mig_enabled',
-  ],
-];
-
-for (const [script, codes] of CONDITIONS) {
-  test(`nvidia-smi that does not give devices: ${codes}`, async (t) => {
-    const source = createNvidiaSource(tool(t, script), createToolRunner({ PATH: process.env['PATH'] }));
-    const { devices, conditions } = await source.read();
-    assert.deepEqual(devices, []);
-    assert.equal(conditions.map(({ code }) => code).join(' '), codes);
-  });
-}
 
 test('a tool that hangs is killed at its time limit', async () => {
   const run = createToolRunner({ PATH: process.env['PATH'] });
   assert.deepEqual(await run(['sleep', '600'], 50), { kind: 'hung', timeLimitMs: 50 });
-});
-
-test('a hung tool is a named condition', async () => {
-  const source = createNvidiaSource(['nvidia-smi'], async (_argv, timeLimitMs) => ({
-    kind: 'hung',
-    timeLimitMs,
-  }));
-  assert.equal((await source.read()).conditions[0]?.code, 'nvidia_tool_hung');
 });
 
 const GROUPS: readonly (readonly [string, Readonly<Record<string, string>>, number, number])[] = [
@@ -238,20 +218,20 @@ const GROUPS: readonly (readonly [string, Readonly<Record<string, string>>, numb
 
 for (const [name, files, totalMib, usedMib] of GROUPS) {
   test(`host memory: ${name}`, async (t) => {
-    const source = createDeviceSource(config({ source: 'host' }), {}, directoryOf(t), machine(16_000, files));
+    const source = sourceOf({ source: 'host' }, directoryOf(t), { machine: machine(16_000, files) });
     const { devices } = await source.read();
     assert.equal(devices[0]?.totalMib, totalMib);
-    assert.deepEqual(await source.memory(), [{ id: 'host', usedMib }]);
+    assert.equal((await source.memory())[0]?.usedMib, usedMib);
   });
 }
 
 test('engines on simulated devices find the ledger in their environment, others find nothing', (t) => {
   const directory = directoryOf(t);
-  const simulated = config({ source: 'simulated', simulated: [{ id: 'sim-0', memoryMib: 1_000 }] });
-  assert.deepEqual(createDeviceSource(simulated, {}, directory).engineEnvironment, {
+  const simulated = { source: 'simulated' as const, simulated: [{ id: 'sim-0', memoryMib: 1_000 }] };
+  assert.deepEqual(sourceOf(simulated, directory).engineEnvironment, {
     [LEDGER_VARIABLE]: directory,
   });
-  assert.deepEqual(createDeviceSource(config({ source: 'host' }), {}, directory).engineEnvironment, {});
+  assert.deepEqual(sourceOf({ source: 'host' }, directory).engineEnvironment, {});
 });
 
 test('auto with a driver that does not answer is no host: the reading is incomplete and worth another try', async (t) => {
@@ -262,10 +242,56 @@ test('auto with a driver that does not answer is no host: the reading is incompl
     '#!/bin/sh\necho "NVIDIA-SMI has failed because it could not communicate with the driver"; exit 9\n',
   );
   chmodSync(tool, 0o755);
-  const { devices, conditions, complete } = await createDeviceSource(
-    config({ nvidiaSmi: [tool] }),
-    {},
-    directory,
-  ).read();
+  const { devices, conditions, complete } = await sourceOf({ nvidiaSmi: [tool] }, directory).read();
   assert.deepEqual([devices.length, conditions[0]?.code, complete], [0, 'nvidia_driver_unavailable', false]);
+});
+
+test('D3: a card that falls off leaves the inventory with a condition, and comes back by itself', async (t) => {
+  const { file, directory } = shellTool(
+    t,
+    'nvidia-smi',
+    'case "$1" in --query-compute-apps*) ;; *) cat "$HERE/cards";; esac',
+  );
+  const cards = (...ids: readonly string[]): void =>
+    writeFileSync(
+      join(directory, 'cards'),
+      ids.map((id, index) => `${index}, ${id}, 8000, 0, [N/A], L4\n`).join(''),
+    );
+  cards('GPU-a', 'GPU-b');
+  const clock = new VirtualClock();
+  const source = sourceOf({ source: 'nvidia', nvidiaSmi: [file] }, directory, { clock });
+  t.after(() => source.close());
+  const view = (inventory: DeviceInventory): string =>
+    [...inventory.devices, ...inventory.conditions.map(({ code }) => ({ id: code }))]
+      .map(({ id }) => id)
+      .join(' ');
+  const told: string[] = [];
+  assert.equal(view(await source.read()), 'GPU-a GPU-b');
+  source.follow({ memory: () => {}, inventory: (inventory) => told.push(view(inventory)) });
+  const untilTold = (count: number): Promise<unknown> =>
+    until(`${count} changes are told`, () => {
+      clock.advanceTo(clock.nowMs() + 1_000);
+      return told.length >= count;
+    });
+  cards('GPU-a');
+  await untilTold(1);
+  cards('GPU-a', 'GPU-b');
+  await untilTold(2);
+  assert.deepEqual(told, ['GPU-a device_gone', 'GPU-a GPU-b']);
+});
+
+test('AMD devices by configuration', async (t) => {
+  const { file, directory } = shellTool(t, 'rocm-smi', `cat '${recorded('amd/rocm-smi.json')}'`);
+  const source = sourceOf({ source: 'amd', amdSmi: [file] }, directory);
+  const { devices, conditions } = await source.read();
+  assert.deepEqual(
+    devices.map((device) => [device.id, device.source, device.budgetMib]),
+    [
+      ['GPU-18f68e602b8a790f', 'amd', 58_968],
+      ['1', 'amd', 22_104],
+    ],
+  );
+  assert.equal(conditions[0]?.code, 'amd_unverified');
+  const [first] = await source.memory();
+  assert.deepEqual([first?.foreignMib, first?.foreignSource], [26_208, 'device_difference']);
 });

@@ -18,21 +18,33 @@ export interface HostFacts {
 export function createHostSource(facts: HostFacts): RawSource {
   return {
     async read() {
-      const limit = groupLimit(facts);
-      const totalBytes = Math.min(facts.totalMemoryBytes(), limit?.limitBytes ?? Number.POSITIVE_INFINITY);
       const device: RawDevice = {
         id: HOST_DEVICE_ID,
-        name: limit === null ? 'host memory' : 'host memory within a control group',
+        name: groupLimit(facts) === null ? 'host memory' : 'host memory within a control group',
         source: 'host',
         index: 0,
-        totalMib: Math.floor(totalBytes / MIB),
+        totalMib: hostTotalMib(facts),
       };
-      return { devices: [device], conditions: [], complete: true };
+      const uses = new Map([[device.id, hostUsedMib(facts)]]);
+      return { devices: [device], conditions: [], complete: true, uses };
     },
     async memory(devices) {
-      return devices.map(({ id }) => ({ id, usedMib: Math.round(usedBytes(facts) / MIB) }));
+      return { uses: new Map(devices.map(({ id }) => [id, hostUsedMib(facts)])), failure: null };
     },
+    // Resident sizes share pages with the cache and with each other: the device's own difference is the better figure.
+    processes: async () => ({ byDevice: null, conditions: [] }),
+    stream: () => null,
   };
+}
+
+/** Memory that this process and its children may have at most, within the limit of the control group. */
+export function hostTotalMib(facts: HostFacts): number {
+  const limitBytes = groupLimit(facts)?.limitBytes ?? Number.POSITIVE_INFINITY;
+  return Math.floor(Math.min(facts.totalMemoryBytes(), limitBytes) / MIB);
+}
+
+export function hostUsedMib(facts: HostFacts): number {
+  return Math.round(usedBytes(facts) / MIB);
 }
 
 /** Memory that cannot be had without taking it from somebody: page cache does not count. */

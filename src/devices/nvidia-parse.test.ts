@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseMigInstances, parseNvidiaGpus } from './nvidia-parse.ts';
+import { parseMigInstances, parseNvidiaGpus, parseNvidiaProcesses } from './nvidia-parse.ts';
 
 const GPU = {
   index: 0,
@@ -9,6 +9,7 @@ const GPU = {
   totalMib: 81_920,
   usedMib: 7,
   migEnabled: false,
+  memory: 'own',
 };
 
 const CASES: readonly (readonly [string, string, unknown])[] = [
@@ -23,7 +24,7 @@ const CASES: readonly (readonly [string, string, unknown])[] = [
   [
     'unified memory does not tell',
     '0, GPU-4d5a, [N/A], [N/A], [N/A], NVIDIA GB10\n',
-    [{ ...GPU, name: 'NVIDIA GB10', totalMib: null, usedMib: null }],
+    [{ ...GPU, name: 'NVIDIA GB10', totalMib: null, usedMib: null, memory: 'unified' }],
   ],
   [
     'not supported',
@@ -33,7 +34,7 @@ const CASES: readonly (readonly [string, string, unknown])[] = [
   [
     'a lost device',
     '0, GPU-4d5a, [Unknown Error], [GPU requires reset], [N/A], NVIDIA A100-SXM4-80GB\n',
-    [{ ...GPU, totalMib: null, usedMib: null }],
+    [{ ...GPU, totalMib: null, usedMib: null, memory: 'lost' }],
   ],
   ['partitioned', '0, GPU-4d5a, 81920, 7, Enabled, NVIDIA A100-SXM4-80GB\n', [{ ...GPU, migEnabled: true }]],
   ['nothing', '', []],
@@ -61,14 +62,41 @@ test('lines that are no GPU are kept for the condition, shortened', () => {
 test('MIG instances stand under their GPU', () => {
   const output = `GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-aa)
   MIG 3g.20gb     Device  0: (UUID: MIG-11)
-  MIG 3g.20gb     Device  1: (UUID: MIG-22)
+  MIG 1c.3g.20gb  Device  1: (UUID: MIG-22)
 GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-bb)
 `;
   assert.deepEqual(
     [...parseMigInstances(output)],
     [
-      ['GPU-aa', ['MIG-11', 'MIG-22']],
+      [
+        'GPU-aa',
+        [
+          { index: 0, uuid: 'MIG-11', profile: '3g.20gb' },
+          { index: 1, uuid: 'MIG-22', profile: '1c.3g.20gb' },
+        ],
+      ],
       ['GPU-bb', []],
     ],
   );
 });
+
+const PROCESSES: readonly (readonly [string, string, ReturnType<typeof parseNvidiaProcesses>])[] = [
+  ['numbers', '4711, GPU-4d5a, 1234\n', [{ pid: 4711, uuid: 'GPU-4d5a', usedMib: 1234 }]],
+  [
+    'header and units',
+    'pid, gpu_uuid, used_gpu_memory [MiB]\r\n4711, GPU-4d5a, 1234 MiB\r\n',
+    [{ pid: 4711, uuid: 'GPU-4d5a', usedMib: 1234 }],
+  ],
+  ['memory not told', '4711, GPU-4d5a, [N/A]\n', [{ pid: 4711, uuid: 'GPU-4d5a', usedMib: null }]],
+  ['permissions', '[Insufficient Permissions], GPU-4d5a, [Insufficient Permissions]\n', null],
+  ['nothing', '', []],
+  ['nothing, in words', 'No running processes found\n', []],
+  ['a table of cards', '0, GPU-1, 16384, 100, [N/A], Some GPU\n', null],
+  ['not supported', 'Active compute process queries not supported\n', null],
+];
+
+for (const [name, output, processes] of PROCESSES) {
+  test(`processes on NVIDIA cards: ${name}`, () => {
+    assert.deepEqual(parseNvidiaProcesses(output), processes);
+  });
+}

@@ -17,10 +17,12 @@ export interface NvidiaGpu {
   readonly index: number;
   readonly uuid: string;
   readonly name: string;
-  /** Null where the driver does not tell (unified memory, a lost device). */
+  /** Null where the driver does not tell; `memory` says why. */
   readonly totalMib: number | null;
   readonly usedMib: number | null;
   readonly migEnabled: boolean;
+  /** `unified`: it has no memory of its own (`[N/A]`). `lost`: it does not answer. */
+  readonly memory: 'own' | 'unified' | 'lost';
 }
 
 export interface NvidiaReport {
@@ -59,7 +61,14 @@ function parseGpu(line: string): NvidiaGpu | null {
     totalMib: mebibytes(total),
     usedMib: mebibytes(used),
     migEnabled: mig === 'Enabled',
+    memory: memoryKind(total, used),
   };
+}
+
+function memoryKind(total: string, used: string): NvidiaGpu['memory'] {
+  if (/error|reset|lost/i.test(total) || /error|reset|lost/i.test(used)) return 'lost';
+  if (mebibytes(total) !== null) return 'own';
+  return /^\[?(N\/A|Not Supported)\]?$/i.test(total) ? 'unified' : 'lost';
 }
 
 /** `24564`, `24564 MiB`, or null for any of the driver's words for "no value". */
@@ -68,10 +77,40 @@ function mebibytes(cell: string): number | null {
   return found === null ? null : Number(found[1]);
 }
 
-/** UUIDs of MIG instances by the UUID of their GPU, as `nvidia-smi -L` lists them. */
-export function parseMigInstances(output: string): ReadonlyMap<string, readonly string[]> {
-  const instances = new Map<string, string[]>();
-  let current: string[] | null = null;
+/** Columns of `--query-compute-apps`. */
+export const NVIDIA_PROCESS_COLUMNS = ['pid', 'gpu_uuid', 'used_memory'] as const;
+
+export interface NvidiaProcess {
+  readonly pid: number;
+  readonly uuid: string;
+  readonly usedMib: number | null;
+}
+
+/** Null where a line says that processes cannot be told, or is something else altogether. */
+export function parseNvidiaProcesses(output: string): readonly NvidiaProcess[] | null {
+  const processes: NvidiaProcess[] = [];
+  for (const raw of output.split('\n')) {
+    const line = raw.trim();
+    if (line === '' || line.startsWith('pid,') || /^no running processes found$/i.test(line)) continue;
+    const [pid = '', uuid = '', used = '', ...more] = line.split(',').map((cell) => cell.trim());
+    if (!/^\d+$/.test(pid) || !/^(GPU|MIG)-[0-9a-zA-Z/-]+$/.test(uuid) || more.length > 0) return null;
+    processes.push({ pid: Number(pid), uuid, usedMib: mebibytes(used) });
+  }
+  return processes;
+}
+
+export interface MigListing {
+  /** Its number on its GPU, as `nvidia-smi -q -x` also numbers it. */
+  readonly index: number;
+  readonly uuid: string;
+  /** Such as `3g.20gb`. */
+  readonly profile: string;
+}
+
+/** MIG instances by the UUID of their GPU, as `nvidia-smi -L` lists them. */
+export function parseMigInstances(output: string): ReadonlyMap<string, readonly MigListing[]> {
+  const instances = new Map<string, MigListing[]>();
+  let current: MigListing[] | null = null;
   for (const line of output.split('\n')) {
     const gpu = /^GPU \d+: .*\(UUID: (GPU-[^)]+)\)/.exec(line);
     if (gpu?.[1] !== undefined) {
@@ -79,8 +118,47 @@ export function parseMigInstances(output: string): ReadonlyMap<string, readonly 
       instances.set(gpu[1], current);
       continue;
     }
-    const mig = /^\s+MIG .*\(UUID: (MIG-[^)]+)\)/.exec(line);
-    if (mig?.[1] !== undefined) current?.push(mig[1]);
+    const mig = /^\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)]+)\)/.exec(line);
+    const [, profile, index, uuid] = mig ?? [];
+    if (profile === undefined || uuid === undefined) continue;
+    current?.push({ index: Number(index), uuid, profile });
   }
   return instances;
+}
+
+/** Memory of one MIG instance as `nvidia-smi -q -x` tells it. */
+export interface MigMemory {
+  readonly index: number;
+  /** Compute instances of one GPU instance share its memory. */
+  readonly gpuInstance: number;
+  readonly totalMib: number | null;
+  readonly usedMib: number | null;
+}
+
+/** By the UUID of their GPU. The report is flat enough to be read without an XML parser: its tags have no attributes here. */
+export function parseMigMemory(xml: string): ReadonlyMap<string, readonly MigMemory[]> {
+  const instances = new Map<string, readonly MigMemory[]>();
+  for (const [, gpu = ''] of xml.matchAll(/<gpu id=[^>]*>([\s\S]*?)<\/gpu>/g)) {
+    const blocks = /<mig_devices>([\s\S]*?)<\/mig_devices>/.exec(gpu)?.[1] ?? '';
+    const uuid = /<uuid>\s*(GPU-[^<\s]+)\s*<\/uuid>/.exec(gpu.replace(blocks, ''))?.[1];
+    if (uuid === undefined) continue;
+    const found = [...blocks.matchAll(/<mig_device>([\s\S]*?)<\/mig_device>/g)];
+    instances.set(
+      uuid,
+      found.map(([, block = '']) => parseMigBlock(block)),
+    );
+  }
+  return instances;
+}
+
+function parseMigBlock(block: string): MigMemory {
+  const text = (source: string, tag: string): string =>
+    new RegExp(`<${tag}>\\s*([^<]*?)\\s*</${tag}>`).exec(source)?.[1] ?? '';
+  const memory = /<fb_memory_usage>([\s\S]*?)<\/fb_memory_usage>/.exec(block)?.[1] ?? '';
+  return {
+    index: Number(text(block, 'index')),
+    gpuInstance: Number(text(block, 'gpu_instance_id')),
+    totalMib: mebibytes(text(memory, 'total')),
+    usedMib: mebibytes(text(memory, 'used')),
+  };
 }

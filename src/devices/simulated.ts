@@ -2,7 +2,7 @@
 
 import type { DevicesConfig } from '../config/resolved-config.ts';
 import { type Ledger, prepareLedger } from '../engines/simulated/ledger.ts';
-import type { RawSource } from './raw-device.ts';
+import type { RawSource, RawUses } from './raw-device.ts';
 
 /** Creates the ledger in `directory`; claims of engines that still run there are kept. */
 export function createSimulatedSource(config: DevicesConfig, directory: string): RawSource {
@@ -22,7 +22,8 @@ export function createSimulatedSource(config: DevicesConfig, directory: string):
     async read() {
       if (config.simulated.length === 0) {
         const text = '`devices.source` is `simulated`, but `devices.simulated` lists no device.';
-        return { devices: [], conditions: [{ code: 'simulated_no_devices', text }], complete: true };
+        const conditions = [{ code: 'simulated_no_devices', text }];
+        return { devices: [], conditions, complete: true, uses: new Map() };
       }
       const devices = opened().devices.map((device, index) => ({
         id: device.id,
@@ -31,14 +32,22 @@ export function createSimulatedSource(config: DevicesConfig, directory: string):
         index,
         totalMib: device.totalMib,
       }));
-      return { devices, conditions: [], complete: true };
+      return { devices, conditions: [], complete: true, uses: usesOf(opened()) };
     },
     async memory(devices) {
-      const uses = devices.length === 0 ? [] : opened().read();
-      return devices.map((device) => ({
-        id: device.id,
-        usedMib: uses.find((use) => use.device.id === device.id)?.usedMib ?? null,
-      }));
+      return { uses: devices.length === 0 ? new Map() : usesOf(opened()), failure: null };
     },
+    async processes(devices) {
+      const uses = devices.length === 0 ? [] : opened().read();
+      const byDevice = new Map(
+        uses.map(({ device, claims }) => [device.id, claims.map(({ pid, usedMib }) => ({ pid, usedMib }))]),
+      );
+      return { byDevice, conditions: [] };
+    },
+    stream: () => null,
   };
+}
+
+function usesOf(ledger: Ledger): RawUses {
+  return new Map(ledger.read().map(({ device, usedMib }) => [device.id, usedMib]));
 }

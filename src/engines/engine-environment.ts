@@ -74,8 +74,13 @@ export function inheritedEnvironment(own: Environment): Record<string, string> {
 }
 
 /** Restricts an engine to its devices; on host memory nothing is named, so nothing is set. */
-export function deviceEnvironment(context: Pick<LaunchContext, 'deviceIds'>): Record<string, string> {
-  return context.deviceIds.length === 0 ? {} : { CUDA_VISIBLE_DEVICES: context.deviceIds.join(',') };
+export function deviceEnvironment(
+  context: Pick<LaunchContext, 'deviceIds' | 'deviceSource'>,
+): Record<string, string> {
+  if (context.deviceIds.length === 0) return {};
+  // ROCm's own variable takes unique ids; the one that it shares with CUDA takes only numbers.
+  const variable = context.deviceSource === 'amd' ? 'ROCR_VISIBLE_DEVICES' : 'CUDA_VISIBLE_DEVICES';
+  return { [variable]: context.deviceIds.join(',') };
 }
 
 function isPassed(name: string): boolean {

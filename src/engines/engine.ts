@@ -27,7 +27,7 @@ export interface LaunchContext {
   readonly listen: ListenAddress;
   /** Devices as the engine's tools name them (UUIDs for NVIDIA), in order; empty on host memory. */
   readonly deviceIds: readonly string[];
-  readonly deviceSource: 'nvidia' | 'simulated' | 'host';
+  readonly deviceSource: 'nvidia' | 'amd' | 'simulated' | 'host';
   /** Reserved on each device; the engine is told to keep within it. */
   readonly memoryMibPerDevice: number;
   readonly deviceMemoryMib: number;

@@ -79,6 +79,8 @@ export interface Runtime {
   kill(handle: EngineHandle): Promise<StopResult>;
   /** Engines of an earlier gateway that still run, observed from now on; debris is removed. */
   adopt(observerFor: (engine: AdoptedEngine) => LaunchObserver): Promise<readonly AdoptedEngine[]>;
+  /** The launch that a process of this host belongs to; null for a stranger, and where the runtime cannot say. */
+  ownerOf(pid: number): LaunchId | null;
   /** Stops watching without touching the engines (`--leave-engines`). */
   close(): Promise<void>;
 }

@@ -55,6 +55,12 @@ export async function acquireStateLock(
   throw new Error(`${path} changes hands again and again`);
 }
 
+/** Who the lock names, alive or not; null without a lock that can be read. */
+export async function readStateOwner(directory: string): Promise<ProcessIdentity | null> {
+  const text = await readText(join(directory, LOCK_NAME));
+  return text === null ? null : parseOwner(text);
+}
+
 function lockOf(path: string, text: string): StateLock {
   return {
     async release() {

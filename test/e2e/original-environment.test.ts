@@ -139,6 +139,8 @@ function assertStatusShape(status: Readonly<Record<string, unknown>>): void {
       reserved_mib: 'number',
       budget_mib: 'number|null',
       residents: 'string[]',
+      foreign_mib: 'number|null',
+      foreign_source: 'string|null',
     };
     assert.deepEqual(Object.keys(gpu), Object.keys(types));
     assertTypes(uuid, gpu, types);

@@ -7,6 +7,7 @@ import { modelFixture } from '../../src/engines/engine-fixtures.ts';
 import { createEndpoint } from '../../src/proxy/endpoint.ts';
 import type { EngineHandle, LaunchObserver, LaunchResult, StopResult } from '../../src/runtimes/runtime.ts';
 import type { SchedulerEvent } from '../../src/scheduler/events.ts';
+import { memoryReading } from './memory-reading.ts';
 
 export class FakeLaunchWorld {
   readonly clock = new VirtualClock();
@@ -41,6 +42,7 @@ export class FakeLaunchWorld {
         },
         kill: async () => this.stopResult,
         adopt: async () => [],
+        ownerOf: () => null,
         close: async () => {},
       },
       engine: {
@@ -68,7 +70,7 @@ export class FakeLaunchWorld {
       }),
       openEndpoint: (_model, options) => createEndpoint(options),
       deviceEnvironment: {},
-      readMemory: async () => [{ id: 'g', usedMib: this.usedMib }],
+      readMemory: async () => [memoryReading('g', this.usedMib)],
       connectTimeoutMs: 1_000,
       silenceTimeoutMs: 1_000,
       send: (event) => this.events.push(event),

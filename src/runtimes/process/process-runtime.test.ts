@@ -218,6 +218,25 @@ test('a child that overwrote its environment is found by its session', async (t)
   assert.equal(killed.forced, true);
 });
 
+test('a process has its launch as owner, by session or by id; a stranger has none', async (t) => {
+  const runtime = await open(await temporaryDirectory(t));
+  t.after(() => runtime.close());
+  const heard = createRecordingObserver();
+  const script = 'env -i /bin/sleep 300 & echo "child $!"; setsid /bin/sleep 300 & echo "child $!"; wait';
+  const result = await runtime.launch(await specOf(runtime, 'own-1', script), heard);
+  assert.ok(result.kind === 'launched');
+  await heard.waitForLine(/child/);
+  while (heard.lines.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  const pids = [result.handle.reference, ...heard.lines].map((text) => Number(/\d+/.exec(text)?.[0]));
+  assert.deepEqual(
+    pids.map((pid) => runtime.ownerOf(pid)),
+    ['own-1', 'own-1', 'own-1'],
+  );
+  assert.equal(runtime.ownerOf(process.pid), null);
+  await runtime.kill(result.handle);
+  assert.equal(runtime.ownerOf(pids[0] ?? 0), null);
+});
+
 test('an output file stays near its limit and lines go on', async (t) => {
   const directory = await temporaryDirectory(t);
   const runtime = await open(directory, 10_000);

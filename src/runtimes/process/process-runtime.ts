@@ -155,6 +155,20 @@ class ProcessRuntime implements Runtime {
     return this.stop(handle, 0);
   }
 
+  ownerOf(pid: number): LaunchId | null {
+    const facts = this.#table.facts(pid);
+    if (facts === null) return null;
+    for (const [launchId, watched] of this.#launches) {
+      const { leader } = watched.mark();
+      const inSession =
+        leader?.startTicks != null &&
+        (facts.sessionId === leader.pid || facts.groupId === leader.pid) &&
+        BigInt(facts.startTicks) >= BigInt(leader.startTicks);
+      if (inSession || this.#table.carries(pid, launchId) === 'yes') return launchId;
+    }
+    return null;
+  }
+
   /** R3. */
   async #end(watched: WatchedLaunch, graceMs: number, hurry: AbortSignal): Promise<StopResult> {
     const startedMs = performance.now();

@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { VirtualClock } from '../core/virtual-clock.ts';
+import type { DeviceCondition, MemoryReading } from './device.ts';
+import { MemoryMonitor } from './memory-monitor.ts';
+import type { ProcessUse, RawDevice, StreamSink } from './raw-device.ts';
+
+/** Long enough for every chain of promises that has no timer in it. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+const DEVICE: RawDevice = { id: 'g', name: 'G', source: 'nvidia', index: 0, totalMib: 10_000 };
+
+/** A device whose every figure the test decides, with or without a stream. */
+class World {
+  readonly clock = new VirtualClock();
+  readonly told: (MemoryReading | undefined)[] = [];
+  usedMib: number | null = 300;
+  processes: ProcessUse[] | null = null;
+  failure: DeviceCondition | null = null;
+  sink: StreamSink | null = null;
+  reads = 0;
+  streamsClosed = 0;
+  changes = 0;
+  conditions: readonly string[] = [];
+  readonly monitor: MemoryMonitor;
+
+  constructor(streams = false) {
+    const uses = () => new Map(this.usedMib === null ? [] : [['g', this.usedMib] as const]);
+    this.monitor = new MemoryMonitor({
+      source: {
+        read: () => assert.fail('the monitor makes no inventory'),
+        memory: async () => {
+          this.reads += 1;
+          return { uses: uses(), failure: this.failure };
+        },
+        processes: async () => ({
+          byDevice: this.processes === null ? null : new Map([['g', this.processes]]),
+          conditions: [],
+        }),
+        stream: (_devices, sink) => {
+          if (!streams) return null;
+          this.sink = sink;
+          return () => {
+            this.sink = null;
+            this.streamsClosed += 1;
+          };
+        },
+      },
+      clock: this.clock,
+      ownerOf: (pid) => (pid < 100 ? 'a' : null),
+      told: (readings) => this.told.push(readings[0]),
+      conditions: (conditions) => {
+        this.conditions = conditions.map(({ code }) => code);
+      },
+      changed: () => {
+        this.changes += 1;
+      },
+    });
+    this.monitor.setDevices([DEVICE], uses());
+  }
+
+  get foreignMib(): number | null | undefined {
+    return this.told.at(-1)?.foreignMib;
+  }
+
+  stream(uses: readonly (readonly [string, number])[]): void {
+    assert.ok(this.sink !== null, 'nothing streams');
+    this.sink.uses(new Map(uses));
+  }
+
+  async goOn(ms: number): Promise<void> {
+    const untilMs = this.clock.nowMs() + ms;
+    await settle();
+    while (this.clock.step(untilMs)) await settle();
+    this.clock.advanceTo(untilMs);
+    await settle();
+  }
+}
+
+test('it reads every 10 s, and every second while memory moves and a little longer', async () => {
+  const world = new World();
+  world.monitor.follow();
+  await world.goOn(29_000);
+  assert.equal(world.reads, 3);
+  world.monitor.launchMoved('a', 'moving', ['g']);
+  await world.goOn(9_500);
+  assert.equal(world.reads, 13);
+  world.monitor.launchMoved('a', 'settled', []);
+  await world.goOn(60_000);
+  assert.ok(world.reads < 13 + 14, `${world.reads} readings`);
+  world.monitor.close();
+  assert.equal(world.clock.pendingCount, 0);
+});
+
+test('without processes a launch is the difference over its start, and what others take later is foreign', async () => {
+  const world = new World();
+  world.monitor.follow();
+  await world.goOn(0);
+  assert.equal(world.foreignMib, 300);
+  world.monitor.launchMoved('a', 'moving', ['g']);
+  world.usedMib = 4_300;
+  await world.goOn(2_000);
+  assert.equal(world.foreignMib, 300);
+  world.monitor.launchMoved('a', 'settled', []);
+  await world.goOn(0);
+  assert.deepEqual(world.told.at(-1)?.launches.get('a'), { usedMib: 4_000, source: 'device_difference' });
+  world.usedMib = 5_300;
+  await world.goOn(10_000);
+  assert.deepEqual([world.foreignMib, world.told.at(-1)?.foreignSource], [1_300, 'device_difference']);
+  world.monitor.launchMoved('a', 'moving', []);
+  world.usedMib = 1_300;
+  world.monitor.launchMoved('a', 'gone', []);
+  await world.goOn(0);
+  assert.deepEqual([world.foreignMib, world.told.at(-1)?.launches.size], [1_300, 0]);
+  world.monitor.close();
+});
+
+test('an adopted launch is told by its processes, and by nothing where there are none', async () => {
+  const world = new World();
+  world.usedMib = 5_000;
+  world.monitor.launchMoved('a', 'settled', ['g']);
+  world.monitor.follow();
+  await world.goOn(0);
+  assert.equal(world.foreignMib, null);
+  world.processes = [{ pid: 7, usedMib: 4_000 }];
+  await world.goOn(10_000);
+  assert.deepEqual([world.foreignMib, world.told.at(-1)?.foreignSource], [1_000, 'per_process']);
+  assert.deepEqual(world.conditions, []);
+  world.processes = [{ pid: 700, usedMib: 4_000 }];
+  await world.goOn(10_000);
+  assert.deepEqual([world.foreignMib, world.conditions], [null, ['processes_not_mapped']]);
+  world.monitor.close();
+});
+
+test('a stream stands in for calls while memory moves, and ends when it has settled', async () => {
+  const world = new World(true);
+  world.monitor.follow();
+  await world.goOn(1_000);
+  assert.ok(world.sink === null, 'it streams without need');
+  world.monitor.launchMoved('a', 'moving', ['g']);
+  await world.goOn(100);
+  const before = world.reads;
+  for (let batch = 1; batch <= 40; batch += 1) {
+    world.stream([['g', 1_000 + batch]]);
+    await world.goOn(250);
+  }
+  assert.equal(world.reads, before);
+  assert.equal(world.told.at(-1)?.usedMib, 1_040);
+  world.usedMib = 1_040;
+  world.monitor.launchMoved('a', 'settled', []);
+  await world.goOn(30_000);
+  assert.deepEqual([world.sink, world.streamsClosed], [null, 1]);
+  world.monitor.close();
+});
+
+test('M1: a caller gets the next round of the stream, or a call of the tool when the stream is silent or troubled', async () => {
+  const world = new World(true);
+  world.monitor.launchMoved('a', 'moving', ['g']);
+  world.monitor.follow();
+  await world.goOn(0);
+  world.stream([['g', 1]]);
+  const next = world.monitor.measure();
+  await settle();
+  world.stream([['g', 2]]);
+  assert.equal((await next)[0]?.usedMib, 2);
+  world.usedMib = 3;
+  const silent = world.monitor.measure();
+  await world.goOn(2_000);
+  assert.equal((await silent)[0]?.usedMib, 3);
+  world.usedMib = 4;
+  const troubled = world.monitor.measure();
+  await settle();
+  world.sink?.trouble({ code: 'nvidia_tool_hung', text: 'hung' });
+  assert.equal((await troubled)[0]?.usedMib, 4);
+  assert.deepEqual(world.conditions, ['nvidia_tool_hung']);
+  world.monitor.close();
+});
+
+test('a reading that fails is a condition and unknown, and no device is taken for gone', async () => {
+  const world = new World();
+  world.monitor.follow();
+  await world.goOn(0);
+  world.usedMib = null;
+  world.failure = { code: 'nvidia_driver_unavailable', text: 'it failed' };
+  await world.goOn(10_000);
+  assert.deepEqual(
+    [world.told.at(-1)?.usedMib, world.conditions, world.changes],
+    [null, ['nvidia_driver_unavailable'], 0],
+  );
+  world.failure = null;
+  await world.goOn(10_000);
+  assert.deepEqual([world.conditions, world.changes], [[], 1]);
+  world.usedMib = 300;
+  await world.goOn(10_000);
+  assert.equal(world.changes, 1);
+  world.monitor.close();
+});
+
+test('M3: after close nothing is told, not even by a reading that was under way', async () => {
+  const world = new World(true);
+  world.monitor.launchMoved('a', 'moving', ['g']);
+  world.monitor.follow();
+  world.monitor.close();
+  await world.goOn(60_000);
+  world.monitor.launchMoved('a', 'settled', []);
+  await world.goOn(60_000);
+  assert.deepEqual([world.told.length, world.clock.pendingCount, world.sink], [0, 0, null]);
+});

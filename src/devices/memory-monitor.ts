@@ -1,0 +1,248 @@
+/**
+ * Reads the devices' memory at the right times and tells whose it is: often while a launch of ours moves, else from time
+ * to time, and whenever somebody asks.
+ *
+ *  M1. A caller gets a new reading, never a kept one; callers at the same time share one.
+ *  M2. The book is told of figures that began after the moves that they close (launch-book.ts).
+ *  M3. Nothing is read, told or left running after `close`.
+ */
+import type { CancelTimer, Clock } from '../core/clock.ts';
+import type { DeviceId, LaunchId } from '../core/ids.ts';
+import { type Attribution, attribute, type Quiet } from './attribution.ts';
+import type { DeviceCondition, LaunchPhase, MemoryReading } from './device.ts';
+import { LaunchBook } from './launch-book.ts';
+import type { ProcessReport, RawDevice, RawReading, RawSource, RawUses } from './raw-device.ts';
+
+/** While nothing moves. */
+const QUIET_PERIOD_MS = 10_000;
+/** While memory moves: processes always, the devices too where nothing streams. */
+const MOVING_PERIOD_MS = 1_000;
+/** Memory is still looked at often this long after the last move: a driver frees late. */
+const LINGER_MS = 5_000;
+/** A stream that flows tells within this; else the tool is asked. */
+const STREAM_WAIT_MS = 2_000;
+
+export interface MonitorPorts {
+  readonly source: RawSource;
+  readonly clock: Clock;
+  /** The launch of ours that a process belongs to. */
+  readonly ownerOf: (pid: number) => LaunchId | null;
+  readonly told: (readings: readonly MemoryReading[]) => void;
+  /** Named troubles of reading, whenever they are not what they were. */
+  readonly conditions: (conditions: readonly DeviceCondition[]) => void;
+  /** Other devices answered than the last inventory had. */
+  readonly changed: () => void;
+}
+
+type Topic = 'reading' | 'stream' | 'processes' | 'mapping';
+
+export class MemoryMonitor {
+  readonly #ports: MonitorPorts;
+  readonly #book = new LaunchBook();
+  readonly #quiet = new Map<DeviceId, Quiet | null>();
+  readonly #conditions = new Map<Topic, readonly DeviceCondition[]>();
+  readonly #waiters = new Set<(uses: RawUses | null) => void>();
+  #devices: readonly RawDevice[] = [];
+  #seen: ReadonlySet<DeviceId> = new Set();
+  #uses: RawUses = new Map();
+  #processes: ProcessReport['byDevice'] = null;
+  #closeStream: (() => void) | null = null;
+  #flowing = false;
+  #lastMoveMs = Number.NEGATIVE_INFINITY;
+  #cancelTick: CancelTimer = () => {};
+  #ticking: 'no' | 'yes' | 'again' = 'no';
+  #measuring: Promise<readonly MemoryReading[]> | null = null;
+  #following = false;
+  #closed = false;
+
+  constructor(ports: MonitorPorts) {
+    this.#ports = ports;
+  }
+
+  /** A new inventory with what its reading said of memory. */
+  setDevices(devices: readonly RawDevice[], uses: RawUses): void {
+    const same = devices.length === this.#devices.length;
+    this.#devices = devices;
+    this.#seen = new Set(uses.keys());
+    this.#uses = uses;
+    if (!same) this.#endStream();
+  }
+
+  follow(): void {
+    this.#following = true;
+    this.#tickNow();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelTick();
+    this.#endStream();
+  }
+
+  launchMoved(launchId: LaunchId, phase: LaunchPhase, deviceIds: readonly DeviceId[]): void {
+    for (const id of deviceIds) {
+      const launches = this.#book.on(id);
+      const isKnown = launches.some((launch) => launch.launchId === launchId);
+      // What an adopted engine holds was taken for foreign until now.
+      if (phase === 'settled' && !isKnown) this.#quiet.delete(id);
+      // The first move on a device: until now everything on it was quiet.
+      if (phase === 'moving' && !this.#quiet.get(id)) this.#attribute(id, this.#uses.get(id) ?? null);
+    }
+    this.#book.moved(launchId, phase, deviceIds, this.#uses);
+    if (this.#following) this.#tickNow();
+  }
+
+  /** M1. Never rejects. */
+  measure(): Promise<readonly MemoryReading[]> {
+    this.#measuring ??= this.#freshUses()
+      .then((uses) => this.#publish(uses))
+      .finally(() => {
+        this.#measuring = null;
+      });
+    return this.#measuring;
+  }
+
+  #tickNow(): void {
+    if (this.#ticking !== 'no') this.#ticking = 'again';
+    else void this.#tick();
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#closed) return;
+    this.#cancelTick();
+    this.#ticking = 'yes';
+    const { clock } = this.#ports;
+    if (this.#book.moving) this.#lastMoveMs = clock.nowMs();
+    const often = clock.nowMs() - this.#lastMoveMs <= LINGER_MS;
+    if (often) this.#beginStream();
+    else this.#endStream();
+    await this.#readAll();
+    if (this.#closed) return;
+    const again = this.#wasAskedAgain();
+    this.#ticking = 'no';
+    const pauseMs = again ? 0 : often || this.#book.moving ? MOVING_PERIOD_MS : QUIET_PERIOD_MS;
+    this.#cancelTick = clock.setTimer(clock.nowMs() + pauseMs, () => void this.#tick());
+  }
+
+  #wasAskedAgain(): boolean {
+    return this.#ticking === 'again';
+  }
+
+  /** M2. */
+  async #readAll(): Promise<void> {
+    const { position } = this.#book;
+    const report = await this.#ports.source.processes(this.#devices).catch(noProcesses);
+    const uses = await this.#freshUses();
+    if (this.#closed) return;
+    this.#processes = report.byDevice;
+    this.#setConditions('processes', report.conditions);
+    this.#book.book(uses, position);
+    this.#publish(uses);
+  }
+
+  /** M1. */
+  async #freshUses(): Promise<RawUses> {
+    if (this.#flowing) {
+      const uses = await this.#nextOfStream();
+      if (uses !== null) return uses;
+    }
+    const reading = await this.#ports.source.memory(this.#devices).catch(failedReading);
+    if (this.#closed) return this.#uses;
+    this.#setConditions('reading', reading.failure === null ? [] : [reading.failure]);
+    this.#uses = reading.uses;
+    if (reading.failure === null) this.#lookForChange(reading.uses);
+    return reading.uses;
+  }
+
+  #nextOfStream(): Promise<RawUses | null> {
+    const { clock } = this.#ports;
+    return new Promise((resolve) => {
+      const end = (uses: RawUses | null): void => {
+        cancel();
+        this.#waiters.delete(end);
+        resolve(uses);
+      };
+      const cancel = clock.setTimer(clock.nowMs() + STREAM_WAIT_MS, () => end(null));
+      this.#waiters.add(end);
+    });
+  }
+
+  #beginStream(): void {
+    if (this.#closeStream !== null) return;
+    this.#closeStream = this.#ports.source.stream(this.#devices, {
+      uses: (uses) => {
+        this.#flowing = true;
+        this.#uses = uses;
+        this.#setConditions('reading', []);
+        for (const wake of this.#waiters) wake(uses);
+        this.#lookForChange(uses);
+        this.#publish(uses);
+      },
+      trouble: (condition) => {
+        this.#flowing = this.#flowing && condition === null;
+        this.#setConditions('stream', condition === null ? [] : [condition]);
+        if (condition !== null) for (const wake of this.#waiters) wake(null);
+      },
+    });
+  }
+
+  #endStream(): void {
+    this.#closeStream?.();
+    this.#closeStream = null;
+    this.#flowing = false;
+    for (const wake of this.#waiters) wake(null);
+    this.#setConditions('stream', []);
+  }
+
+  #lookForChange(uses: RawUses): void {
+    const isSame = uses.size === this.#seen.size && [...uses.keys()].every((id) => this.#seen.has(id));
+    if (!isSame) this.#ports.changed();
+  }
+
+  #publish(uses: RawUses): readonly MemoryReading[] {
+    const unmapped: DeviceId[] = [];
+    const readings = this.#devices.map(({ id }): MemoryReading => {
+      const usedMib = uses.get(id) ?? null;
+      const found = this.#attribute(id, usedMib);
+      if (found.unmapped) unmapped.push(id);
+      const { foreignMib, foreignSource, launches } = found;
+      return { id, usedMib, foreignMib, foreignSource, launches };
+    });
+    if (this.#closed) return readings;
+    const text = `The processes that the driver lists on ${unmapped.join(', ')} are not those of our engines (a container without the host's process ids?): what engines use is measured by the device's difference over their start.`;
+    this.#setConditions('mapping', unmapped.length === 0 ? [] : [{ code: 'processes_not_mapped', text }]);
+    if (this.#following) this.#ports.told(readings);
+    return readings;
+  }
+
+  #attribute(id: DeviceId, usedMib: number | null): Attribution {
+    const found = attribute({
+      usedMib,
+      processes: this.#processes?.get(id) ?? null,
+      ownerOf: this.#ports.ownerOf,
+      launches: this.#book.on(id),
+      quiet: this.#quiet.get(id) ?? null,
+    });
+    this.#quiet.set(id, found.quiet);
+    return found;
+  }
+
+  #setConditions(topic: Topic, conditions: readonly DeviceCondition[]): void {
+    const before = this.#conditions.get(topic) ?? [];
+    const isSame =
+      before.length === conditions.length && before.every(({ text }, at) => text === conditions[at]?.text);
+    if (isSame || this.#closed) return;
+    this.#conditions.set(topic, conditions);
+    this.#ports.conditions([...this.#conditions.values()].flat());
+  }
+}
+
+function noProcesses(error: unknown): ProcessReport {
+  const text = `Reading the processes on the devices failed: ${String(error)}`;
+  return { byDevice: null, conditions: [{ code: 'processes_unknown', text }] };
+}
+
+function failedReading(error: unknown): RawReading {
+  const text = `Reading the devices' memory failed: ${String(error)}`;
+  return { uses: new Map(), failure: { code: 'device_reading_failed', text } };
+}
