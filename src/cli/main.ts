@@ -52,6 +52,19 @@ program
   });
 
 program
+  .command('doctor')
+  .description(
+    'Look at this machine as `serve` needs it: engines, devices, disks, limits, port; with remedies.',
+  )
+  .option('-c, --config <file>', 'configuration file; default: where `serve` would look')
+  .option('--json', 'print JSON')
+  .action(async (options: { readonly config?: string; readonly json?: boolean }) => {
+    const { runDoctor } = await import('./doctor.ts');
+    const { config: file, json } = options;
+    process.exitCode = await runDoctor({ file, json, environment: process.env }, process.stdout);
+  });
+
+program
   .command('replay')
   .argument('<file>', 'a file that `serve --record` wrote')
   .description('Feed a recorded run to the scheduler again and compare its decisions.')

@@ -38,12 +38,15 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'telemetry',
   ],
   admin: ['access', 'config', 'control', 'http', 'telemetry'],
+  // Gathers facts of all parts and judges them; nothing imports it but its command.
+  doctor: ['config', 'devices', 'engines', 'readers', 'runtimes', 'store', 'telemetry'],
   cli: [
     'access',
     'admin',
     'config',
     'control',
     'devices',
+    'doctor',
     'engines',
     'http',
     'placement',
