@@ -23,6 +23,8 @@ export class HeldHeads {
     this.#old = this.#young;
     this.#young = due;
     for (const head of [...due.items]) {
+      // Sending one head may end the request of another.
+      if (due.items[head.listIndex] !== head) continue;
       due.remove(head);
       head.sendHead();
     }
