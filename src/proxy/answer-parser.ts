@@ -4,30 +4,45 @@
  *
  * 1. An answer's length is known in exactly one way: none (HEAD, 204, 304), Content-Length, chunked, or until the end of
  *    the connection. Two at once, or other transfer codings, are malformed.
- * 2. Informational answers are dropped; a 101 that nobody asked for is malformed.
- * 3. Heads, chunk lines and trailers have limits.
+ * 2. A line ends with CR LF and nothing else, and neither stands alone: a peer that reads lines otherwise would see
+ *    another end of the answer than we do. What cannot become valid any more is malformed at once.
+ * 3. Informational answers are dropped; a 101 that nobody asked for is malformed.
+ * 4. Heads, their number, chunk lines and trailers have limits.
  *
  * It is ours and not undici's because it is a third of a request's cost there: header objects, a call into WebAssembly
  * and back for each header, a timer for each request.
  */
+import { AnswerFraming } from './answer-framing.ts';
+import { MalformedAnswer } from './transport-fault.ts';
 
 /** A head of this size or more is malformed. */
 const HEAD_BYTES_MAX = 64 * 1024;
-/** Chunk extensions and trailers, which are read and dropped. */
-const DROPPED_BYTES_MAX = 16 * 1024;
+/** Informational answers before the real one. */
+const INTERIM_HEADS_MAX = 16;
 const CHUNK_SIZE_DIGITS_MAX = 12;
-const CONTENT_LENGTH_DIGITS_MAX = 15;
+/** Of one chunk; read and dropped. */
+const CHUNK_EXTENSION_BYTES_MAX = 16 * 1024;
+/** All of an answer together; read and dropped. */
+const TRAILER_BYTES_MAX = 16 * 1024;
+
+/** Colon, CR and LF of a trailer. */
+const LINE_OVERHEAD_BYTES = 3;
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 const NO_BYTES = Buffer.alloc(0);
 const CR = 0x0d;
 const LF = 0x0a;
 const SEMICOLON = 0x3b;
+const COLON = 0x3a;
 /** Control characters but for tabs, and line breaks of one character. */
 const BAD_IN_HEAD = /[^\t\r\n -~\x80-\xff]|\r(?!\n)|(?<!\r)\n/;
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: (.*))?$/;
 const FIRST_BYTES = Buffer.from('HTTP/1.');
+/** Bytes of a name. */
+const IS_TOKEN: readonly boolean[] = Array.from({ length: 256 }, (_, byte) =>
+  TOKEN.test(String.fromCharCode(byte)),
+);
 
 /** Where in an answer the next byte belongs. */
 type State =
@@ -40,13 +55,12 @@ type State =
   | 'chunk_data'
   | 'chunk_data_cr'
   | 'chunk_data_lf'
-  | 'trailers'
+  | 'trailer_start'
+  | 'trailer_name'
+  | 'trailer_value'
+  | 'trailer_lf'
+  | 'last_lf'
   | 'done';
-
-/** Thrown by `AnswerParser`; the message goes into our error. */
-export class MalformedAnswer extends Error {
-  override readonly name = 'MalformedAnswer';
-}
 
 export interface AnswerSink {
   onHead(status: number, statusText: string, rawHeaders: readonly string[]): void;
@@ -64,21 +78,25 @@ export class AnswerParser {
   /** Bytes left of the body or the chunk. */
   #left = 0;
   #digits = 0;
-  /** Bytes of extensions and trailers so far. */
+  #interimHeads = 0;
+  /** Bytes of the chunk's extension or of the trailers so far. */
   #dropped = 0;
-  /** Of the trailer line that is being read. */
-  #lineBytes = 0;
   #pending: Buffer = NO_BYTES;
 
   constructor(sink: AnswerSink) {
     this.#sink = sink;
   }
 
+  /** The head of the real answer is not complete yet. */
+  get awaitsHead(): boolean {
+    return this.#state === 'head';
+  }
+
   /** Expects the answer to the next request. */
   begin(method: string): void {
     this.#state = 'head';
     this.#isHead = method === 'HEAD';
-    this.#dropped = 0;
+    this.#interimHeads = 0;
     this.#pending = NO_BYTES;
   }
 
@@ -106,7 +124,7 @@ export class AnswerParser {
           at = this.#readChunkSize(input, at);
           break;
         case 'chunk_extension':
-          at = this.#dropExtension(input, at);
+          at = this.#dropLine(input, at, CHUNK_EXTENSION_BYTES_MAX, 'chunk_size_lf');
           break;
         case 'chunk_size_lf':
           at = this.#expect(input, at, LF);
@@ -118,12 +136,24 @@ export class AnswerParser {
           break;
         case 'chunk_data_lf':
           at = this.#expect(input, at, LF);
-          this.#state = 'chunk_size';
-          this.#left = 0;
-          this.#digits = 0;
+          this.#beginChunkSize();
           break;
-        case 'trailers':
-          at = this.#dropTrailers(input, at);
+        case 'trailer_start':
+          at = this.#beginTrailer(input, at);
+          break;
+        case 'trailer_name':
+          at = this.#dropTrailerName(input, at);
+          break;
+        case 'trailer_value':
+          at = this.#dropLine(input, at, TRAILER_BYTES_MAX, 'trailer_lf');
+          break;
+        case 'trailer_lf':
+          at = this.#expect(input, at, LF);
+          this.#state = 'trailer_start';
+          break;
+        case 'last_lf':
+          at = this.#expect(input, at, LF);
+          this.#state = 'done';
           break;
       }
     }
@@ -143,12 +173,14 @@ export class AnswerParser {
     const before = this.#pending.length;
     if (before > 0) head = Buffer.concat([this.#pending, head]);
     const end = head.indexOf(HEAD_END, Math.max(0, before - HEAD_END.length + 1));
-    if ((end < 0 ? head.length : end) >= HEAD_BYTES_MAX)
+    // Without an end, its first bytes may already be here.
+    if ((end < 0 ? head.length - HEAD_END.length + 1 : end) >= HEAD_BYTES_MAX)
       throw new MalformedAnswer('its headers are too large');
     if (end < 0) {
       const known = Math.min(head.length, FIRST_BYTES.length);
       if (head.compare(FIRST_BYTES, 0, known, 0, known) !== 0)
         throw new MalformedAnswer('it is no HTTP/1 answer');
+      checkPartOfHead(head, before);
       // The input is the connection's own buffer, which the next read overwrites.
       this.#pending = before > 0 ? head : Buffer.from(head);
       return input.length;
@@ -166,7 +198,7 @@ export class AnswerParser {
     const [, minor, code, statusText = ''] = statusLine;
     const status = Number(code);
     const rawHeaders: string[] = [];
-    const framing = new Framing(minor === '1');
+    const framing = new AnswerFraming(minor === '1');
     let at = lineEnd < 0 ? text.length : lineEnd + 2;
     while (at < text.length) {
       let end = text.indexOf('\r\n', at);
@@ -183,25 +215,28 @@ export class AnswerParser {
     this.#beginBody(status, statusText, rawHeaders, framing);
   }
 
-  #beginBody(status: number, statusText: string, rawHeaders: string[], framing: Framing): void {
+  #beginBody(status: number, statusText: string, rawHeaders: string[], framing: AnswerFraming): void {
     if (status === 101) throw new MalformedAnswer('it changed the protocol unasked');
-    // The real answer follows an informational one.
-    if (status < 200) return;
+    framing.check();
     const { contentLength, chunked } = framing;
-    if (chunked && contentLength !== null)
-      throw new MalformedAnswer('both Content-Length and Transfer-Encoding');
+    if (status < 200) {
+      // The real answer follows.
+      if (framing.announcesBody) throw new MalformedAnswer('an interim answer with a body');
+      if (++this.#interimHeads > INTERIM_HEADS_MAX) throw new MalformedAnswer('too many interim answers');
+      return;
+    }
     this.keepAliveHintMs = framing.keepAliveHintMs;
     this.reusable = framing.keepAlive;
     this.#sink.onHead(status, statusText, rawHeaders);
     if (this.#isHead || status === 204 || status === 304 || contentLength === 0) {
       this.#state = 'done';
+      // Some servers send the body nevertheless: it would be taken for the answer to the next request.
+      if (framing.announcesBody) this.reusable = false;
     } else if (contentLength !== null) {
       this.#state = 'length_body';
       this.#left = contentLength;
     } else if (chunked) {
-      this.#state = 'chunk_size';
-      this.#left = 0;
-      this.#digits = 0;
+      this.#beginChunkSize();
     } else {
       this.#state = 'open_body';
       this.reusable = false;
@@ -242,51 +277,59 @@ export class AnswerParser {
     return at;
   }
 
-  #dropExtension(input: Buffer, from: number): number {
-    const cr = input.indexOf(CR, from);
-    const end = cr < 0 ? input.length : cr + 1;
-    const lf = input.indexOf(LF, from);
-    if (lf >= 0 && lf < end) throw new MalformedAnswer('a chunk extension is not valid');
-    this.#drop(end - from);
-    if (cr >= 0) this.#state = 'chunk_size_lf';
-    return end;
+  #beginChunkSize(): void {
+    this.#state = 'chunk_size';
+    this.#left = 0;
+    this.#digits = 0;
+    this.#dropped = 0;
   }
 
   #beginChunk(): void {
     if (this.#left > 0) {
       this.#state = 'chunk_data';
     } else {
-      this.#state = 'trailers';
-      this.#lineBytes = 0;
+      this.#state = 'trailer_start';
+      this.#dropped = 0;
     }
   }
 
-  /** Trailers are dropped line by line until the empty one. */
-  #dropTrailers(input: Buffer, from: number): number {
-    let at = from;
-    while (at < input.length) {
-      const byte = input[at++] as number;
-      this.#drop(1);
-      if (byte === LF) {
-        if (this.#lineBytes === 0) throw new MalformedAnswer('a trailer is not valid');
-        if (this.#lineBytes === 1) {
-          this.#state = 'done';
-          return at;
-        }
-        this.#lineBytes = 0;
-        continue;
-      }
-      this.#lineBytes += 1;
-      if (byte === CR && input[at] !== LF && at < input.length)
-        throw new MalformedAnswer('a trailer is not valid');
+  /** The empty line ends the answer. */
+  #beginTrailer(input: Buffer, at: number): number {
+    const byte = input[at] as number;
+    if (byte === CR) {
+      this.#state = 'last_lf';
+      return at + 1;
     }
+    if (IS_TOKEN[byte] !== true) throw new MalformedAnswer('a trailer is not valid');
+    this.#drop(LINE_OVERHEAD_BYTES, TRAILER_BYTES_MAX);
+    this.#state = 'trailer_name';
     return at;
   }
 
-  #drop(bytes: number): void {
+  #dropTrailerName(input: Buffer, from: number): number {
+    let at = from;
+    while (at < input.length && IS_TOKEN[input[at] as number] === true) at += 1;
+    this.#drop(at - from, TRAILER_BYTES_MAX);
+    if (at === input.length) return at;
+    if (input[at] !== COLON) throw new MalformedAnswer('a trailer is not valid');
+    this.#state = 'trailer_value';
+    return at + 1;
+  }
+
+  /** Reads over the rest of a line, up to its CR. */
+  #dropLine(input: Buffer, from: number, bytesMax: number, next: State): number {
+    let at = from;
+    while (at < input.length && isTextByte(input[at] as number)) at += 1;
+    this.#drop(at - from, bytesMax);
+    if (at === input.length) return at;
+    if (input[at] !== CR) throw new MalformedAnswer('a chunk extension or trailer is not valid');
+    this.#state = next;
+    return at + 1;
+  }
+
+  #drop(bytes: number, bytesMax: number): void {
     this.#dropped += bytes;
-    if (this.#dropped > DROPPED_BYTES_MAX)
-      throw new MalformedAnswer('chunk extensions or trailers are too large');
+    if (this.#dropped > bytesMax) throw new MalformedAnswer('chunk extensions or trailers are too large');
   }
 
   #expect(input: Buffer, at: number, byte: number): number {
@@ -295,47 +338,12 @@ export class AnswerParser {
   }
 }
 
-/** What the headers say about the length of the body and the life of the connection. */
-class Framing {
-  contentLength: number | null = null;
-  chunked = false;
-  keepAlive: boolean;
-  keepAliveHintMs: number | null = null;
-
-  constructor(isHttp11: boolean) {
-    this.keepAlive = isHttp11;
-  }
-
-  /** The lengths of the four names differ, so most headers cost one comparison. */
-  look(name: string, value: string): void {
-    if (name.length === 14 && name.toLowerCase() === 'content-length') {
-      if (!/^\d+$/.test(value) || value.length > CONTENT_LENGTH_DIGITS_MAX) {
-        throw new MalformedAnswer('its Content-Length is not a number');
-      }
-      if (this.contentLength !== null) throw new MalformedAnswer('Content-Length stands twice');
-      this.contentLength = Number(value);
-    } else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') {
-      if (this.chunked || value.toLowerCase() !== 'chunked') {
-        throw new MalformedAnswer('its Transfer-Encoding is not `chunked`');
-      }
-      this.chunked = true;
-    } else if (name.length === 10) {
-      const lower = name.toLowerCase();
-      if (lower === 'connection') this.#lookAtConnection(value.toLowerCase());
-      else if (lower === 'keep-alive') this.#lookAtKeepAlive(value);
-    }
-  }
-
-  #lookAtConnection(value: string): void {
-    const options = value.split(',').map((option) => option.trim());
-    if (options.includes('close')) this.keepAlive = false;
-    else if (options.includes('keep-alive')) this.keepAlive = true;
-  }
-
-  #lookAtKeepAlive(value: string): void {
-    const seconds = /(?:^|[\s,])timeout=(\d{1,6})/i.exec(value)?.[1];
-    if (seconds !== undefined) this.keepAliveHintMs = Number(seconds) * 1000;
-  }
+/** Finds in a head without its end what no further byte can mend. The first `before` bytes were looked at already. */
+function checkPartOfHead(head: Buffer, before: number): void {
+  const from = before > 0 && head[before - 1] === CR ? before - 1 : before;
+  const to = head[head.length - 1] === CR ? head.length - 1 : head.length;
+  if (BAD_IN_HEAD.test(head.toString('latin1', from, to)))
+    throw new MalformedAnswer('a forbidden character in its headers');
 }
 
 function trimmed(text: string, from: number, to: number): string {
@@ -348,6 +356,11 @@ function trimmed(text: string, from: number, to: number): string {
 
 function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
+}
+
+/** Tabs and everything that is no control character. */
+function isTextByte(byte: number): boolean {
+  return (byte >= 0x20 && byte !== 0x7f) || byte === 0x09;
 }
 
 function hexDigit(byte: number): number {

@@ -5,15 +5,19 @@
  * 2. A request's handler hears one end. Before it does, the connection is already back with its owner or gone, so that
  *    the handler may send the next request at once.
  * 3. A connection is used again only when the answer said so, everything was written and nothing came after it.
+ * 4. What the engine does wrong ends its request; what is wrong with us is thrown on and ends the process, because a
+ *    broken invariant that nobody sees leaves leases and counts wrong for good.
  */
 import type { NetConnectOpts, Socket } from 'node:net';
-import { AnswerParser, type AnswerSink, MalformedAnswer } from './answer-parser.ts';
+import { AnswerParser, type AnswerSink } from './answer-parser.ts';
 import type { AnswerHandler, Transmission, UpstreamRequest } from './endpoint-types.ts';
-import { socketErrorText, type TransportFault } from './transport-fault.ts';
+import { MalformedAnswer, socketErrorText, type TransportFault } from './transport-fault.ts';
 
 const READ_BUFFER_BYTES = 64 * 1024;
 /** Bodies up to this size are copied behind their head, so that one write carries both. */
 const COPIED_BODY_BYTES_MAX = 16 * 1024;
+/** Larger bodies are written in pieces of this size: a socket tells of a write only when all of it has left. */
+const BODY_PIECE_BYTES = 256 * 1024;
 const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
 
 /** Who owns connections: the endpoint. */
@@ -29,12 +33,14 @@ export interface ConnectionOwner {
   connectionFree(connection: Connection): void;
   /** The connection is no more, whatever it did. May come more than once. */
   connectionGone(connection: Connection): void;
+  /** The engine had ended a kept connection before it was used again; it will have ended idle ones, too. */
+  keptConnectionLost(): void;
 }
 
 export type OnRead = NonNullable<NetConnectOpts['onread']>;
 
 export class Connection implements Transmission, AnswerSink {
-  /** Of the last byte in either direction. */
+  /** Of the last sign of life: bytes of the request that left, bytes of the answer from its complete head on. */
   lastTick = 0;
   /** How long the engine says it keeps an idle connection; null: it does not say. */
   get keepAliveHintMs(): number | null {
@@ -47,6 +53,12 @@ export class Connection implements Transmission, AnswerSink {
   /** Waits for the socket to connect. */
   #unsent: UpstreamRequest | null = null;
   #connected = false;
+  /** An answer came over it before the request that is on it now. */
+  #kept = false;
+  /** Bytes came since the request was sent. */
+  #heard = false;
+  /** Pieces of the body wait for the one before them. */
+  #unwritten = false;
   #paused = false;
   #gone = false;
 
@@ -79,6 +91,7 @@ export class Connection implements Transmission, AnswerSink {
   /** Only on a connection without a request. */
   send(request: UpstreamRequest, handler: AnswerHandler): void {
     this.#handler = handler;
+    this.#heard = false;
     this.lastTick = this.#owner.tick;
     if (this.#connected) this.#write(request, handler);
     else this.#unsent = request;
@@ -122,8 +135,10 @@ export class Connection implements Transmission, AnswerSink {
     const handler = this.#handler;
     this.#handler = null;
     this.#paused = false;
+    this.#kept = true;
     // An answer that came before the whole request was written leaves the rest of the request in the way.
-    if (!this.#parser.reusable || this.#gone || this.#socket.writableLength > 0) this.#leave();
+    const written = !this.#unwritten && this.#socket.writableLength === 0;
+    if (!this.#parser.reusable || this.#gone || !written) this.#leave();
     else this.#owner.connectionFree(this);
     handler?.onComplete();
   }
@@ -131,6 +146,7 @@ export class Connection implements Transmission, AnswerSink {
   #connectedNow(): void {
     if (this.#gone) return;
     this.#connected = true;
+    this.lastTick = this.#owner.tick;
     this.#owner.connectionOpened();
     const request = this.#unsent;
     const handler = this.#handler;
@@ -147,7 +163,6 @@ export class Connection implements Transmission, AnswerSink {
     const length = body === null ? 0 : body.length;
     if (length > 0 || (method !== 'GET' && method !== 'HEAD')) head += `content-length: ${length}\r\n\r\n`;
     else head += '\r\n';
-    handler.onSent();
     const socket = this.#socket;
     if (body === null || length === 0) {
       socket.write(head, 'latin1');
@@ -159,31 +174,42 @@ export class Connection implements Transmission, AnswerSink {
     } else {
       socket.cork();
       socket.write(head, 'latin1');
-      socket.write(body);
+      this.#writeBody(body, 0, handler);
       socket.uncork();
     }
   }
 
+  #writeBody(body: Uint8Array, from: number, handler: AnswerHandler): void {
+    const end = Math.min(body.length, from + BODY_PIECE_BYTES);
+    this.#unwritten = end < body.length;
+    this.#socket.write(body.subarray(from, end), (error) => {
+      if (error || this.#handler !== handler) return;
+      // An engine that takes a long request slowly is not silent.
+      this.lastTick = this.#owner.tick;
+      if (end < body.length) this.#writeBody(body, end, handler);
+    });
+  }
+
   /** False stops reading until `resume`. */
   #read(bytes: number): boolean {
-    this.lastTick = this.#owner.tick;
-    try {
-      const piece = readBuffer.subarray(0, bytes);
-      if (this.#handler === null) this.#leave();
-      else if (this.#parser.execute(piece)) this.#complete();
-    } catch (error) {
-      this.#readFailed(error);
-    }
+    this.#heard = true;
+    if (this.#handler === null) this.#leave();
+    else if (this.#parse(readBuffer.subarray(0, bytes))) this.#complete();
     return !this.#paused;
   }
 
-  #readFailed(error: unknown): void {
-    if (error instanceof MalformedAnswer) {
+  /** True: the answer is complete. */
+  #parse(piece: Buffer): boolean {
+    try {
+      const complete = this.#parser.execute(piece);
+      // Interim answers and a head in trickles could otherwise hold a lease for ever.
+      if (!this.#parser.awaitsHead) this.lastTick = this.#owner.tick;
+      return complete;
+    } catch (error) {
+      if (!(error instanceof MalformedAnswer)) throw error;
       this.fail({ kind: 'malformed', detail: error.message });
-      return;
+      return false;
     }
-    // A defect of ours: this request fails and says so, the others go on.
-    this.fail({ kind: 'defect', detail: error instanceof Error ? socketErrorText(error) : String(error) });
   }
 
   #endedByEngine(): void {
@@ -194,6 +220,8 @@ export class Connection implements Transmission, AnswerSink {
   #broke(why: string): void {
     const handler = this.#handler;
     if (this.#gone && handler === null) return;
+    // Before the handler hears of it: what it sends next then goes out on a new connection.
+    if (handler !== null && this.#kept && !this.#heard) this.#owner.keptConnectionLost();
     const kind = this.#connected ? 'connection_lost' : 'not_sent';
     this.fail({ kind, detail: `${this.#connected ? 'the connection broke' : 'no connection'} ${why}` });
   }

@@ -8,7 +8,7 @@ export interface EndpointOptions {
   readonly connectionsMax: number;
   readonly keepAliveMs: number;
   readonly connectTimeoutMs: number;
-  /** Longest silence before the first byte and between bytes. */
+  /** Longest time without a byte of the request leaving until the answer's head is complete, and between bytes after. */
   readonly silenceTimeoutMs: number;
   /** Added to every request to this endpoint (a foreign server's Authorization and headers), lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
@@ -34,10 +34,11 @@ export interface UpstreamRequest {
   readonly body: Uint8Array | null;
 }
 
-/** Hears of one request: `onSent`, `onHead`, any `onData`, and in the end one `onComplete` or `onError`. */
+/**
+ * Hears of one request: `onHead`, any `onData`, and in the end one `onComplete` or `onError`. What it throws is not
+ * caught.
+ */
 export interface AnswerHandler {
-  /** It goes to a socket: from now on the engine may have seen it. */
-  onSent(): void;
   /** Not called for informational answers. `rawHeaders` is flat. */
   onHead(status: number, statusText: string, rawHeaders: readonly string[]): void;
   /** `piece` is valid during the call only. False: no more until `resume` (what was read already still comes). */

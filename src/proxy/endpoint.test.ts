@@ -15,7 +15,6 @@ const GET: UpstreamRequest = { method: 'GET', path: '/x', headers: ['x-a', '1'],
 
 class Recorder implements AnswerHandler {
   body = '';
-  sent = 0;
   heads = 0;
   fault: TransportFault | null = null;
   readonly done: Promise<this>;
@@ -27,10 +26,6 @@ class Recorder implements AnswerHandler {
     this.done = new Promise((resolve) => {
       this.#resolve = resolve;
     });
-  }
-
-  onSent(): void {
-    this.sent += 1;
   }
 
   onHead(): void {

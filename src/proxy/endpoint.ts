@@ -5,7 +5,9 @@
  *    can be taken back at any moment.
  * 2. Never more than `connectionsMax` exist. Whoever sends under a lease finds one: a lease ends when its answer is
  *    complete or given up, and by then its connection is free or gone.
- * 3. One coarse timer watches all connections: for silence, for connecting too long, for being idle too long.
+ * 3. An engine ends idle connections together, and the request that finds out is sent again only once: when one was
+ *    ended before its use, all idle ones end, so that the next request goes out on a new one.
+ * 4. One coarse timer watches all connections: for silence, for connecting too long, for being idle too long.
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -74,7 +76,7 @@ class EnginePool implements Endpoint, ConnectionOwner {
 
   close(): void {
     this.#closed = true;
-    for (const connection of this.#free.splice(0)) connection.destroy();
+    this.#endIdle();
   }
 
   destroy(cause: Error): void {
@@ -116,6 +118,14 @@ class EnginePool implements Endpoint, ConnectionOwner {
     this.#all.delete(connection);
     const at = this.#free.lastIndexOf(connection);
     if (at >= 0) this.#free.splice(at, 1);
+  }
+
+  keptConnectionLost(): void {
+    this.#endIdle();
+  }
+
+  #endIdle(): void {
+    for (const connection of this.#free.splice(0)) connection.destroy();
   }
 
   #take(): Connection | null {

@@ -73,8 +73,6 @@ export class Forward implements AnswerHandler, AnswerOwner {
 
   // Called by the endpoint.
 
-  onSent(): void {}
-
   onHead(status: number, statusText: string, rawHeaders: readonly string[]): void {
     this.#answer.begin(this.#options.owner.answerHead(status, statusText, rawHeaders));
   }
@@ -113,7 +111,7 @@ export class Forward implements AnswerHandler, AnswerOwner {
     if (this.#ended) return;
     this.#stop();
     this.#answer.discard();
-    this.#options.owner.forwardRefused(this.#refusalOf({ kind: 'defect', detail: error.message }));
+    this.#options.owner.forwardRefused({ code: 'internal', parameters: { detail: error.message } });
   }
 
   answerDrained(): void {
@@ -157,8 +155,6 @@ export class Forward implements AnswerHandler, AnswerOwner {
       }
       case 'malformed':
         return { code: 'engine_bad_answer', parameters: { model, cause: fault.detail } };
-      case 'defect':
-        return { code: 'internal', parameters: { detail: fault.detail } };
       case 'not_sent':
       case 'connection_lost':
         return { code: 'engine_died', parameters: { model, cause: fault.detail } };

@@ -8,14 +8,17 @@ export type TransportFaultKind =
   /** The engine sent nothing for too long. */
   | 'silence'
   /** The engine's answer is no valid HTTP. */
-  | 'malformed'
-  /** We failed to pass the answer on. */
-  | 'defect';
+  | 'malformed';
 
 export interface TransportFault {
   readonly kind: TransportFaultKind;
   /** In words for errors and the log. */
   readonly detail: string;
+}
+
+/** Thrown by the parser of answers; the message goes into our error. */
+export class MalformedAnswer extends Error {
+  override readonly name = 'MalformedAnswer';
 }
 
 const DETAIL_CHARS_MAX = 200;

@@ -108,7 +108,8 @@ test('answers without a body have none: 204, 304 and HEAD', async (context) => {
   assert.equal(head.headers.get('content-length'), '1234');
   engine.behaviour = (request) => request.json({ last: true });
   assert.equal((await raw.post(CHAT, { model: MODEL }).answer()).body, '{"last":true}');
-  assert.equal(engine.connections, 1);
+  // The 304 and the answer to HEAD announced bodies; a server that sends one nevertheless would spoil the next answer.
+  assert.equal(engine.connections, 3);
 });
 
 test('chunked and endless answers reach HTTP/1.0 clients, ended by the connection', async (context) => {
