@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Check } from './check.ts';
 import { diagnose } from './diagnose.ts';
-import { factsFixture } from './facts-fixture.ts';
+import { factsFixture } from './facts-fixtures.ts';
 import { NODE_MINIMUM } from './judge-machine.ts';
 import type { MachineFacts } from './machine-facts.ts';
 

@@ -82,7 +82,7 @@ export function judgeDevices(facts: DeviceFacts, devicesPerEngineMax: number): C
     return fail(
       'devices',
       told === '' ? 'the devices cannot be read' : told,
-      'Nothing starts until the devices answer: run nvidia-smi by hand, and mend or restart the driver.',
+      'Nothing starts until the devices answer: run their tool (nvidia-smi, amd-smi, rocm-smi) by hand, and mend or restart the driver.',
     );
   if (devices.length === 0 && devicesPerEngineMax > 0)
     return fail(
