@@ -9,6 +9,7 @@ import { loadStaticKeys, type StaticKeys } from '../access/static-keys.ts';
 import type { ResolvedConfig } from '../config/resolved-config.ts';
 import { startupLines } from '../config/startup-lines.ts';
 import { ControlLoop } from '../control/control-loop.ts';
+import { CostKeeper } from '../control/cost-keeper.ts';
 import { RunRecorder } from '../control/run-record.ts';
 import { gatewayStatus } from '../control/status.ts';
 import { createSystemClock } from '../control/system-clock.ts';
@@ -22,6 +23,7 @@ import { createFront, type Front } from '../http/server.ts';
 import { createEndpoint } from '../proxy/endpoint.ts';
 import { openProcessRuntime } from '../runtimes/process/process-runtime.ts';
 import type { Runtime } from '../runtimes/runtime.ts';
+import { readLearnedCosts, type StoredCosts } from '../store/learned-costs.ts';
 import type { Log } from '../telemetry/log.ts';
 import { GatewayMetrics } from '../telemetry/metrics.ts';
 import { createRequestLog } from '../telemetry/request-log.ts';
@@ -48,6 +50,7 @@ export class Gateway {
   readonly #runtime: Runtime;
   readonly #recorder: RunRecorder | null;
   readonly #clock = createSystemClock();
+  readonly #costs: CostKeeper;
   readonly control: ControlLoop;
   readonly #front: Front;
   readonly #devices: DeviceSource;
@@ -67,10 +70,16 @@ export class Gateway {
     const { stateDirectory, outputLimitBytes } = config.runtime;
     const runtime = await openProcessRuntime({ stateDirectory, outputLimitBytes });
     if (!runtime.ok) return runtime;
-    return success(new Gateway(options, runtime.value, keys.value));
+    const learned = await readLearnedCosts(costsFile(config));
+    return success(new Gateway(options, runtime.value, keys.value, learned));
   }
 
-  private constructor(options: GatewayOptions, runtime: Runtime, keys: StaticKeys | null) {
+  private constructor(
+    options: GatewayOptions,
+    runtime: Runtime,
+    keys: StaticKeys | null,
+    learned: StoredCosts,
+  ) {
     const { config, log, environment, recordFile } = options;
     this.#config = config;
     this.#log = log;
@@ -85,6 +94,7 @@ export class Gateway {
       ownerOf: (pid) => runtime.ownerOf(pid),
     });
     const engineFor = createEngineRegistry(environment);
+    this.#costs = new CostKeeper(this.#clock, costsFile(config), (text) => log('warn', text));
     const metrics = new GatewayMetrics(
       () => this.#clock.nowMs(),
       () => modelGauges(this.control.state),
@@ -106,11 +116,12 @@ export class Gateway {
         log,
         observe: (event, effects) => {
           metrics.observed(event, effects);
+          if (event.kind === 'ready' || event.kind === 'stopped') this.#costs.changed(this.control.state);
           tellDevices(this.#devices, event, effects);
         },
         recorder: this.#recorder,
       },
-      { config, learned: {}, launchPrefix: newLaunchPrefix(), version: VERSION },
+      { config, learned, launchPrefix: newLaunchPrefix(), version: VERSION },
     );
     const logRequest = createRequestLog(log, config.log.level);
     this.#front = createFront({
@@ -168,6 +179,7 @@ export class Gateway {
     await drained;
     this.control.close();
     this.#devices.close();
+    await this.#costs.flush();
     await this.#runtime.close();
     await this.#recorder?.close();
     return quiet && gone;
@@ -182,6 +194,7 @@ export class Gateway {
       await untilAborted(retryMs, this.#ending.signal);
     }
     if (this.#life === 'ending') return;
+    this.#logDevices();
     const adopted = await this.control.adopt(this.#inventory.devices);
     if (adopted > 0) this.#log('info', `${adopted} engine(s) of an earlier gateway serve on`);
     if (this.#life === 'opening') this.#life = 'serving';
@@ -191,6 +204,20 @@ export class Gateway {
       },
       inventory: (inventory) => this.#inventoryChanged(inventory),
     });
+  }
+
+  /** Says what there is to share, and warns where engines for GPUs would run on the host's memory unasked. */
+  #logDevices(): void {
+    for (const { id, name, totalMib, budgetMib } of this.#inventory.devices) {
+      this.#log('info', `device ${id}: ${name}, ${totalMib} MiB, of which ${budgetMib} MiB may be reserved`);
+    }
+    const onHost = this.#inventory.devices.some(({ source }) => source === 'host');
+    const vllm = [...this.#config.models.values()].some(({ engine }) => engine === 'vllm');
+    if (!onHost || !vllm || this.#config.devices.source !== 'auto') return;
+    this.#log(
+      'warn',
+      "no GPU was found, so vLLM will run on the host's memory; if there is a GPU, nvidia-smi must be on the PATH of the gateway; if this is meant, set devices.source to host",
+    );
   }
 
   #inventoryChanged(inventory: DeviceInventory): void {
@@ -226,6 +253,10 @@ export class Gateway {
       version: VERSION,
     });
   }
+}
+
+function costsFile(config: ResolvedConfig): string {
+  return join(config.runtime.stateDirectory, 'learned-costs.json');
 }
 
 async function openKeys(config: ResolvedConfig, log: Log): Promise<Result<StaticKeys | null, string>> {

@@ -123,3 +123,16 @@ test('a recorded run replays to the same effects', async () => {
   assert.equal(replayed.stdout.includes('lead to the same effects'), true, replayed.stdout);
   await gateway.kill();
 });
+
+test('the devices are named in the log, and what starts cost is known to the next gateway', async () => {
+  const config = simulatedConfig({ a: simulatedModel({ loadSeconds: 0.4 }) });
+  const first = await startGateway({ config });
+  await chatResult(first.url, 'a');
+  assert.ok(first.log.some(({ msg }) => /^device sim-gpu-0: .* 16384 MiB, of which 15564 MiB/.test(msg)));
+  assert.equal(await first.stop({ keep: true }), 0);
+  const second = await startGateway({ config, directory: first.directory });
+  await until('ready', async () => (await fetch(`${second.url}/ready`)).status === 200);
+  const { models } = await second.status();
+  assert.ok((models.a?.start_seconds ?? 0) >= 0.4);
+  assert.equal(await second.stop(), 0);
+});
