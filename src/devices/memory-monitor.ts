@@ -17,6 +17,8 @@ import type { ProcessReport, RawDevice, RawReading, RawSource, RawUses } from '.
 const QUIET_PERIOD_MS = 10_000;
 /** While memory moves: processes always, the devices too where nothing streams. */
 const MOVING_PERIOD_MS = 1_000;
+/** After a reading that failed: each call of a tool that hangs in the driver leaves a process that cannot be killed. */
+const FAILED_PERIOD_MS = 30_000;
 /** Memory is still looked at often this long after the last move: a driver frees late. */
 const LINGER_MS = 5_000;
 /** A stream that flows tells within this; else the tool is asked. */
@@ -46,6 +48,7 @@ export class MemoryMonitor {
   #seen: ReadonlySet<DeviceId> = new Set();
   #uses: RawUses = new Map();
   #processes: ProcessReport['byDevice'] = null;
+  readonly #owners = new Map<number, LaunchId | null>();
   #closeStream: (() => void) | null = null;
   #flowing = false;
   #lastMoveMs = Number.NEGATIVE_INFINITY;
@@ -120,8 +123,14 @@ export class MemoryMonitor {
     if (this.#closed) return;
     const again = this.#wasAskedAgain();
     this.#ticking = 'no';
-    const pauseMs = again ? 0 : often || this.#book.moving ? MOVING_PERIOD_MS : QUIET_PERIOD_MS;
+    const quietMs = this.#failing ? FAILED_PERIOD_MS : QUIET_PERIOD_MS;
+    const pauseMs = again ? 0 : often || this.#book.moving ? MOVING_PERIOD_MS : quietMs;
     this.#cancelTick = clock.setTimer(clock.nowMs() + pauseMs, () => void this.#tick());
+  }
+
+  /** The latest reading failed as a whole. */
+  get #failing(): boolean {
+    return (this.#conditions.get('reading') ?? []).length > 0;
   }
 
   #wasAskedAgain(): boolean {
@@ -131,11 +140,14 @@ export class MemoryMonitor {
   /** M2. */
   async #readAll(): Promise<void> {
     const { position } = this.#book;
-    const report = await this.#ports.source.processes(this.#devices).catch(noProcesses);
+    const report = this.#failing
+      ? null
+      : await this.#ports.source.processes(this.#devices).catch(noProcesses);
     const uses = await this.#freshUses();
     if (this.#closed) return;
-    this.#processes = report.byDevice;
-    this.#setConditions('processes', report.conditions);
+    this.#processes = report?.byDevice ?? null;
+    this.#owners.clear();
+    if (report !== null) this.#setConditions('processes', report.conditions);
     this.#book.book(uses, position);
     this.#publish(uses);
   }
@@ -219,12 +231,21 @@ export class MemoryMonitor {
     const found = attribute({
       usedMib,
       processes: this.#processes?.get(id) ?? null,
-      ownerOf: this.#ports.ownerOf,
+      ownerOf: (pid) => this.#ownerOf(pid),
       launches: this.#book.on(id),
       quiet: this.#quiet.get(id) ?? null,
     });
     this.#quiet.set(id, found.quiet);
     return found;
+  }
+
+  /** Asked once for each list of processes: rounds of a stream come often, and the answer is read from files. */
+  #ownerOf(pid: number): LaunchId | null {
+    const known = this.#owners.get(pid);
+    if (known !== undefined) return known;
+    const owner = this.#ports.ownerOf(pid);
+    this.#owners.set(pid, owner);
+    return owner;
   }
 
   #setConditions(topic: Topic, conditions: readonly DeviceCondition[]): void {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { shellTool } from '../../test/fixtures/device-tools.ts';
@@ -41,6 +41,14 @@ function world(gpuCount = 2): World {
     },
   });
   return made;
+}
+
+function isGone(pid: string): boolean {
+  try {
+    return /\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return true;
+  }
 }
 
 const line = (uuid: string, used: number): string => `0, ${uuid}, 100, ${used}, [N/A], L4`;
@@ -108,6 +116,32 @@ test('after close nothing is started and no timer is left', () => {
   assert.deepEqual([opened.length, troubles.length, clock.pendingCount], [1, 1, 0]);
 });
 
+test('a real tool that hangs after a round is ended and started anew, and tells again', async (t) => {
+  const { file, directory } = shellTool(
+    t,
+    'nvidia-smi',
+    `echo $$ >> "$HERE/pids"; echo "${line('GPU-a', 7)}"; [ -e "$HERE/works" ] || exec sleep 600
+while :; do echo "${line('GPU-a', 8)}"; sleep 0.05; done`,
+  );
+  const clock = new VirtualClock();
+  const seen: (number | null | undefined)[] = [];
+  const close = openNvidiaStream({
+    argv: [file],
+    open: createToolStreamer({ PATH: process.env['PATH'] }),
+    clock,
+    gpuCount: () => 1,
+    usesOf: (gpus) => new Map(gpus.map(({ uuid, usedMib }) => [uuid, usedMib])),
+    sink: { uses: (uses) => seen.push(uses.get('GPU-a')), trouble: () => {} },
+  });
+  t.after(close);
+  await until('the first round', () => seen.length === 1);
+  writeFileSync(join(directory, 'works'), '');
+  clock.advanceTo(6_000);
+  await until('it tells again', () => seen.includes(8));
+  const [first] = readFileSync(join(directory, 'pids'), 'utf8').split('\n');
+  await until('the one that hung is gone', () => isGone(first ?? ''));
+});
+
 test('a real tool: its lines arrive, and the end takes its whole group', async (t) => {
   const { file, directory } = shellTool(
     t,
@@ -121,10 +155,7 @@ test('a real tool: its lines arrive, and the end takes its whole group', async (
   assert.deepEqual(lines, ['one', 'two']);
   kill();
   const child = readFileSync(join(directory, 'child'), 'utf8').trim();
-  await until('its child is gone', () => {
-    if (!existsSync(`/proc/${child}/stat`)) return true;
-    return /\) [ZX]/.test(readFileSync(`/proc/${child}/stat`, 'latin1'));
-  });
+  await until('its child is gone', () => isGone(child));
 });
 
 test('a real tool that cannot be run or ends says so once', async () => {
