@@ -1,7 +1,5 @@
 /** The command line. Each command is a file of its own and is imported only when it runs. */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { FLOAT_TYPES } from '../sizing/element-types.ts';
-import { KV_TYPES } from '../sizing/kv-cache.ts';
 import type { SizeFlags } from './size.ts';
 import { VERSION } from './version.ts';
 
@@ -36,7 +34,17 @@ program
   .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent')
   .option('--record <file>', 'write every scheduler event and effect to this file, for `replay`')
   .option('--leave-engines', 'at the end, leave engines running for the next gateway')
-  .action(async (options) => {
+  .allowExcessArguments()
+  .action(async (options, command: Command) => {
+    const [word] = command.args;
+    if (word !== undefined) {
+      const { strayWordText } = await import('./stray-word.ts');
+      const commands = program.commands.map((known) => known.name());
+      const isBehindServe = program.args[0] === 'serve';
+      process.stderr.write(`error: ${strayWordText({ word, isBehindServe, commands })}\n`);
+      process.exitCode = 1;
+      return;
+    }
     const { serve } = await import('./serve.ts');
     process.exitCode = await serve(options);
   });
@@ -73,7 +81,10 @@ program
     process.exitCode = await runReplay(file, process.stdout);
   });
 
-program
+const kvType = new Option('--kv-dtype <type>', 'type of the KV cache').default('auto');
+const dtype = new Option('--dtype <type>', "type of the weights; the model's own by default");
+
+const size = program
   .command('size')
   .argument('<repo>', 'Hugging Face repository, directory or GGUF file')
   .description(
@@ -83,10 +94,8 @@ program
   .option('--pp <number>', 'pipeline parallel size', countOf, 1)
   .option('--max-model-len <tokens>', "context length; the model's own by default", countOf)
   .option('--seqs <number>', 'sequences of that length whose cache is reserved', countOf, 1)
-  .addOption(new Option('--kv-dtype <type>', 'type of the KV cache').default('auto').choices(KV_TYPES))
-  .addOption(
-    new Option('--dtype <type>', "type of the weights; the model's own by default").choices(FLOAT_TYPES),
-  )
+  .addOption(kvType)
+  .addOption(dtype)
   .option('--quantization <method>', 'what vLLM makes of plain weights while loading: fp8 or bitsandbytes')
   .option('--device-mib <MiB>', 'memory of one device: does it fit?', countOf)
   .option('--revision <name>', 'branch, tag or commit')
@@ -96,5 +105,14 @@ program
     const { sizeOptions, runSize } = await import('./size.ts');
     process.exitCode = await runSize(sizeOptions(repo, options, process.env), process.stdout);
   });
+
+// The names of types come with the arithmetic that knows them, which no other command shall have to load.
+program.hook('preSubcommand', async (_, command) => {
+  if (command !== size) return;
+  const { KV_TYPES } = await import('../sizing/kv-cache.ts');
+  const { FLOAT_TYPES } = await import('../sizing/element-types.ts');
+  kvType.choices(KV_TYPES);
+  dtype.choices(FLOAT_TYPES);
+});
 
 await program.parseAsync();
