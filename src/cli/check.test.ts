@@ -89,6 +89,40 @@ test('the demonstration and the environment are checked without a file', async (
   assert.equal(code, 0);
   assert.match(
     text,
-    /^The built-in demonstration: no faults\.\nerror: GATEWAY_MAX_CONCURRENT="0" is not an integer in the range 1\.\.1000; using the default 50\n/,
+    /^The built-in demonstration: no faults that stop the start, but 1 error:\nerror: GATEWAY_MAX_CONCURRENT="0" is not an integer in the range 1\.\.1000; using the default 50\n/,
   );
+});
+
+test('R2: a lenient integer is listed along with the faults that stop the start', async () => {
+  const { code, text } = await check({ environment: { GATEWAY_MAX_CONCURRENT: '0', PLACEMENT_MODE: 'x' } });
+  assert.equal(code, 1);
+  const lines = text.trimEnd().split('\n');
+  assert.equal(
+    lines[0],
+    'environment GATEWAY_MAX_CONCURRENT: not an integer in the range; by itself it would fall back to the default 50; found "0"; allowed: 1..1000',
+  );
+  assert.match(lines[1] ?? '', /^environment PLACEMENT_MODE: .*found "x"; allowed: .*budget/);
+  assert.equal(lines[2], '2 faults; the gateway would not start.');
+});
+
+test('a model that can never fit is told first, with its numbers and the remedy', async () => {
+  const file = await written(
+    'huge.yaml',
+    [
+      'devices: {simulated: [{id: a, memory_mib: 24GiB}, {id: b, memory_mib: 8GiB}], budget_fraction: 0.9}',
+      'models:',
+      '  small: {engine: simulated, memory_mib: 20GiB}',
+      '  huge: {engine: simulated, memory_mib: 30GiB}',
+      '',
+    ].join('\n'),
+  );
+  const { code, text } = await check({ file, environment: { GATEWAY_MAX_CONCURENT: '3', GATEWAY_HOST: '' } });
+  assert.equal(code, 0);
+  const lines = text.split('\n');
+  assert.equal(lines[0], `${file}: no faults that stop the start, but 1 error:`);
+  assert.equal(
+    lines[1],
+    'error: Model huge can never start: it reserves 30720 MiB, and the largest device has 22118 MiB to give (budget_fraction 0.9 x 24576 MiB). Lower its memory_mib, or raise devices.budget_fraction or the memory of the device.',
+  );
+  assert.match(lines[2] ?? '', /^warn: GATEWAY_MAX_CONCURENT is not known/);
 });

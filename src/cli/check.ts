@@ -5,7 +5,7 @@ import { formatFault } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
 import type { ConfigOverrides } from '../config/overrides.ts';
 import { redacted } from '../config/redact.ts';
-import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
+import type { Notice, ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import { startupLines } from '../config/startup-lines.ts';
 import { chooseParsers, type ParserChoice } from '../engines/vllm/parsers-choice.ts';
 
@@ -28,8 +28,9 @@ export async function runCheck(options: CheckOptions, output: TextWriter): Promi
   const loaded = await loadConfig(load);
   if (!loaded.ok) {
     const lines = loaded.error.map(formatFault);
-    const count = lines.length === 1 ? '1 fault' : `${lines.length} faults`;
-    output.write(`${[...lines, `${count}; the gateway would not start.`].join('\n')}\n`);
+    output.write(
+      `${[...lines, `${counted(lines.length, 'fault')}; the gateway would not start.`].join('\n')}\n`,
+    );
     return 1;
   }
   const config = loaded.value;
@@ -57,26 +58,34 @@ async function checkKeys(config: ResolvedConfig): Promise<{ faults: string[]; li
   const { keys, warnings } = loaded.value;
   return {
     faults: [],
-    lines: [
-      keys.count === 1 ? '1 API key.' : `${keys.count} API keys.`,
-      ...warnings.map((text) => `warn: ${text}`),
-    ],
+    lines: [`${counted(keys.count, 'API key')}.`, ...warnings.map((text) => `warn: ${text}`)],
   };
 }
 
 function summary(config: ResolvedConfig, environment: Environment): string[] {
   const { host, port, auth } = config.server;
+  const errors = config.notices.filter(({ level }) => level === 'error').length;
+  const verdict =
+    errors === 0 ? 'no faults.' : `no faults that stop the start, but ${counted(errors, 'error')}:`;
   return [
-    `${sourceOf(config)}: no faults.`,
-    ...config.notices.map((notice) => `${notice.level}: ${notice.text}`),
+    `${sourceOf(config)}: ${verdict}`,
+    ...config.notices.toSorted(errorsFirst).map((notice) => `${notice.level}: ${notice.text}`),
     ...startupLines(config),
     `Listens on ${host}:${port} (authentication: ${auth}).`,
-    config.models.size === 1 ? '1 model:' : `${config.models.size} models:`,
+    `${counted(config.models.size, 'model')}:`,
     ...[...config.models.values()].flatMap((model) => [
       `  ${modelLine(model)}`,
       ...parserLines(model, environment),
     ]),
   ];
+}
+
+function counted(count: number, what: string): string {
+  return count === 1 ? `1 ${what}` : `${count} ${what}s`;
+}
+
+function errorsFirst(a: Notice, b: Notice): number {
+  return Number(b.level === 'error') - Number(a.level === 'error');
 }
 
 function sourceOf(config: ResolvedConfig): string {
@@ -97,7 +106,7 @@ function modelLine(model: ResolvedModel): string {
   const { deviceCount, memoryMibPerDevice, pool } = model.need;
   const memory = memoryMibPerDevice === null ? 'whole' : `${memoryMibPerDevice} MiB of each`;
   const where = pool === null ? '' : ` in pool ${pool}`;
-  const devices = deviceCount === 1 ? '1 device' : `${deviceCount} devices`;
+  const devices = counted(deviceCount, 'device');
   const what = model.repo ?? model.command?.[0] ?? '';
   return `${model.name}: ${model.engine} ${what}, ${devices}${where}, ${memory}${model.alwaysOn ? ', always on' : ''}`;
 }

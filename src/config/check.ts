@@ -113,16 +113,17 @@ function checkDevices(layers: Layers, report: Report): void {
       allowed: 'auto, simulated',
     });
   }
-  if (typeof devices.memory_limit_mib === 'object' && simulated.length > 0) {
+  const ids = [...new Set(simulated)];
+  if (typeof devices.memory_limit_mib === 'object' && ids.length > 0) {
     for (const id of Object.keys(devices.memory_limit_mib)) {
-      if (id === '*' || simulated.includes(id)) continue;
-      const details = { allowed: ['*', ...simulated].join(', '), nearest: nearestOf(id, simulated) };
+      if (id === '*' || ids.includes(id)) continue;
+      const details = { allowed: ['*', ...ids].join(', '), nearest: nearestOf(id, ids) };
       report('unknown_name', ['devices', 'memory_limit_mib', id], 'no such simulated device', details, 'key');
     }
   }
   const owners = new Map<string, string>();
-  for (const [pool, ids] of poolsOf(layers)) {
-    for (const [index, id] of ids.entries()) {
+  for (const [pool, members] of poolsOf(layers)) {
+    for (const [index, id] of members.entries()) {
       const path = ['pools', pool, index];
       const owner = owners.get(id);
       if (owner !== undefined) {
@@ -131,11 +132,11 @@ function checkDevices(layers: Layers, report: Report): void {
         });
       }
       owners.set(id, pool);
-      if (simulated.length > 0 && !simulated.includes(id)) {
-        const nearest = nearestOf(id, simulated);
+      if (ids.length > 0 && !ids.includes(id)) {
+        const nearest = nearestOf(id, ids);
         report('unknown_name', path, 'no such simulated device', {
           found: JSON.stringify(id),
-          allowed: simulated.join(', '),
+          allowed: ids.join(', '),
           nearest,
         });
       }

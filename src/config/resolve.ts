@@ -13,6 +13,7 @@ import {
   schedulingOf,
   serverOf,
 } from './layers.ts';
+import { neverFitNotices } from './never-fits.ts';
 import { resolveModel } from './resolve-model.ts';
 import type {
   DevicesConfig,
@@ -45,6 +46,7 @@ export function resolveConfig(input: ResolveInput): ResolvedConfig {
     const apiKey = input.apiKeys.get(name) ?? null;
     return [name, resolveModel(layers, name, raw, { ...reading, apiKey })];
   });
+  const devices = resolveDevices(layers);
   const scheduling = schedulingOf(layers);
   const runtime = runtimeOf(layers);
   const stateDirectory = runtime.state_directory;
@@ -60,7 +62,7 @@ export function resolveConfig(input: ResolveInput): ResolvedConfig {
           : pathBeside(file, stateDirectory),
       outputLimitBytes: runtime.output_limit_mib * MIB,
     },
-    devices: resolveDevices(layers),
+    devices,
     scheduling: {
       placementMode: scheduling.placement_mode,
       switchShare: scheduling.switch_share,
@@ -72,7 +74,16 @@ export function resolveConfig(input: ResolveInput): ResolvedConfig {
     defaultModel: layers.file.config.default_model ?? null,
     legacy: resolveLegacy(layers, reading.legacy),
     log: { level: logOf(layers).level },
-    notices: [...reading.notices, ...authNotices(layers, server), ...modelNotices(layers), ...input.notices],
+    notices: [
+      ...reading.notices,
+      ...authNotices(layers, server),
+      ...modelNotices(layers),
+      ...neverFitNotices(
+        devices,
+        models.map(([, model]) => model),
+      ),
+      ...input.notices,
+    ],
   });
 }
 

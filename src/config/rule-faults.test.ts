@@ -303,7 +303,7 @@ const CASES: readonly FaultCase[] = [
     faults: [
       'devices.simulated: `source: host` has no simulated devices; allowed: auto, simulated',
       'devices.simulated[1].id: this id stands twice; found "a"',
-      'pools.p[0]: no such simulated device; found "b"; allowed: a, a',
+      'pools.p[0]: no such simulated device; found "b"; allowed: a',
     ],
   },
   {
