@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { renderMetricsDocs } from '../../tools/generate-metrics-docs.ts';
 import { GatewayMetrics, type ObservedRequest } from './metrics.ts';
 
 const END: ObservedRequest = {
@@ -77,4 +79,13 @@ test('starts end as ready or with their cause', async () => {
   assert.match(text, /^vllm_gateway_engine_starts_ended_total\{model="a",result="ready"\} 1$/m);
   assert.match(text, /^vllm_gateway_engine_starts_ended_total\{model="a",result="out_of_memory"\} 1$/m);
   assert.match(text, /^vllm_gateway_engine_load_seconds_count\{model="a"\} 1$/m);
+});
+
+test('docs/metrics.md is what `node tools/generate-metrics-docs.ts` writes, and every name of ours stands there', async () => {
+  const text = await readFile(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+  assert.equal(text, await renderMetricsDocs());
+  const source = await readFile(new URL('metrics.ts', import.meta.url), 'utf8');
+  const named = [...source.matchAll(/'(vllm_gateway_\w*[a-z])'/g)].map(([, name]) => name);
+  const documented = [...text.matchAll(/^\| `(vllm_gateway_\w+)` /gm)].map(([, name]) => name);
+  assert.deepEqual(documented.toSorted(), named.toSorted());
 });

@@ -100,7 +100,7 @@ export class GatewayMetrics {
   );
   readonly #configErrors = new CounterSeries(
     'vllm_gateway_configuration_errors_total',
-    'Settings that were invalid and fell back to their defaults.',
+    'Settings in error that did not stop the start: a default holds instead, or a model can never fit.',
   );
 
   constructor(nowMs: () => number, gauges: () => readonly ModelGauges[]) {
