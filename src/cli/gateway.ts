@@ -13,6 +13,7 @@ import { CostKeeper } from '../control/cost-keeper.ts';
 import { RunRecorder } from '../control/run-record.ts';
 import { gatewayStatus } from '../control/status.ts';
 import { createSystemClock } from '../control/system-clock.ts';
+import type { DeviceId } from '../core/ids.ts';
 import { failure, type Result, success } from '../core/result.ts';
 import type { DeviceInventory, DeviceSource, MemoryReading } from '../devices/device.ts';
 import { createDeviceSource } from '../devices/device-source.ts';
@@ -34,6 +35,8 @@ import { VERSION } from './version.ts';
 /** Pause after a reading of the devices that failed; it doubles up to the maximum. */
 const DEVICES_RETRY_MS = 1_000;
 const DEVICES_RETRY_MS_MAX = 30_000;
+/** Changes of foreign memory below this are not heeded. */
+const FOREIGN_STEP_MIB = 256;
 /** Engines that were told to stop must be gone within their grace, the kill and its verification. */
 const ENGINES_GONE_LIMIT_MS = 30_000;
 
@@ -57,6 +60,8 @@ export class Gateway {
   readonly #startedS = Math.floor(Date.now() / 1000);
   #inventory: DeviceInventory = { devices: [], conditions: [], complete: false };
   #memory: readonly MemoryReading[] = [];
+  /** As the scheduler was told last. */
+  readonly #foreignMib = new Map<DeviceId, number>();
   /** `opening` until the devices are read; /ready says yes only while `serving`. */
   #life: 'opening' | 'serving' | 'ending' = 'opening';
   readonly #ending = new AbortController();
@@ -201,6 +206,7 @@ export class Gateway {
     this.#devices.follow({
       memory: (readings) => {
         this.#memory = readings;
+        this.#heedForeignMemory(readings);
       },
       inventory: (inventory) => this.#inventoryChanged(inventory),
     });
@@ -226,6 +232,26 @@ export class Gateway {
     for (const { code, text } of inventory.conditions) {
       if (!told.has(text)) this.#log('warn', text, { condition: code });
     }
+    if (this.#life === 'serving' && inventory.complete) {
+      this.control.devicesChanged(inventory.devices, this.#foreignMib);
+    }
+  }
+
+  /**
+   * Tells the scheduler what foreign programs leave, in coarse steps (their every breath must not cost an engine), and
+   * only where the driver names the processes: a mere difference of the device could be our own engines' growth.
+   */
+  #heedForeignMemory(readings: readonly MemoryReading[]): void {
+    if (this.#life !== 'serving') return;
+    let changed = false;
+    for (const { id, foreignMib, foreignSource } of readings) {
+      const known = this.#foreignMib.get(id) ?? 0;
+      if (foreignMib === null || foreignSource !== 'per_process') continue;
+      if (Math.abs(foreignMib - known) < FOREIGN_STEP_MIB) continue;
+      this.#foreignMib.set(id, foreignMib);
+      changed = true;
+    }
+    if (changed) this.control.devicesChanged(this.#inventory.devices, this.#foreignMib);
   }
 
   async #readDevicesOnce(): Promise<boolean> {

@@ -8,7 +8,7 @@ import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts
 import { assert, assertNever } from '../core/assert.ts';
 import type { CancelTimer, Clock } from '../core/clock.ts';
 import { IdMap } from '../core/id-map.ts';
-import type { LaunchId, ModelName, RequestId } from '../core/ids.ts';
+import type { DeviceId, LaunchId, ModelName, RequestId } from '../core/ids.ts';
 import { POISON_REFUSAL_MS } from '../core/limits.ts';
 import type { Device, MemoryReading } from '../devices/device.ts';
 import type { Engine, EngineHttp, ListenAddress } from '../engines/engine.ts';
@@ -200,8 +200,14 @@ export class ControlLoop implements Gate {
       });
     }
     // Only now: before, nothing starts, so that nothing can start on devices that adopted engines hold.
-    this.#send({ kind: 'devices_changed', devices: deviceBudgets(devices) });
+    this.#send({ kind: 'devices_changed', devices: deviceBudgets(devices, new Map()) });
     return taken;
+  }
+
+  /** Devices came or went, or foreign programs use more or less of them. Nothing before `adopt` has ended. */
+  devicesChanged(devices: readonly Device[], foreignMib: ReadonlyMap<DeviceId, number>): void {
+    this.#devices = new Map(devices.map((device) => [device.id, device]));
+    this.#send({ kind: 'devices_changed', devices: deviceBudgets(devices, foreignMib) });
   }
 
   shutdown(step: 'drain' | 'stop', leaveEngines: boolean): void {

@@ -1,6 +1,7 @@
 /** The configuration and the devices as the scheduler sees them. */
 import { createHash } from 'node:crypto';
 import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
+import type { DeviceId } from '../core/ids.ts';
 import type { Device } from '../devices/device.ts';
 import type { Engine } from '../engines/engine.ts';
 import type { DeviceBudget, ModelPolicy, SchedulingPolicy } from '../scheduler/model-policy.ts';
@@ -51,8 +52,18 @@ export function launchSignature(model: ResolvedModel): string {
   return createHash('sha256').update(JSON.stringify(launch)).digest('hex').slice(0, 16);
 }
 
-export function deviceBudgets(devices: readonly Device[]): DeviceBudget[] {
-  return devices.map(({ id, pool, totalMib, budgetMib }) => ({ id, pool, totalMib, budgetMib }));
+/** `foreignMib` by device: what programs that are not ours use, where it is known. */
+export function deviceBudgets(
+  devices: readonly Device[],
+  foreignMib: ReadonlyMap<DeviceId, number>,
+): DeviceBudget[] {
+  return devices.map(({ id, pool, totalMib, budgetMib }) => ({
+    id,
+    pool,
+    totalMib,
+    budgetMib,
+    foreignMib: foreignMib.get(id) ?? 0,
+  }));
 }
 
 export function schedulingPolicy(config: ResolvedConfig): SchedulingPolicy {

@@ -8,6 +8,7 @@ function device(id: string, changes: Partial<DeviceView> = {}): DeviceView {
     pool: null,
     totalMib: 24_000,
     budgetMib: 20_000,
+    availableMib: changes.budgetMib ?? 20_000,
     reservedMib: 0,
     leaving: [],
     moving: false,
@@ -118,4 +119,19 @@ test('what can never fit is told with the numbers', () => {
     kind: 'never',
     why: 'it needs 30000 MiB on 1 device(s), and the devices offer a 20000 MiB, b 20000 MiB',
   });
+});
+
+test('foreign programs leave less room, and a whole device is what they leave of it, down to half', () => {
+  const whole = { deviceCount: 1, pool: null, memoryMibPerDevice: null };
+  assert.deepEqual(place(whole, [device('a', { availableMib: 15_000 })]), {
+    kind: 'free',
+    deviceIds: ['a'],
+    memoryMibPerDevice: 15_000,
+  });
+  const crowded = device('a', { availableMib: 9_000 });
+  assert.deepEqual(place(whole, [crowded]), {
+    kind: 'blocked',
+    why: 'programs that are not ours take 11000 MiB of the budget of the possible devices',
+  });
+  assert.equal(place(NEED, [crowded]).kind, 'blocked');
 });

@@ -34,6 +34,8 @@ export interface DeviceView {
   readonly pool: string | null;
   readonly totalMib: number;
   readonly budgetMib: number;
+  /** The part of the budget that foreign programs leave at present. */
+  readonly availableMib: number;
   readonly reservedMib: number;
   /** Parts of `reservedMib`. */
   readonly leaving: readonly LeavingView[];
@@ -67,9 +69,13 @@ interface DeviceOption {
   readonly lossMs: number;
 }
 
-/** Memory that the need asks of this device. */
+/** A whole device of which foreign programs leave less than this share of the budget is not taken for whole. */
+const WHOLE_SHARE_MIN = 0.5;
+
+/** Memory that the need asks of this device: a whole one is as large as foreign programs leave it. */
 function needOn(need: PlacementNeed, device: DeviceView): number {
-  return need.memoryMibPerDevice ?? device.budgetMib;
+  if (need.memoryMibPerDevice !== null) return need.memoryMibPerDevice;
+  return Math.max(device.availableMib, WHOLE_SHARE_MIN * device.budgetMib);
 }
 
 export function place(need: PlacementNeed, devices: readonly DeviceView[]): Placement {
@@ -131,7 +137,7 @@ function placeInGroup(need: PlacementNeed, group: readonly DeviceView[]): Placem
 }
 
 function freeMib(device: DeviceView): number {
-  return device.budgetMib - device.reservedMib;
+  return device.availableMib - device.reservedMib;
 }
 
 /** How room is had on one device: at the earliest time at which what leaves and who may then be asked suffice. */
@@ -176,6 +182,10 @@ function neverReason(need: PlacementNeed, inPool: readonly DeviceView[]): string
 
 function blockedReason(feasible: readonly DeviceView[]): string {
   const held = feasible.filter((device) => device.held).length;
+  const foreignMib = feasible.reduce((sum, device) => sum + device.budgetMib - device.availableMib, 0);
+  if (held === 0 && foreignMib > 0) {
+    return `programs that are not ours take ${foreignMib} MiB of the budget of the possible devices`;
+  }
   return held > 0
     ? `${held} of ${feasible.length} possible devices are set aside for models ahead of it`
     : 'every possible device is taken by engines that never give way';

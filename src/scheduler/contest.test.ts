@@ -32,7 +32,13 @@ test('a contender that can never be seated holds up nobody, and pools count thei
   const setup = testSetup([...models, testPolicy('on1', y), testPolicy('on2', y)]);
   const world = new SchedulerWorld({
     ...setup,
-    devices: ['x', 'y'].map((pool) => ({ id: pool, pool, totalMib: 16_000, budgetMib: 16_000 })),
+    devices: ['x', 'y'].map((pool) => ({
+      id: pool,
+      pool,
+      totalMib: 16_000,
+      budgetMib: 16_000,
+      foreignMib: 0,
+    })),
   });
   closedLoops(world, ['m1', 'm2'], 1_200_000);
   world.clock.advanceTo(600_000);

@@ -3,7 +3,7 @@ import type { DeviceView, LeavingView, Placement, ResidentView } from '../placem
 import { place } from '../placement/place.ts';
 import { evictionLossMs } from './credit.ts';
 import { isMoving, reservationOf } from './engine-state.ts';
-import type { DeviceBudget } from './model-policy.ts';
+import { availableMib, type DeviceBudget } from './model-policy.ts';
 import type { ModelState, SchedulerState } from './state.ts';
 import { startCostMs, stopCostMs, yieldsAtMs } from './turn.ts';
 
@@ -29,7 +29,8 @@ export function placeNow(
 /** Finds out anew, after a change of policies or devices, which models can never be loaded. */
 export function refreshFeasibility(state: SchedulerState): void {
   if (!state.devicesKnown) return;
-  const empty = [...state.devices.values()].map((device) => emptyView(device));
+  // Foreign programs may go again: what they take keeps nobody out for good.
+  const empty = [...state.devices.values()].map((device) => emptyView({ ...device, foreignMib: 0 }));
   for (const model of state.models.values()) {
     const placement = model.policy.managed ? place(model.policy, empty) : null;
     model.neverFits = placement?.kind === 'never' ? placement.why : null;
@@ -37,7 +38,15 @@ export function refreshFeasibility(state: SchedulerState): void {
 }
 
 function emptyView(device: DeviceBudget): WritableView {
-  return { ...device, reservedMib: 0, leaving: [], moving: false, held: false, residents: [] };
+  return {
+    ...device,
+    availableMib: availableMib(device),
+    reservedMib: 0,
+    leaving: [],
+    moving: false,
+    held: false,
+    residents: [],
+  };
 }
 
 function deviceViews(state: SchedulerState, forModel: ModelState, nowMs: number): DeviceView[] {

@@ -1,6 +1,7 @@
 /** What must hold after every event. Cheap enough for every simulation step; production asserts the memory at each start. */
 import { assert } from '../core/assert.ts';
 import { isMoving, reservationOf } from './engine-state.ts';
+import { availableMib } from './model-policy.ts';
 import type { SchedulerState } from './state.ts';
 
 /** Throws `AssertionFailure` naming the first invariant that does not hold. */
@@ -69,7 +70,8 @@ function assertDevices(state: SchedulerState): void {
     const mib = reserved.get(id) ?? 0;
     // A budget that shrank under engines that run is an event, not a fault.
     if (state.overBudget.has(id)) continue;
-    assert(mib <= device.budgetMib, `${id} has ${mib} MiB reserved of ${device.budgetMib}`);
+    const limitMib = availableMib(device);
+    assert(mib <= limitMib, `${id} has ${mib} MiB reserved of ${limitMib}`);
   }
 }
 

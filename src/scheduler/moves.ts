@@ -2,6 +2,7 @@
 import { assert } from '../core/assert.ts';
 import { chargeRent } from './credit.ts';
 import { COLD, type ColdState, type FailedState, reservationOf } from './engine-state.ts';
+import { availableMib } from './model-policy.ts';
 import { granted, leaveContest } from './rank.ts';
 import { drainCut } from './refusals.ts';
 import { pump } from './requests.ts';
@@ -18,9 +19,10 @@ export function startEngine(
 ): void {
   const { state } = d;
   for (const id of deviceIds) {
-    const budgetMib = state.devices.get(id)?.budgetMib ?? 0;
+    const device = state.devices.get(id);
+    const limitMib = device === undefined ? 0 : availableMib(device);
     assert(
-      reservedMib(d, id) + memoryMibPerDevice <= budgetMib,
+      reservedMib(d, id) + memoryMibPerDevice <= limitMib,
       `starting ${model.policy.name} would over-commit ${id}`,
     );
   }
@@ -158,8 +160,9 @@ export function withdraw(d: Decision, model: ModelState): void {
 /** Notes devices on which more is reserved than their budget allows: nothing starts there, and idle engines give way. */
 export function noteOverBudget(d: Decision, deviceIds: Iterable<string>): void {
   for (const id of deviceIds) {
-    const budgetMib = d.state.devices.get(id)?.budgetMib ?? 0;
-    if (d.state.devicesKnown && reservedMib(d, id) > budgetMib) d.state.overBudget.add(id);
+    const device = d.state.devices.get(id);
+    const limitMib = device === undefined ? 0 : availableMib(device);
+    if (d.state.devicesKnown && reservedMib(d, id) > limitMib) d.state.overBudget.add(id);
   }
 }
 

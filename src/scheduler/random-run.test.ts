@@ -36,7 +36,13 @@ function randomPolicy(prng: Prng, name: string, devices: number): ModelPolicy {
 function randomDevices(prng: Prng, count: number): DeviceBudget[] {
   return Array.from({ length: count }, (_, index) => {
     const budgetMib = prng.next() < 0.8 ? 16_000 : 8_000;
-    return { id: `gpu-${index}`, pool: index === 0 ? 'p' : null, totalMib: 16_000, budgetMib };
+    return {
+      id: `gpu-${index}`,
+      pool: index === 0 ? 'p' : null,
+      totalMib: 16_000,
+      budgetMib,
+      foreignMib: prng.next() < 0.2 ? 4_000 : 0,
+    };
   });
 }
 

@@ -9,6 +9,7 @@
 import type { Placement } from '../placement/place.ts';
 import { abandonable, placeNow } from './device-view.ts';
 import { reservationOf } from './engine-state.ts';
+import { availableMib } from './model-policy.ts';
 import { beginDrain, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
 import { advanceRounds, leaveContest, rankContenders } from './rank.ts';
 import { neverFits } from './refusals.ts';
@@ -91,16 +92,17 @@ function giveWay(d: Decision, name: string, beneficiary: ModelState): void {
   }
 }
 
-/** Where a budget shrank below what is reserved, idle engines give way, the cheapest loss first. */
+/** Where a budget shrank, or foreign programs grew, below what is reserved, idle engines give way, the cheapest loss first. */
 function shrinkToBudgets(d: Decision): void {
   const { state } = d;
   for (const id of [...state.overBudget]) {
-    const budgetMib = state.devices.get(id)?.budgetMib ?? 0;
-    if (reservedMib(d, id) <= budgetMib) {
+    const device = state.devices.get(id);
+    const limitMib = device === undefined ? 0 : availableMib(device);
+    if (reservedMib(d, id) <= limitMib) {
       state.overBudget.delete(id);
       continue;
     }
-    let excessMib = reservedMib(d, id) - budgetMib;
+    let excessMib = reservedMib(d, id) - limitMib;
     const residents = [...state.models.values()].filter((model) =>
       reservationOf(model.engine)?.deviceIds.includes(id),
     );
@@ -115,7 +117,7 @@ function shrinkToBudgets(d: Decision): void {
     for (const model of idle) {
       if (excessMib <= 0) break;
       excessMib -= reservationOf(model.engine)?.memoryMibPerDevice ?? 0;
-      beginDrain(d, model, null, `the budget of ${id} shrank to ${budgetMib} MiB`);
+      beginDrain(d, model, null, `only ${limitMib} MiB of ${id} may be reserved now`);
     }
   }
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { SchedulerWorld, testPolicy, testSetup } from '../../test/fakes/scheduler-world.ts';
 import type { DeviceBudget, ModelPolicy } from './model-policy.ts';
 
-const GPU: DeviceBudget = { id: 'gpu-0', pool: null, totalMib: 16_000, budgetMib: 16_000 };
+const GPU: DeviceBudget = { id: 'gpu-0', pool: null, totalMib: 16_000, budgetMib: 16_000, foreignMib: 0 };
 
 function reconfigure(
   world: SchedulerWorld,
@@ -124,4 +124,30 @@ test('while draining at the end, a request whose engine dies is refused and hold
   world.send({ kind: 'probed', model: 'a', launchId: world.launchId('a'), healthy: false, detail: 'silent' });
   assert.equal(record.refusal?.code, 'shutting_down');
   assert.equal(world.state.requests.size, 0);
+});
+
+test('what foreign programs take is not given away, keeps nobody out for good, and is used when it comes back', () => {
+  const world = new SchedulerWorld(
+    testSetup([testPolicy('a'), testPolicy('b', { memoryMibPerDevice: 5_000 })]),
+  );
+  world.send({ kind: 'devices_changed', devices: [{ ...GPU, foreignMib: 10_000 }] });
+  const large = world.request('a');
+  const small = world.request('b');
+  world.clock.advanceTo(20_000);
+  // No refusal: the foreign program may go. The small one fits beside it.
+  assert.deepEqual([large.refusal, large.dispatchedMs], [null, null]);
+  assert.equal(small.dispatchedMs, 2_000);
+  world.send({ kind: 'devices_changed', devices: [GPU] });
+  world.clock.advanceTo(40_000);
+  assert.equal(large.dispatchedMs, 22_000);
+});
+
+test('a foreign program that grows into what we hold makes idle engines give way', () => {
+  const world = new SchedulerWorld(testSetup([testPolicy('a')]));
+  world.request('a');
+  world.clock.advanceTo(20_000);
+  world.send({ kind: 'devices_changed', devices: [{ ...GPU, foreignMib: 10_000 }] });
+  assert.equal(world.engineKind('a'), 'stopping');
+  const stop = world.effects.find((effect) => effect.kind === 'stop');
+  assert.match(stop?.reason ?? '', /only 6000 MiB/);
 });

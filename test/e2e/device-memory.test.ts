@@ -55,6 +55,30 @@ test('a foreign program on a simulated device is told from our engine, when it c
   }
 });
 
+test('what a foreign program holds is not given away: a model waits for it, and is served when it goes', async () => {
+  const config = simulatedConfig({ a: simulatedModel(), small: simulatedModel({ memoryMib: 2_000 }) });
+  const gateway = await startGateway({ config });
+  try {
+    await until('ready', async () => (await fetch(`${gateway.url}/ready`)).status === 200);
+    const ledger = openLedger(join(gateway.directory, 'state', 'ledger'));
+    ledger.claim(process.pid, 'foreign', [{ deviceId: 'sim-gpu-0', usedMib: 12_000 }]);
+    // A start makes readings come often; at rest they come every ten seconds.
+    assert.equal((await chat(gateway.url, 'small')).status, 200);
+    await until('it is heeded', async () => (await memoryOf(gateway, 'sim-gpu-0')).foreign_mib === 12_000);
+    const waiting = chat(gateway.url, 'a');
+    const why = await until('it waits', async () => {
+      const { models } = await gateway.status();
+      return models.a?.waiting === 1 ? models.a.why : null;
+    });
+    assert.match(why, /programs that are not ours take 1\d{4} MiB/);
+    assert.equal(await gateway.metric('vllm_gateway_engine_moves_total{model="a",move="start"}'), 0);
+    ledger.claim(process.pid, 'foreign', [{ deviceId: 'sim-gpu-0', usedMib: 0 }]);
+    assert.equal((await waiting).status, 200);
+  } finally {
+    await gateway.stop();
+  }
+});
+
 const CARD = 'GPU-11111111-2222-3333-4444-555555555555';
 
 test('cards are read by one long-lived tool while an engine starts, which ends with the gateway', async () => {
@@ -118,7 +142,9 @@ test('a card that falls off the bus leaves the inventory with a condition', asyn
     // Readings are rare until something moves.
     await chat(gateway.url, 'm');
     await until('one is gone', async () => Object.keys((await gateway.status()).gpus).length === 1);
-    assert.deepEqual([...(await codes())].sort(), ['device_gone', 'nvidia_device_lost']);
+    // The list of processes may have failed too by now: that is a condition of its own.
+    const told = await codes();
+    for (const code of ['device_gone', 'nvidia_device_lost']) assert.ok(told.includes(code), told.join());
     assert.ok(gateway.log.some(({ condition }) => condition === 'device_gone'));
   } finally {
     await gateway.stop();

@@ -66,6 +66,7 @@ export function testSetup(
       pool: null,
       totalMib: budgetMib,
       budgetMib,
+      foreignMib: 0,
     })),
     scheduling: { switchShare: 0.2, lingerMaxMs: 15_000 },
     learned: {},
