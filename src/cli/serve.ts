@@ -98,8 +98,8 @@ vllm-gateway demonstration on ${url}
 No configuration was given, so three simulated models share one simulated 24 GiB GPU, on which not all of them fit:
 ${sizes.join('\n')}
 
-Try, in another terminal:
-${chat('sim-small')}
+Try, in another terminal (the second makes room by ending the engine of the first; it answers some seconds later):
+${chat('sim-medium')}
 ${chat('sim-large')}
   curl ${url}/v1/models
   curl ${url}/gateway/status
