@@ -6,6 +6,8 @@
 import { spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
 import { cacheDirectory } from './cache-directory.ts';
 import { ensureRealVllm } from './install.ts';
@@ -46,24 +48,44 @@ function curlLines(url: string): string {
   ].join('\n');
 }
 
-/** Shows the lines to try as soon as the gateway says where it listens. */
+/**
+ * On a terminal the gateway writes to it itself, so that it logs for people; the lines to try then come first. Else, or
+ * with a port that only the gateway will know, they come as soon as it says where it listens.
+ */
 function serve(file: string, args: readonly string[]): Promise<number> {
   const launcher = join(import.meta.dirname, '..', '..', 'bin', 'vllm-gateway.mjs');
   const state = join(cacheDirectory(), 'demo', 'state');
   const argv = [launcher, 'serve', '--config', file, '--state-directory', state, ...args];
-  const child = spawn(process.execPath, argv, { stdio: ['inherit', 'pipe', 'inherit'] });
+  const url = process.stdout.isTTY ? urlOf(args) : null;
+  if (url !== null) console.log(`\n${curlLines(url)}\n`);
+  const stdout = url === null ? 'pipe' : 'inherit';
+  const child = spawn(process.execPath, argv, { stdio: ['inherit', stdout, 'inherit'] });
+  if (child.stdout !== null) passOn(child.stdout);
+  // The gateway ends its engines before it ends itself: this process waits for it.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  return new Promise((resolve) => {
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+}
+
+/** Where the gateway will listen with these arguments; null if only it will know. */
+function urlOf(args: readonly string[]): string | null {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { host: { type: 'string', default: '127.0.0.1' }, port: { type: 'string', default: '9000' } },
+    strict: false,
+  });
+  return values.port === '0' ? null : `http://${values.host}:${values.port}`;
+}
+
+function passOn(output: Readable): void {
   let isShown = false;
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  output.setEncoding('utf8').on('data', (text: string) => {
     process.stdout.write(text);
     const url = /listening on (http:\/\/[^\s"]+)/.exec(text)?.[1];
     if (url === undefined || isShown) return;
     isShown = true;
     console.log(`\n${curlLines(url)}\n`);
-  });
-  // The gateway ends its engines before it ends itself: this process waits for it.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
-  return new Promise((resolve) => {
-    child.once('exit', (code) => resolve(code ?? 1));
   });
 }
 

@@ -68,7 +68,7 @@ function spawnFailure(program: string, error: NodeJS.ErrnoException): SpawnResul
     return {
       kind: 'failed',
       cause: 'executable_missing',
-      detail: `${program} cannot be found or is no program (${because})`,
+      detail: `${program} cannot be found or is no program (${because}): install vLLM or set \`vllm_executable\`, or mend \`command\` where it names the program`,
     };
   }
   if (code === 'EACCES' || code === 'EPERM') {
