@@ -31,6 +31,7 @@ import { needsKey, type OwnAnswer, ownAnswer } from './own-routes.ts';
 import { checkHead, type RequestHead } from './request-checks.ts';
 import type { RequestEnd, RequestOutcome } from './request-observer.ts';
 import { matchRoute, type Route } from './routes.ts';
+import { checkHost, checkPage } from './web-pages.ts';
 
 /** Give-backs of one request that reached no socket; then its engine counts as unreachable. */
 const UNSENT_TRIES_MAX = 10;
@@ -293,14 +294,11 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
   #follow(head: RequestHead, route: Route): void {
     this.label = route.label;
     this.#dialect = route.dialect;
-    const open = route.kind === 'own' && !needsKey(route.route);
-    if (this.#context.keys !== null && !open) {
-      const authentication = this.#context.keys.authenticate(head);
-      if (authentication.kind === 'fault') {
-        this.refuse(authentication.refusal);
-        return;
-      }
-      this.principal = authentication.principal.name;
+    const refusal =
+      this.#context.keys === null ? this.#strangerRefusal(head, route) : this.#keyRefusal(head, route);
+    if (refusal !== null) {
+      this.refuse(refusal);
+      return;
     }
     switch (route.kind) {
       case 'fault':
@@ -314,6 +312,20 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
         this.#readBody(head, route);
         return;
     }
+  }
+
+  #strangerRefusal(head: RequestHead, route: Route): Refusal | null {
+    const refusal = this.#context.onLoopback ? checkHost(head.host) : null;
+    return refusal ?? (route.kind === 'own' || route.kind === 'fault' ? null : checkPage(head));
+  }
+
+  #keyRefusal(head: RequestHead, route: Route): Refusal | null {
+    const { keys } = this.#context;
+    if (keys === null || (route.kind === 'own' && !needsKey(route.route))) return null;
+    const authentication = keys.authenticate(head);
+    if (authentication.kind === 'fault') return authentication.refusal;
+    this.principal = authentication.principal.name;
+    return null;
   }
 
   #answerOwn(route: Extract<Route, { kind: 'own' }>): void {

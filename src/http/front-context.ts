@@ -49,5 +49,7 @@ export interface FrontContext extends FrontOptions {
   readonly active: DenseList<ActiveRequest>;
   /** True from the moment on from which connections end with their answer. */
   draining: boolean;
+  /** The address is one that only programs of this machine reach. */
+  onLoopback: boolean;
   nextRequestId(): string;
 }

@@ -18,7 +18,8 @@ export type ModelChoice =
 /** Judges what the head says about the body. Null: it may be read. */
 export function bodyRefusal(head: RequestHead, route: ForwardedRoute): Refusal | null {
   const { bodyRule } = route;
-  if (bodyRule !== 'json' && bodyRule !== 'multipart') return null;
+  // A page cannot send the other methods without asking, whatever the body.
+  if (bodyRule === 'none' || (bodyRule === 'any' && !(head.hasBody && head.method === 'POST'))) return null;
   if (bodyRule === 'json' && !head.hasBody) return { code: 'body_missing', parameters: {} };
   return checkContentType(head.contentType, bodyRule);
 }

@@ -18,6 +18,10 @@ export interface RequestHead {
   readonly method: string;
   /** Origin form: path and query, beginning with a slash. */
   readonly target: string;
+  readonly host: string | null;
+  /** What page sent the request, where a browser did. */
+  readonly origin: string | null;
+  readonly fetchSite: string | null;
   readonly contentType: string | null;
   readonly authorization: string | null;
   readonly apiKey: string | null;
@@ -39,6 +43,7 @@ const SINGLE_HEADERS = [
   'host',
   'accept',
   'expect',
+  'origin',
   'upgrade',
   'x-model',
   'x-api-key',
@@ -46,6 +51,7 @@ const SINGLE_HEADERS = [
   'x-request-id',
   'authorization',
   'content-length',
+  'sec-fetch-site',
   'content-encoding',
   'transfer-encoding',
 ] as const;
@@ -90,6 +96,9 @@ export function checkHead(head: RawHead): HeadCheck {
     kind: 'ok',
     method: head.method,
     target,
+    host: values.host ?? null,
+    origin: values.origin ?? null,
+    fetchSite: values['sec-fetch-site'] ?? null,
     contentType: values['content-type'] ?? null,
     authorization: values.authorization ?? null,
     apiKey: values['x-api-key'] ?? null,

@@ -18,6 +18,7 @@ import { Exchange } from './exchange.ts';
 import type { FrontContext, FrontOptions } from './front-context.ts';
 import { FrontRequest, FrontResponse } from './front-messages.ts';
 import { endSocketWith } from './gentle-close.ts';
+import { isLoopbackAddress } from './web-pages.ts';
 
 /** Timeouts of connections are looked at this many times within the shorter of the two. */
 const TIMEOUT_CHECKS = 4;
@@ -57,7 +58,9 @@ export function createFront(options: FrontOptions): Front {
         server.once('error', reject);
         server.listen({ host, port }, () => {
           server.removeListener('error', reject);
-          resolve(server.address() as AddressInfo);
+          const address = server.address() as AddressInfo;
+          context.onLoopback = isLoopbackAddress(address.address);
+          resolve(address);
         });
       }),
     get activeRequests() {
@@ -81,6 +84,7 @@ function createContext(options: FrontOptions): FrontContext {
     answers: { heads: new HeldHeads(), clientStallTimeoutMs: options.server.clientStallTimeoutMs },
     active: new DenseList(),
     draining: false,
+    onLoopback: false,
     nextRequestId: () => `req-${prefix}-${(++count).toString(36)}`,
   };
 }
