@@ -6,6 +6,8 @@
  * in them, stay until the next full collection (measured: 7 of 34 microseconds of a proxied request).
  */
 
+import { assert } from './assert.ts';
+
 /** -1: in no list. Written by the list alone; an item is in at most one list at a time. */
 export interface Listed {
   listIndex: number;
@@ -24,6 +26,7 @@ export class DenseList<T extends Listed> {
   }
 
   add(item: T): void {
+    assert(item.listIndex === -1, 'an item was added to a second list');
     item.listIndex = this.#items.length;
     this.#items.push(item);
   }

@@ -24,6 +24,7 @@ export function clientHead(
   const { requestId, lease } = input;
   const { headers, eventStream, contentLength } = clientHeaders(rawHeaders, {
     requestId,
+    hasLength: status !== 204,
     extra: [
       'x-model',
       headerText(lease.model),

@@ -13,11 +13,12 @@ import { CLIENT_REQUEST_ID, type ModelName, type RequestId } from '../core/ids.t
 import type { AnswerHead } from '../proxy/answer.ts';
 import { Forward, type ForwardOwner } from '../proxy/forward.ts';
 import { type BodyOwner, BodyReader } from './body-reader.ts';
+import { checkCaller } from './caller.ts';
+import type { ClientConnection } from './client-connection.ts';
 import { clientHead, headerText } from './client-head.ts';
 import { type Dialect, errorBody, streamErrorFrame } from './error-body.ts';
 import type { FrontContext } from './front-context.ts';
 import type { CloseListener, FrontRequest, FrontResponse } from './front-messages.ts';
-import { endAfterBody } from './gentle-close.ts';
 import { upstreamHeaders } from './hop-headers.ts';
 import {
   bodyLimitBytes,
@@ -27,20 +28,19 @@ import {
   modelOfHead,
   readJsonRequest,
 } from './model-request.ts';
-import { needsKey, type OwnAnswer, ownAnswer } from './own-routes.ts';
+import { writeOwnAnswer } from './own-answer.ts';
+import { type OwnAnswer, ownAnswer } from './own-routes.ts';
 import { checkHead, type RequestHead } from './request-checks.ts';
 import type { RequestEnd, RequestOutcome } from './request-observer.ts';
-import { matchRoute, type Route } from './routes.ts';
-import { checkHost, checkPage } from './web-pages.ts';
+import { dialectOf, matchRoute, type Route } from './routes.ts';
 
 /** Give-backs of one request that reached no socket; then its engine counts as unreachable. */
 const UNSENT_TRIES_MAX = 10;
 /** Requests that one connection may have open at once. */
 export const PIPELINED_REQUESTS_MAX = 16;
-/** A refused request's body up to this size is read, so that its connection stays usable. */
-const DRAINED_BODY_BYTES_MAX = 64 * 1024;
 
-type State = 'reading' | 'waiting' | 'forwarding' | 'done';
+/** `answering`: an answer of ours is being made. */
+type State = 'reading' | 'answering' | 'waiting' | 'forwarding' | 'done';
 
 export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener, RequestEnd {
   // What the observer sees.
@@ -61,7 +61,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
   principal: string | null = null;
 
   listIndex = -1;
-  readonly connection: unknown;
+  readonly #connection: ClientConnection;
   readonly #context: FrontContext;
   readonly #request: FrontRequest;
   readonly #response: FrontResponse;
@@ -91,7 +91,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     this.#response = response;
     this.#continuePending = expectsContinue;
     this.#startedMs = context.clock.nowMs();
-    this.connection = request.socket;
+    this.#connection = context.connections.of(request.socket);
   }
 
   get method(): string {
@@ -102,6 +102,16 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     return this.#request.url ?? '';
   }
 
+  /** Errors beside the response are written in it too. */
+  get dialect(): Dialect {
+    return this.#dialect;
+  }
+
+  /** The connection ends with this request's answer: what Node's parser makes of bytes after an upgrade is not ours. */
+  get #isLast(): boolean {
+    return this.#context.draining || (this.#head !== null && this.#head.upgrade !== null);
+  }
+
   get isReading(): boolean {
     return this.#state === 'reading';
   }
@@ -109,8 +119,10 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
   start(): void {
     const context = this.#context;
     context.active.add(this);
+    this.#connection.began(this);
     this.#response.closeListener = this;
     this.#response.on('close', responseClosed);
+    this.#dialect = dialectOf(this.target);
     const head = checkHead(this.#request as { method: string; url: string } & FrontRequest);
     const wanted = head.kind === 'ok' ? head.requestId : null;
     this.clientRequestId =
@@ -120,7 +132,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
       return;
     }
     this.#head = head;
-    if (this.#response.socket === null && this.#pipelinedCount() > PIPELINED_REQUESTS_MAX) {
+    if (this.#response.socket === null && this.#connection.requests.length > PIPELINED_REQUESTS_MAX) {
       const detail = `more than ${PIPELINED_REQUESTS_MAX} requests at once on one connection`;
       this.refuse({ code: 'request_malformed', parameters: { detail } });
       return;
@@ -201,8 +213,9 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
       lease,
       method: this.method,
       takesChunks: this.#request.httpVersionMinor >= 1,
-      isLast: this.#context.draining,
+      isLast: this.#isLast,
     });
+    if (this.#isLast) this.#connection.isEnding = true;
     this.status = status;
     this.streamed = head.eventStream;
     return head;
@@ -257,11 +270,14 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
       case 'reading':
         this.#reader?.stop();
         break;
+      case 'answering':
+        break;
       case 'waiting':
         if (this.#gateId !== null) this.#context.gate.leave(this.#gateId);
         break;
       case 'forwarding':
-        this.#forward?.clientLeft();
+        if (this.#connection.stalled) this.#forward?.answerStalled();
+        else this.#forward?.clientLeft();
         return;
     }
     this.#finish('left_waiting');
@@ -294,12 +310,12 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
   #follow(head: RequestHead, route: Route): void {
     this.label = route.label;
     this.#dialect = route.dialect;
-    const refusal =
-      this.#context.keys === null ? this.#strangerRefusal(head, route) : this.#keyRefusal(head, route);
-    if (refusal !== null) {
-      this.refuse(refusal);
+    const caller = checkCaller(head, route, this.#context);
+    if (caller.kind === 'fault') {
+      this.refuse(caller.refusal);
       return;
     }
+    this.principal = caller.principal;
     switch (route.kind) {
       case 'fault':
         this.refuse(route.refusal);
@@ -314,20 +330,6 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     }
   }
 
-  #strangerRefusal(head: RequestHead, route: Route): Refusal | null {
-    const refusal = this.#context.onLoopback ? checkHost(head.host) : null;
-    return refusal ?? (route.kind === 'own' || route.kind === 'fault' ? null : checkPage(head));
-  }
-
-  #keyRefusal(head: RequestHead, route: Route): Refusal | null {
-    const { keys } = this.#context;
-    if (keys === null || (route.kind === 'own' && !needsKey(route.route))) return null;
-    const authentication = keys.authenticate(head);
-    if (authentication.kind === 'fault') return authentication.refusal;
-    this.principal = authentication.principal.name;
-    return null;
-  }
-
   #answerOwn(route: Extract<Route, { kind: 'own' }>): void {
     const { data, names } = this.#context;
     const answer = ownAnswer(route.route, route.modelId, data, names, this.clientRequestId);
@@ -335,6 +337,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
       this.#endOwn(answer);
       return;
     }
+    this.#state = 'answering';
     answer.then(
       (made) => this.#endOwn(made),
       () => this.#state !== 'done' && this.refuse({ code: 'internal', parameters: { detail: 'no metrics' } }),
@@ -401,35 +404,14 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
   }
 
   #write(answer: OwnAnswer): void {
+    const request = this.#request;
     const response = this.#response;
-    const { status, headers, body } = answer;
     if (response.headersSent || response.destroyed) return;
-    this.status = status;
-    this.responseBytes = body.length;
-    if (this.#bodyIsSmallOrRead()) {
-      if (this.#context.draining) headers.push('connection', 'close');
-      response.writeHead(status, headers);
-      response.end(body);
-      return;
-    }
-    headers.push('connection', 'close');
-    response.writeHead(status, headers);
-    response.write(body);
-    endAfterBody(this.#request, response);
-  }
-
-  /** Whether Node can read what is left of the body by itself, after the answer. */
-  #bodyIsSmallOrRead(): boolean {
-    if (this.#request.complete) return true;
-    const head = this.#head;
-    if (head === null || this.#continuePending) return false;
-    return !head.hasBody || (head.contentLength !== null && head.contentLength <= DRAINED_BODY_BYTES_MAX);
-  }
-
-  #pipelinedCount(): number {
-    let count = 0;
-    for (const { connection } of this.#context.active.items) if (connection === this.connection) count += 1;
-    return count;
+    this.status = answer.status;
+    this.responseBytes = answer.body.length;
+    const options = { head: this.#head, continuePending: this.#continuePending, isLast: this.#isLast };
+    if (writeOwnAnswer(request, response, answer, options)) this.#connection.isEnding = true;
+    if (!request.complete) this.#connection.answeredUnread = request;
   }
 
   #endLease(outcome: Outcome): void {
@@ -446,6 +428,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     this.#body = null;
     this.#forward = null;
     this.#context.active.remove(this);
+    this.#connection.ended(this);
     this.outcome = outcome;
     this.durationMs = this.#context.clock.nowMs() - this.#startedMs;
     this.#context.observer.requestEnded(this);

@@ -6,6 +6,8 @@ import type { Clock } from '../core/clock.ts';
 import type { DenseList, Listed } from '../core/dense-list.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { AnswerSettings } from '../proxy/answer.ts';
+import type { ClientConnections } from './client-connection.ts';
+import type { Dialect } from './error-body.ts';
 import type { NameResolver } from './names.ts';
 import type { FrontData } from './own-routes.ts';
 import type { RequestObserver } from './request-observer.ts';
@@ -32,8 +34,8 @@ export interface FrontOptions {
 
 /** A request between its head and its end, as the server sees it. */
 export interface ActiveRequest extends Listed {
-  /** The client's socket, to find what runs on it. */
-  readonly connection: unknown;
+  /** How its client expects errors. */
+  readonly dialect: Dialect;
   readonly clientRequestId: string;
   /** Its body is not complete yet. */
   readonly isReading: boolean;
@@ -45,6 +47,7 @@ export interface ActiveRequest extends Listed {
 
 export interface FrontContext extends FrontOptions {
   readonly answers: AnswerSettings;
+  readonly connections: ClientConnections;
   /** Requests between their head and their end. */
   readonly active: DenseList<ActiveRequest>;
   /** True from the moment on from which connections end with their answer. */

@@ -8,8 +8,8 @@ function up(rawHeaders: string[], endpointHeaders: Record<string, string> = {}):
 
 function down(rawHeaders: string[], extra: string[] = []) {
   const buffers = rawHeaders.map((part) => Buffer.from(part, 'latin1'));
-  const result = clientHeaders(buffers, { requestId: 'r', extra });
-  assert.deepEqual(clientHeaders(rawHeaders, { requestId: 'r', extra }), result);
+  const result = clientHeaders(buffers, { requestId: 'r', hasLength: true, extra });
+  assert.deepEqual(clientHeaders(rawHeaders, { requestId: 'r', hasLength: true, extra }), result);
   return result;
 }
 

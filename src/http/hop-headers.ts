@@ -22,6 +22,8 @@ const REQUEST_DROPPED: ReadonlySet<string> = new Set([
   'host',
   'authorization',
   'x-api-key',
+  'api-key',
+  'x-goog-api-key',
   'cookie',
   'cookie2',
   'expect',
@@ -33,6 +35,11 @@ const REQUEST_DROPPED: ReadonlySet<string> = new Set([
   'forwarded',
   'via',
   'x-real-ip',
+  // Some servers serve what these name instead of the target, behind the back of the route table.
+  'x-original-url',
+  'x-rewrite-url',
+  // Picks an engine's rank; which one serves is the engine's own balance.
+  'x-data-parallel-rank',
 ]);
 
 /** Never sent to a client: hop-by-hop, or ours to say. */
@@ -53,8 +60,10 @@ const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
   'x-load',
 ]);
 
+const END_TO_END: ReadonlySet<string> = new Set(['accept', 'cache-control', 'x-request-id']);
+
 /** Longest name in the sets above; longer ones pass without a look. */
-const DROPPED_NAME_CHARS_MAX = 19;
+const DROPPED_NAME_CHARS_MAX = 20;
 const NO_NAMES: readonly string[] = [];
 
 export interface UpstreamHeaderOptions {
@@ -75,7 +84,7 @@ export function upstreamHeaders(rawHeaders: readonly string[], options: Upstream
     const lower = name.toLowerCase();
     if (lower.length <= DROPPED_NAME_CHARS_MAX && REQUEST_DROPPED.has(lower)) continue;
     if (lower.startsWith('x-forwarded-')) continue;
-    if (named.length > 0 && named.includes(lower)) continue;
+    if (named.length > 0 && named.includes(lower) && !isEndToEnd(lower)) continue;
     if (Object.hasOwn(endpointHeaders, lower)) continue;
     headers.push(name, rawHeaders[index + 1] as string);
   }
@@ -86,6 +95,8 @@ export function upstreamHeaders(rawHeaders: readonly string[], options: Upstream
 
 export interface ClientHeaderOptions {
   readonly requestId: string;
+  /** False for 204, which must not declare a length. */
+  readonly hasLength: boolean;
   /** Further headers of ours, flat, lower-case names, e.g. `['x-queue-depth', '0']`. */
   readonly extra: readonly string[];
 }
@@ -125,7 +136,7 @@ export function clientHeaders(
     headers.push(name, value);
   }
   if (named.length > 0) removeNames(headers, named);
-  if (chunked) contentLength = null;
+  if (chunked || !options.hasLength) contentLength = null;
   if (contentLength !== null) headers.push('content-length', String(contentLength));
   if (eventStream) headers.push('x-accel-buffering', 'no');
   for (const part of options.extra) headers.push(part);
@@ -161,13 +172,18 @@ function listedNames(value: string): string[] {
   return value.split(',').map((name) => name.trim().toLowerCase());
 }
 
-/** Takes named headers out in place, never those that describe the body itself. */
+/** Headers that no `Connection` can make one of the connection: they say what the message is and who may keep it. */
+function isEndToEnd(lower: string): boolean {
+  return lower.startsWith('content-') || lower.startsWith('anthropic-') || END_TO_END.has(lower);
+}
+
+/** Takes named headers out in place. */
 function removeNames(headers: string[], named: readonly string[]): void {
   let kept = 2;
   for (let index = 2; index < headers.length; index += 2) {
     const name = headers[index] as string;
     const lower = name.toLowerCase();
-    if (named.includes(lower) && lower !== 'content-type') continue;
+    if (named.includes(lower) && !isEndToEnd(lower)) continue;
     headers[kept++] = name;
     headers[kept++] = headers[index + 1] as string;
   }

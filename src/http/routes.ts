@@ -95,6 +95,8 @@ export const OWN_ROUTES: ReadonlyMap<string, OwnRoute> = new Map([
   ['/gateway/status', 'status'],
 ]);
 
+/** What may follow a path: a longer one, or a query in a target that was not split yet. */
+const AFTER_ROOT: ReadonlySet<string> = new Set(['/', '?']);
 const ENGINES_PREFIX = '/engines/';
 const MODELS_PREFIX = '/v1/models/';
 const READING_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
@@ -201,13 +203,13 @@ function unknownNameEnd(beneath: string): number {
 }
 
 /** Errors on Anthropic's and the Responses routes are written as their clients read them. */
-function dialectOf(decodedPath: string): Dialect {
+export function dialectOf(decodedPath: string): Dialect {
   if (isAtOrBeneath(decodedPath, '/v1/messages')) return 'anthropic';
   return isAtOrBeneath(decodedPath, '/v1/responses') ? 'responses' : 'openai';
 }
 
 function isAtOrBeneath(path: string, root: string): boolean {
-  return path.startsWith(root) && (path.length === root.length || path[root.length] === '/');
+  return path.startsWith(root) && (path.length === root.length || AFTER_ROOT.has(path[root.length] ?? ''));
 }
 
 function ownRoute(route: OwnRoute, label: string, modelId: string, method: string): Route {

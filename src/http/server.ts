@@ -8,12 +8,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createServer, type Server, STATUS_CODES } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import type { Duplex } from 'node:stream';
+import type { AddressInfo, Socket } from 'node:net';
 import { DenseList } from '../core/dense-list.ts';
 import type { ErrorCode, Refusal } from '../core/errors.ts';
+import { GatheredPieces } from '../proxy/gathered-pieces.ts';
 import { HeldHeads } from '../proxy/held-heads.ts';
-import { errorBody } from './error-body.ts';
+import { ClientConnections } from './client-connection.ts';
+import { type Dialect, errorBody } from './error-body.ts';
 import { Exchange } from './exchange.ts';
 import type { FrontContext, FrontOptions } from './front-context.ts';
 import { FrontRequest, FrontResponse } from './front-messages.ts';
@@ -23,6 +24,7 @@ import { isLoopbackAddress } from './web-pages.ts';
 /** Timeouts of connections are looked at this many times within the shorter of the two. */
 const TIMEOUT_CHECKS = 4;
 const TIMEOUT_CHECK_MS_MAX = 5_000;
+const NO_BYTES = Buffer.alloc(0);
 
 export interface Front {
   /** Resolves with the address in use; port 0 takes a free one. Rejects with Node's error (EADDRINUSE and others). */
@@ -77,11 +79,16 @@ export function createFront(options: FrontOptions): Front {
 }
 
 function createContext(options: FrontOptions): FrontContext {
+  const { clientStallTimeoutMs, keepAliveTimeoutMs, headersTimeoutMs } = options.server;
   const prefix = randomBytes(6).toString('base64url').replaceAll(/[-_]/g, 'x');
   let count = 0;
   return {
     ...options,
-    answers: { heads: new HeldHeads(), clientStallTimeoutMs: options.server.clientStallTimeoutMs },
+    answers: { heads: new HeldHeads(), pieces: new GatheredPieces() },
+    connections: new ClientConnections(options.clock, {
+      stallMs: clientStallTimeoutMs,
+      idleMs: keepAliveTimeoutMs + headersTimeoutMs,
+    }),
     active: new DenseList(),
     draining: false,
     onLoopback: false,
@@ -111,6 +118,7 @@ function createNodeServer(options: FrontOptions, context: FrontContext): FrontSe
   server.maxRequestsPerSocket = 0;
   server.timeout = 0;
 
+  server.on('connection', (socket) => void context.connections.add(socket));
   server.on('request', (request, response) => new Exchange(context, request, response, false).start());
   server.on('checkContinue', (request, response) => new Exchange(context, request, response, true).start());
   server.on('checkExpectation', (request, response) =>
@@ -118,28 +126,35 @@ function createNodeServer(options: FrontOptions, context: FrontContext): FrontSe
   );
   server.on('connect', (_request, socket) => {
     const refusal: Refusal = { code: 'upgrade_unsupported', parameters: { protocol: 'a tunnel (CONNECT)' } };
-    endSocketWith(socket, rawAnswer(refusal, context.nextRequestId()));
+    endSocketWith(socket, rawAnswer(refusal, context.nextRequestId(), 'openai'));
   });
-  server.on('clientError', (error, socket) => answerBrokenConnection(error, socket, options, context));
+  server.on('clientError', (error, socket) =>
+    answerBrokenConnection(error, socket as Socket, options, context),
+  );
   return server;
 }
 
 /** Node gives up on a connection: it is out of time, or what it sent is no HTTP. */
 function answerBrokenConnection(
   error: NodeJS.ErrnoException,
-  socket: Duplex,
+  socket: Socket,
   options: FrontOptions,
   context: FrontContext,
 ): void {
-  const running = [...context.active.items].filter(({ connection }) => connection === socket);
+  const client = context.connections.of(socket);
+  const running = client.requests;
   const reading = running.find((exchange) => exchange.isReading);
   const refusal = refusalFor(error, reading !== undefined, options);
   if (refusal === null || running.length > 1 || (running.length === 1 && reading === undefined)) {
     socket.destroy();
     return;
   }
+  if (reading === undefined && client.isAnswered) {
+    endSocketWith(socket, NO_BYTES);
+    return;
+  }
   const id = reading?.clientRequestId ?? context.nextRequestId();
-  const answer = rawAnswer(refusal, id);
+  const answer = rawAnswer(refusal, id, reading?.dialect ?? 'openai');
   // The parser is dead: Node's response could not end its request any more, so the bare socket is written to.
   reading?.answeredRaw(refusal, answer.length);
   endSocketWith(socket, answer);
@@ -160,8 +175,8 @@ function refusalFor(error: NodeJS.ErrnoException, inBody: boolean, options: Fron
 }
 
 /** An answer of ours for a connection that has no response object. */
-function rawAnswer(refusal: Refusal, requestId: string): Buffer {
-  const { status, headers, body } = errorBody(refusal, { dialect: 'openai', requestId });
+function rawAnswer(refusal: Refusal, requestId: string, dialect: Dialect): Buffer {
+  const { status, headers, body } = errorBody(refusal, { dialect, requestId });
   let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\nconnection: close\r\n`;
   for (let index = 0; index + 1 < headers.length; index += 2)
     head += `${headers[index]}: ${headers[index + 1]}\r\n`;

@@ -3,16 +3,19 @@
  *
  * 1. The head is held until the first body byte (or `HeldHeads` gives up waiting for it): until then `begun` is false
  *    and the request may still be sent to another engine.
- * 2. While the client's socket is full the engine is paused, so that at most the socket's buffers are held; a client
- *    that takes no byte for `clientStallTimeoutMs` meanwhile is cut.
+ * 2. While the client's socket is full the engine is paused, so that at most the socket's buffers are held. Whoever owns
+ *    the client's connection cuts it when the client takes nothing.
  * 3. An answer that breaks never ends like one that is complete.
  */
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { GatheredPieces, PieceOwner } from './gathered-pieces.ts';
 import type { HeldHead, HeldHeads } from './held-heads.ts';
 
 /** Whole bodies up to this size leave with their head as one string, in one write. */
 const JOINED_BODY_BYTES_MAX = 16 * 1024;
+/** Smaller pieces do not go out one by one: an event is larger, and an engine that sends less sends many. */
+const LONE_PIECE_BYTES_MIN = 64;
 const LF_LF = 0x0a0a;
 const CR_CR = 0x0d0d;
 const CRLF_CRLF = 0x0d0a0d0a;
@@ -34,8 +37,7 @@ export interface AnswerHead {
 
 export interface AnswerSettings {
   readonly heads: HeldHeads;
-  /** Longest time in which a client takes nothing while data waits for it. */
-  readonly clientStallTimeoutMs: number;
+  readonly pieces: GatheredPieces;
 }
 
 export interface AnswerOwner {
@@ -45,14 +47,12 @@ export interface AnswerOwner {
   answerUnwritable(error: Error): void;
   /** The client takes data again. */
   answerDrained(): void;
-  /** The client took nothing for too long; its connection is closed. */
-  answerStalled(): void;
 }
 
 /** How body bytes reach the socket: by Node's own writer, or framed by us straight into the socket. */
 type Route = 'response' | 'socket';
 
-export class Answer implements HeldHead {
+export class Answer implements HeldHead, PieceOwner {
   listIndex = -1;
   /** True once anything went to the client. */
   begun = false;
@@ -67,7 +67,6 @@ export class Answer implements HeldHead {
   #ended = false;
   /** Set while the engine is paused: what to call when the client takes data again. */
   #drained: (() => void) | null = null;
-  #stalled: (() => void) | null = null;
   /** The last four bytes of an event stream, to know whether it stands between two events. */
   #tail = 0;
 
@@ -120,13 +119,23 @@ export class Answer implements HeldHead {
       }
       accepted = this.#response.write(Buffer.from(chunk));
       this.#chooseRoute();
-    } else if (this.#route === 'socket' && this.#socket !== null) {
-      accepted = writeFrame(this.#socket, chunk);
     } else {
-      accepted = this.#response.write(Buffer.from(chunk));
+      const { writableLength, writableHighWaterMark } = this.#target;
+      if (writableLength === 0 && chunk.length >= LONE_PIECE_BYTES_MIN) {
+        accepted = this.#send(chunk);
+      } else {
+        const { pieces } = this.#settings;
+        pieces.hold(this, chunk);
+        accepted = writableLength + pieces.heldBytes(this) < writableHighWaterMark;
+      }
     }
     if (!accepted && this.#drained === null) this.#pause();
     return accepted;
+  }
+
+  sendPieces(bytes: Buffer): void {
+    // What was waiting may have left meanwhile: then no `drain` comes.
+    if (this.#send(bytes)) this.#drained?.();
   }
 
   /** The engine's answer is complete. */
@@ -143,16 +152,18 @@ export class Answer implements HeldHead {
   fail(frame: Buffer): void {
     if (this.#ended) return;
     const response = this.#response;
-    if (!this.isEventStream) {
+    // A declared length leaves no room for a frame.
+    if (!this.isEventStream || this.#head?.contentLength !== null) {
       this.breakOff();
       return;
     }
     this.#unpause();
-    if (this.#route === 'socket' && this.#socket !== null) writeFrame(this.#socket, frame);
-    else response.write(frame);
-    // The frame says that the stream failed; the connection goes with it, so that nothing takes it for a clean one.
-    const { socket } = response;
-    response.once('finish', () => socket?.destroySoon());
+    this.#settings.pieces.release(this);
+    this.#send(frame);
+    // The frame says that the stream failed; the connection goes with it, so that nothing takes it for a clean one. A
+    // response that waits behind a pipelined one has no socket yet, its request always has.
+    const { socket } = response.req;
+    response.once('finish', () => socket.destroySoon());
     this.#end(null);
   }
 
@@ -169,7 +180,13 @@ export class Answer implements HeldHead {
   /** Forgets a head that was not sent; the response is free for another answer. */
   discard(): void {
     if (this.#head !== null && !this.begun) this.#settings.heads.release(this);
+    this.#settings.pieces.drop(this);
     this.#unpause();
+  }
+
+  #send(chunk: Buffer): boolean {
+    if (this.#route === 'socket' && this.#socket !== null) return writeFrame(this.#socket, chunk);
+    return this.#response.write(Buffer.from(chunk));
   }
 
   #writeHead(): void {
@@ -190,12 +207,10 @@ export class Answer implements HeldHead {
   #end(chunk: Buffer | null): void {
     this.#ended = true;
     this.#unpause();
+    this.#settings.pieces.release(this);
     if (chunk === null) this.#response.end();
     else if (chunk.length > JOINED_BODY_BYTES_MAX) this.#response.end(Buffer.from(chunk));
     else this.#response.end(chunk.toString('latin1'), 'latin1');
-    // What the client has not taken yet may not wait for ever either; Node's own timeout replaces this one at the end.
-    const { socket } = this.#response;
-    if (socket !== null && socket.writableLength > 0) socket.setTimeout(this.#settings.clientStallTimeoutMs);
   }
 
   /** Closures are made here and not per answer: most answers are never paused. */
@@ -204,29 +219,17 @@ export class Answer implements HeldHead {
       this.#unpause();
       this.#owner.answerDrained();
     };
-    this.#drainSource()?.once('drain', this.#drained);
-    const { socket } = this.#response;
-    if (socket === null) return;
-    this.#stalled = () => {
-      this.#owner.answerStalled();
-      this.breakOff();
-    };
-    this.#response.once('timeout', this.#stalled);
-    socket.setTimeout(this.#settings.clientStallTimeoutMs);
+    this.#target.once('drain', this.#drained);
   }
 
   #unpause(): void {
     if (this.#drained === null) return;
-    this.#drainSource()?.removeListener('drain', this.#drained);
+    this.#target.removeListener('drain', this.#drained);
     this.#drained = null;
-    if (this.#stalled === null) return;
-    this.#response.removeListener('timeout', this.#stalled);
-    this.#stalled = null;
-    this.#response.socket?.setTimeout(0);
   }
 
-  #drainSource(): Socket | ServerResponse | null {
-    return this.#route === 'socket' ? this.#socket : this.#response;
+  get #target(): Socket | ServerResponse {
+    return this.#route === 'socket' && this.#socket !== null ? this.#socket : this.#response;
   }
 }
 
