@@ -34,6 +34,8 @@ const COMMA = 0x2c;
 const COLON = 0x3a;
 const OPEN = 0x7b;
 const CLOSE = 0x7d;
+/** More keys than any route knows; each costs an edit of the body more than its bytes. */
+export const TOP_LEVEL_KEYS_MAX = 1000;
 /** `stream` with every letter written as `\uXXXX`: a longer key can be neither of the two. */
 const ESCAPED_KEY_BYTES_MAX = 36;
 
@@ -62,9 +64,11 @@ function scanMembers(reader: JsonReader, objectStart: number): BodyScan {
   let modelEnd = -1;
   let stream: boolean | null = null;
   let objectEnd = -1;
+  let keys = 0;
   reader.skipWhitespace();
   if (reader.peek() === CLOSE) objectEnd = reader.at++;
   while (objectEnd < 0) {
+    if (++keys > TOP_LEVEL_KEYS_MAX) return fault('body_members', { limit: TOP_LEVEL_KEYS_MAX });
     const key = readKey(reader);
     if (key === 'broken') return brokenBody(reader);
     const start = reader.at;

@@ -23,11 +23,12 @@ import { upstreamHeaders } from './hop-headers.ts';
 import {
   bodyLimitBytes,
   bodyRefusal,
-  editedForPath,
   type ForwardedRoute,
   modelOfHead,
   readJsonRequest,
+  readPathBody,
 } from './model-request.ts';
+import type { ResolvedName } from './names.ts';
 import { writeOwnAnswer } from './own-answer.ts';
 import { type OwnAnswer, ownAnswer } from './own-routes.ts';
 import { checkHead, type RequestHead } from './request-checks.ts';
@@ -151,7 +152,8 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     const route = this.#route;
     if (route === null) return;
     if (route.kind === 'model' && route.bodyRule === 'json') this.#admitJson(body);
-    else this.#admit(route.kind === 'engine_path' ? editedForPath(body, route.name) : body);
+    else if (route.kind === 'engine_path') this.#admitPathBody(body, route.name);
+    else this.#admit(body);
   }
 
   bodyTooLarge(): void {
@@ -391,6 +393,12 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     this.model = request.model;
     this.streamed = request.stream;
     this.#admit(request.body);
+  }
+
+  #admitPathBody(body: Buffer, name: ResolvedName): void {
+    const read = readPathBody(body, name, this.#context.names);
+    if (read.kind === 'fault') this.refuse(read.refusal);
+    else this.#admit(read.body);
   }
 
   #admit(body: Uint8Array | null): void {

@@ -33,13 +33,37 @@ const FORBIDDEN_SEGMENTS: ReadonlySet<string> = new Set([
   'set_internal_state',
   'configure_logging',
   'freeze_gc',
+  'get_world_size',
+  'close_session',
+  'dump_expert_distribution_record',
+  'start_expert_distribution_record',
+  'stop_expert_distribution_record',
+  'set_trace_level',
   // llama.cpp
   'lora_adapters',
   'slots',
+  // Any server
+  'shutdown',
+  'admin',
+  'debug',
 ]);
 
+/** Forbidden but for GET and HEAD, which read figures there: `/load` is vLLM's, `/props` llama.cpp's. */
+const FORBIDDEN_WRITES: ReadonlySet<string> = new Set(['props', 'load', 'unload']);
+
 /** Families that grow with each release. */
-const FORBIDDEN_PREFIXES = ['reset_', 'load_lora', 'unload_lora'] as const;
+const FORBIDDEN_PREFIXES = [
+  'reset_',
+  'load_',
+  'unload_',
+  'reload_',
+  'hicache',
+  'clear_hicache',
+  'attach_hicache',
+  'detach_hicache',
+  'init_process_group',
+  'destroy_process_group',
+] as const;
 
 /** Words that are harmless alone, as `parent/child`. */
 const FORBIDDEN_PAIRS: ReadonlySet<string> = new Set([
@@ -58,16 +82,19 @@ const FORBIDDEN_PAIRS: ReadonlySet<string> = new Set([
 /** Every name in the lists above, for docs/routes.md. */
 export const FORBIDDEN_NAMES: readonly string[] = [
   ...FORBIDDEN_SEGMENTS,
+  ...FORBIDDEN_WRITES,
   ...FORBIDDEN_PREFIXES.map((prefix) => `${prefix}*`),
   ...FORBIDDEN_PAIRS,
   '*weight*',
 ];
 
 /** Would some server take this path (without its query) for one that changes an engine? */
-export function isForbiddenPath(rawPath: string): boolean {
+export function isForbiddenPath(rawPath: string, method: string): boolean {
+  const reads = method === 'GET' || method === 'HEAD';
   let parent = '';
   for (const segment of lenientSegments(rawPath)) {
     if (FORBIDDEN_SEGMENTS.has(segment) || segment.includes('weight')) return true;
+    if (!reads && FORBIDDEN_WRITES.has(segment)) return true;
     if (FORBIDDEN_PREFIXES.some((prefix) => segment.startsWith(prefix))) return true;
     if (FORBIDDEN_PAIRS.has(`${parent}/${segment}`)) return true;
     parent = segment;

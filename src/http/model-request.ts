@@ -3,10 +3,15 @@ import type { ServerConfig } from '../config/resolved-config.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { ModelName } from '../core/ids.ts';
 import { scanBody } from './body-scan.ts';
+import { JsonReader } from './json-reader.ts';
 import type { NameResolver, ResolvedName } from './names.ts';
 import { checkContentType, type RequestHead } from './request-checks.ts';
 import type { Route } from './routes.ts';
-import { spliceBody } from './splice.ts';
+import { prepareEdits, spliceBody } from './splice.ts';
+
+const OPEN = 0x7b;
+/** What of a name an error repeats. */
+const ECHO_CHARS_MAX = 100;
 
 /** Routes that end at an engine. */
 export type ForwardedRoute = Extract<Route, { kind: 'model' | 'engine_path' }>;
@@ -65,11 +70,43 @@ export function readJsonRequest(body: Buffer, names: NameResolver): JsonRequest 
   };
 }
 
-/** The path names the model; a JSON body that names it too must say what the engine knows. */
-export function editedForPath(body: Buffer, name: ResolvedName): Uint8Array {
-  if (name.edits === null) return body;
+export type PathBody =
+  | {
+      readonly kind: 'ok';
+      /** As the engine gets it. */
+      readonly body: Uint8Array;
+    }
+  | { readonly kind: 'fault'; readonly refusal: Refusal };
+
+/** The path names the model; a JSON object that names one too must mean the same, and then says what the engine knows. */
+export function readPathBody(body: Buffer, name: ResolvedName, names: NameResolver): PathBody {
+  if (!beginsObject(body)) return { kind: 'ok', body };
   const scan = scanBody(body);
-  return scan.kind === 'ok' ? spliceBody(body, scan, name.edits) : body;
+  if (scan.kind === 'fault') {
+    // A `model` that is no string names nothing: the engine says so, or does without.
+    return scan.refusal.code === 'model_not_string' ? { kind: 'ok', body } : scan;
+  }
+  const written = scan.model;
+  if (written !== null && written !== name.servedName) {
+    const resolved = names.resolve(written);
+    if (resolved.kind === 'fault' || resolved.model !== name.model) {
+      const parameters = { model: name.model, other: echo(written) };
+      return { kind: 'fault', refusal: { code: 'model_conflict', parameters } };
+    }
+  }
+  const renames = written !== null && written !== name.servedName;
+  const edits = name.edits ?? (renames ? prepareEdits({ model: name.servedName }) : null);
+  return { kind: 'ok', body: edits === null ? body : spliceBody(body, scan, edits) };
+}
+
+function beginsObject(body: Buffer): boolean {
+  const reader = new JsonReader(body);
+  reader.skipWhitespace();
+  return reader.peek() === OPEN;
+}
+
+function echo(name: string): string {
+  return (name.length > ECHO_CHARS_MAX ? `${name.slice(0, ECHO_CHARS_MAX)}…` : name).toWellFormed();
 }
 
 function queryModel(target: string): string | null {

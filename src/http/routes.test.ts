@@ -216,7 +216,32 @@ describe('matchRoute on paths that change an engine', () => {
     'slots/0',
     'models/unload',
     'api/pull',
+    'get_world_size',
+    'clear_hicache_storage_backend',
+    'hicache/storage-backend',
+    'init_process_group',
+    'dump_expert_distribution_record',
+    'close_session',
+    'v1/load_lora',
+    'sdapi/v1/unload-checkpoint',
+    'admin/reload',
+    'debug/pprof',
+    'shutdown',
   ];
+
+  it('refuses what reads by GET and changes by other methods only for those', () => {
+    for (const path of [
+      'props',
+      'load',
+      'v1/model/load',
+      'v1/model/unload',
+      'v1/lora/load',
+      'v1/internal/model/load',
+    ]) {
+      assert.equal(codeOf('POST', `/engines/m/${path}`), 'route_forbidden', path);
+      assert.equal(match('GET', `/engines/m/${path}`).kind, 'engine_path', path);
+    }
+  });
 
   it('refuses each at the root and beneath /engines, by every method', () => {
     for (const path of paths) {

@@ -124,7 +124,7 @@ function matchSlowly(request: RouteRequest, path: string, query: string, names: 
   const dialect = dialectOf(decoded ?? path);
   const flaw = decoded === null ? 'the path holds a bad percent escape' : pathFlaw(path);
   if (decoded === null || flaw !== null) {
-    if (isForbiddenPath(path)) return forbidden(path, dialect);
+    if (isForbiddenPath(path, method)) return forbidden(path, dialect);
     return fault({ code: 'request_malformed', parameters: { detail: flaw ?? '' } }, dialect);
   }
   const plain = decoded.length > 1 && decoded.endsWith('/') ? decoded.slice(0, -1) : decoded;
@@ -134,7 +134,7 @@ function matchSlowly(request: RouteRequest, path: string, query: string, names: 
     return ownRoute('model', `${MODELS_PREFIX}{id}`, plain.slice(MODELS_PREFIX.length), method);
   }
   if (path.startsWith(ENGINES_PREFIX)) return enginePath(request, path, query, names);
-  if (isForbiddenPath(path)) return forbidden(path, dialect);
+  if (isForbiddenPath(path, method)) return forbidden(path, dialect);
   if (plain.startsWith(MODELS_PREFIX)) return wrongMethod(method, plain, OWN_ALLOWED, dialect);
   if (plain.startsWith('/gateway/') || plain.startsWith(ENGINES_PREFIX) || plain === '/') {
     return notFound(method, path, dialect);
@@ -172,7 +172,7 @@ function enginePath(request: RouteRequest, path: string, query: string, names: N
   const beneath = path.slice(ENGINES_PREFIX.length);
   const split = names.splitPath(beneath);
   if (split === null) {
-    if (isForbiddenPath(beneath)) return forbidden(path, 'openai');
+    if (isForbiddenPath(beneath, method)) return forbidden(path, 'openai');
     if (beneath === '') return notFound(method, path, 'openai');
     const end = unknownNameEnd(beneath);
     const unknown = beneath.slice(0, end);
@@ -180,7 +180,7 @@ function enginePath(request: RouteRequest, path: string, query: string, names: N
   }
   const { name, rest } = split;
   const dialect = dialectOf(decodePath(rest) ?? rest);
-  if (isForbiddenPath(rest)) return forbidden(path, dialect);
+  if (isForbiddenPath(rest, method)) return forbidden(path, dialect);
   if (!ENGINE_METHODS.has(method)) {
     return wrongMethod(method, path, [...ENGINE_METHODS].join(', '), dialect);
   }
