@@ -69,6 +69,7 @@ const front = createFront({
   server: {
     bodyLimitBytes: 64 * MIB,
     audioBodyLimitBytes: 512 * MIB,
+    bodyMemoryBytes: 2048 * MIB,
     headerLimitBytes: 16 * 1024,
     headersTimeoutMs: 60_000,
     requestTimeoutMs: 300_000,

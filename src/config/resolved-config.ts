@@ -35,6 +35,8 @@ export interface ServerConfig {
   readonly port: number;
   readonly bodyLimitBytes: number;
   readonly audioBodyLimitBytes: number;
+  /** Bound on the sum of all bodies held at once. */
+  readonly bodyMemoryBytes: number;
   readonly headerLimitBytes: number;
   /** Time in which a client must have sent its headers. */
   readonly headersTimeoutMs: number;

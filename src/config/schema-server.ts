@@ -42,6 +42,11 @@ export const serverSchema = z.strictObject(
       default: 512,
       unit: 'MiB',
     }),
+    body_memory_mib: field(integer(1, 1_048_576), {
+      effect: 'Largest sum of all request bodies that wait or are being sent; beyond it new ones get 503.',
+      default: 2048,
+      unit: 'MiB',
+    }),
     header_limit_kib: field(integer(1, 1024), {
       effect: 'Largest sum of request headers; more gets 431.',
       default: 32,

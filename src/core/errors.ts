@@ -300,6 +300,14 @@ export const ERRORS = {
     '`{model}` can never be loaded here: {why}.',
     "Change the model's memory or the devices as the message says.",
   ),
+  body_memory_full: entry(
+    503,
+    'overloaded_error',
+    'operator',
+    true,
+    'The bodies of all requests together would take more than {limitMib} MiB.',
+    'Retry later, or raise `server.body_memory_mib`.',
+  ),
   shutting_down: entry(
     503,
     'overloaded_error',

@@ -11,6 +11,8 @@ const FIRST_CAPACITY_BYTES_MAX = 1024 * 1024;
 const FIRST_CAPACITY_BYTES_MIN = 16 * 1024;
 
 export interface BodyOwner {
+  /** More bytes came and would be kept. False: there is no room, and the owner has stopped the reader. */
+  bodyGrew(bytes: number): boolean;
   /** The body is complete. */
   bodyRead(body: Buffer): void;
   /** More than the limit came; what follows is thrown away. */
@@ -55,6 +57,7 @@ export class BodyReader {
       this.#owner.bodyTooLarge();
       return;
     }
+    if (!this.#owner.bodyGrew(chunk.length)) return;
     if (this.#length === 0) this.#buffer = chunk;
     else this.#append(chunk);
     this.#length = length;

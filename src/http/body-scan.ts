@@ -35,7 +35,7 @@ const COLON = 0x3a;
 const OPEN = 0x7b;
 const CLOSE = 0x7d;
 /** More keys than any route knows; each costs an edit of the body more than its bytes. */
-export const TOP_LEVEL_KEYS_MAX = 1000;
+const TOP_LEVEL_KEYS_MAX = 1000;
 /** `stream` with every letter written as `\uXXXX`: a longer key can be neither of the two. */
 const ESCAPED_KEY_BYTES_MAX = 36;
 

@@ -37,6 +37,8 @@ import { dialectOf, matchRoute, type Route } from './routes.ts';
 
 /** Give-backs of one request that reached no socket; then its engine counts as unreachable. */
 const UNSENT_TRIES_MAX = 10;
+/** Bodies come and go with the requests in flight: room is back soon. */
+const BODY_MEMORY_RETRY_S = 5;
 /** Requests that one connection may have open at once. */
 export const PIPELINED_REQUESTS_MAX = 16;
 
@@ -76,6 +78,8 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
   /** The client waits for `100 Continue` before it sends its body. */
   #continuePending: boolean;
   #body: Uint8Array | null = null;
+  /** Of the front's body memory. */
+  #heldBytes = 0;
   #gateId: RequestId | null = null;
   #lease: Lease | null = null;
   #forward: Forward | null = null;
@@ -146,6 +150,15 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
   }
 
   // The body.
+
+  bodyGrew(bytes: number): boolean {
+    if (this.#context.bodies.take(bytes)) {
+      this.#heldBytes += bytes;
+      return true;
+    }
+    this.#refuseForMemory();
+    return false;
+  }
 
   bodyRead(body: Buffer): void {
     this.requestBytes = body.length;
@@ -225,7 +238,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
 
   answerBegan(): void {
     // It will not be sent again.
-    this.#body = null;
+    this.#dropBody();
     this.ttfbMs = this.#context.clock.nowMs() - this.#startedMs;
   }
 
@@ -376,6 +389,10 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
       this.bodyTooLarge();
       return;
     }
+    if (!this.#context.bodies.hasRoom(head.contentLength ?? 0)) {
+      this.#refuseForMemory();
+      return;
+    }
     if (this.#continuePending) {
       this.#continuePending = false;
       this.#response.writeContinue();
@@ -422,6 +439,17 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     if (!request.complete) this.#connection.answeredUnread = request;
   }
 
+  #refuseForMemory(): void {
+    const limitMib = Math.floor(this.#context.bodies.limitBytes / (1024 * 1024));
+    this.refuse({ code: 'body_memory_full', parameters: { limitMib }, retryAfterS: BODY_MEMORY_RETRY_S });
+  }
+
+  #dropBody(): void {
+    this.#body = null;
+    this.#context.bodies.give(this.#heldBytes);
+    this.#heldBytes = 0;
+  }
+
   #endLease(outcome: Outcome): void {
     const id = this.#gateId;
     if (this.#state !== 'forwarding' || id === null) return;
@@ -433,7 +461,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
   #finish(outcome: RequestOutcome): void {
     if (this.#state === 'done') return;
     this.#state = 'done';
-    this.#body = null;
+    this.#dropBody();
     this.#forward = null;
     this.#context.active.remove(this);
     this.#connection.ended(this);

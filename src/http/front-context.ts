@@ -6,6 +6,7 @@ import type { Clock } from '../core/clock.ts';
 import type { DenseList, Listed } from '../core/dense-list.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { AnswerSettings } from '../proxy/answer.ts';
+import type { BodyMemory } from './body-memory.ts';
 import type { ClientConnections } from './client-connection.ts';
 import type { Dialect } from './error-body.ts';
 import type { NameResolver } from './names.ts';
@@ -17,6 +18,7 @@ export interface FrontOptions {
     ServerConfig,
     | 'bodyLimitBytes'
     | 'audioBodyLimitBytes'
+    | 'bodyMemoryBytes'
     | 'headerLimitBytes'
     | 'headersTimeoutMs'
     | 'requestTimeoutMs'
@@ -48,6 +50,7 @@ export interface ActiveRequest extends Listed {
 export interface FrontContext extends FrontOptions {
   readonly answers: AnswerSettings;
   readonly connections: ClientConnections;
+  readonly bodies: BodyMemory;
   /** Requests between their head and their end. */
   readonly active: DenseList<ActiveRequest>;
   /** True from the moment on from which connections end with their answer. */

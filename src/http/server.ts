@@ -13,6 +13,7 @@ import { DenseList } from '../core/dense-list.ts';
 import type { ErrorCode, Refusal } from '../core/errors.ts';
 import { GatheredPieces } from '../proxy/gathered-pieces.ts';
 import { HeldHeads } from '../proxy/held-heads.ts';
+import { BodyMemory } from './body-memory.ts';
 import { ClientConnections } from './client-connection.ts';
 import { type Dialect, errorBody } from './error-body.ts';
 import { Exchange } from './exchange.ts';
@@ -89,6 +90,7 @@ function createContext(options: FrontOptions): FrontContext {
       stallMs: clientStallTimeoutMs,
       idleMs: keepAliveTimeoutMs + headersTimeoutMs,
     }),
+    bodies: new BodyMemory(options.server.bodyMemoryBytes),
     active: new DenseList(),
     draining: false,
     onLoopback: false,

@@ -132,6 +132,7 @@ const MIB = 1024 * 1024;
 const serverDefaults: FrontOptions['server'] = {
   bodyLimitBytes: 2 * MIB,
   audioBodyLimitBytes: 4 * MIB,
+  bodyMemoryBytes: 64 * MIB,
   headerLimitBytes: 16 * 1024,
   headersTimeoutMs: 20_000,
   requestTimeoutMs: 30_000,
