@@ -6,10 +6,10 @@
  * 2. The client's leaving is heard in every state, because the body is always read on.
  * 3. An answer of ours is written only while nothing of an engine's answer is.
  */
-import type { GiveBackCause, Lease, LoadKind, Outcome, Waiter } from '../control/gate.ts';
+import type { GiveBackCause, Lease, Outcome, Waiter } from '../control/gate.ts';
 import { assert } from '../core/assert.ts';
-import { ERRORS, type ErrorCode, errorMessage, type Refusal } from '../core/errors.ts';
-import { CLIENT_REQUEST_ID, type ModelName, type RequestId } from '../core/ids.ts';
+import { ERRORS, errorMessage, type Refusal } from '../core/errors.ts';
+import { CLIENT_REQUEST_ID, type RequestId } from '../core/ids.ts';
 import type { AnswerHead } from '../proxy/answer.ts';
 import { Forward, type ForwardOwner } from '../proxy/forward.ts';
 import { type BodyOwner, BodyReader } from './body-reader.ts';
@@ -20,19 +20,12 @@ import { type Dialect, errorBody, streamErrorFrame } from './error-body.ts';
 import type { FrontContext } from './front-context.ts';
 import type { CloseListener, FrontRequest, FrontResponse } from './front-messages.ts';
 import { upstreamHeaders } from './hop-headers.ts';
-import {
-  bodyLimitBytes,
-  bodyRefusal,
-  type ForwardedRoute,
-  modelOfHead,
-  readJsonRequest,
-  readPathBody,
-} from './model-request.ts';
-import type { ResolvedName } from './names.ts';
+import { bodyLimitBytes, bodyRefusal, type ForwardedRoute, modelOfHead, readBody } from './model-request.ts';
 import { writeOwnAnswer } from './own-answer.ts';
 import { type OwnAnswer, ownAnswer } from './own-routes.ts';
 import { checkHead, type RequestHead } from './request-checks.ts';
-import type { RequestEnd, RequestOutcome } from './request-observer.ts';
+import type { RequestOutcome } from './request-observer.ts';
+import { RequestRecord } from './request-record.ts';
 import { dialectOf, matchRoute, type Route } from './routes.ts';
 
 /** Give-backs of one request that reached no socket; then its engine counts as unreachable. */
@@ -45,24 +38,7 @@ export const PIPELINED_REQUESTS_MAX = 16;
 /** `answering`: an answer of ours is being made. */
 type State = 'reading' | 'answering' | 'waiting' | 'forwarding' | 'done';
 
-export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener, RequestEnd {
-  // What the observer sees.
-  clientRequestId = '';
-  model: ModelName | null = null;
-  outcome: RequestOutcome = 'refused';
-  status = 0;
-  code: ErrorCode | null = null;
-  load: LoadKind | null = null;
-  streamed = false;
-  waitMs = 0;
-  ttfbMs: number | null = null;
-  durationMs = 0;
-  requestBytes = 0;
-  responseBytes = 0;
-  attempts = 0;
-  label = 'none';
-  principal: string | null = null;
-
+export class Exchange extends RequestRecord implements Waiter, ForwardOwner, BodyOwner, CloseListener {
   listIndex = -1;
   readonly #connection: ClientConnection;
   readonly #context: FrontContext;
@@ -91,6 +67,7 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     response: FrontResponse,
     expectsContinue: boolean,
   ) {
+    super();
     this.#context = context;
     this.#request = request;
     this.#response = response;
@@ -164,9 +141,14 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     this.requestBytes = body.length;
     const route = this.#route;
     if (route === null) return;
-    if (route.kind === 'model' && route.bodyRule === 'json') this.#admitJson(body);
-    else if (route.kind === 'engine_path') this.#admitPathBody(body, route.name);
-    else this.#admit(body);
+    const read = readBody(body, route, this.#context.names);
+    if (read.kind === 'fault') {
+      this.refuse(read.refusal);
+      return;
+    }
+    this.model = read.model ?? this.model;
+    this.streamed = read.stream;
+    this.#admit(read.body);
   }
 
   bodyTooLarge(): void {
@@ -399,23 +381,6 @@ export class Exchange implements Waiter, ForwardOwner, BodyOwner, CloseListener,
     }
     this.#reader = new BodyReader(this, limit, head.contentLength);
     this.#reader.start(this.#request);
-  }
-
-  #admitJson(body: Buffer): void {
-    const request = readJsonRequest(body, this.#context.names);
-    if (request.kind === 'fault') {
-      this.refuse(request.refusal);
-      return;
-    }
-    this.model = request.model;
-    this.streamed = request.stream;
-    this.#admit(request.body);
-  }
-
-  #admitPathBody(body: Buffer, name: ResolvedName): void {
-    const read = readPathBody(body, name, this.#context.names);
-    if (read.kind === 'fault') this.refuse(read.refusal);
-    else this.#admit(read.body);
   }
 
   #admit(body: Uint8Array | null): void {

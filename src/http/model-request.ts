@@ -45,18 +45,29 @@ export function modelOfHead(head: RequestHead, route: ForwardedRoute, names: Nam
     : names.resolve(name);
 }
 
-export type JsonRequest =
+export type ReadBody =
   | {
       readonly kind: 'ok';
-      readonly model: ModelName;
+      /** Null: the head names it. */
+      readonly model: ModelName | null;
       readonly stream: boolean;
       /** As the engine gets it. */
       readonly body: Uint8Array;
     }
   | { readonly kind: 'fault'; readonly refusal: Refusal };
 
-/** Reads and edits a JSON body that names its model. */
-export function readJsonRequest(body: Buffer, names: NameResolver): JsonRequest {
+/** Reads a whole body as its route says, and edits it for the engine. */
+export function readBody(body: Buffer, route: ForwardedRoute, names: NameResolver): ReadBody {
+  if (route.kind === 'engine_path') return readPathBody(body, route.name, names);
+  return route.bodyRule === 'json' ? readJsonRequest(body, names) : unread(body);
+}
+
+function unread(body: Uint8Array): ReadBody {
+  return { kind: 'ok', model: null, stream: false, body };
+}
+
+/** A JSON body that names its model. */
+function readJsonRequest(body: Buffer, names: NameResolver): ReadBody {
   const scan = scanBody(body);
   if (scan.kind === 'fault') return scan;
   const resolved = names.resolve(scan.model);
@@ -70,21 +81,13 @@ export function readJsonRequest(body: Buffer, names: NameResolver): JsonRequest 
   };
 }
 
-export type PathBody =
-  | {
-      readonly kind: 'ok';
-      /** As the engine gets it. */
-      readonly body: Uint8Array;
-    }
-  | { readonly kind: 'fault'; readonly refusal: Refusal };
-
 /** The path names the model; a JSON object that names one too must mean the same, and then says what the engine knows. */
-export function readPathBody(body: Buffer, name: ResolvedName, names: NameResolver): PathBody {
-  if (!beginsObject(body)) return { kind: 'ok', body };
+function readPathBody(body: Buffer, name: ResolvedName, names: NameResolver): ReadBody {
+  if (!beginsObject(body)) return unread(body);
   const scan = scanBody(body);
   if (scan.kind === 'fault') {
     // A `model` that is no string names nothing: the engine says so, or does without.
-    return scan.refusal.code === 'model_not_string' ? { kind: 'ok', body } : scan;
+    return scan.refusal.code === 'model_not_string' ? unread(body) : scan;
   }
   const written = scan.model;
   if (written !== null && written !== name.servedName) {
@@ -96,7 +99,12 @@ export function readPathBody(body: Buffer, name: ResolvedName, names: NameResolv
   }
   const renames = written !== null && written !== name.servedName;
   const edits = name.edits ?? (renames ? prepareEdits({ model: name.servedName }) : null);
-  return { kind: 'ok', body: edits === null ? body : spliceBody(body, scan, edits) };
+  return {
+    kind: 'ok',
+    model: null,
+    stream: scan.stream,
+    body: edits === null ? body : spliceBody(body, scan, edits),
+  };
 }
 
 function beginsObject(body: Buffer): boolean {
