@@ -1,5 +1,10 @@
 /** Faults seen in other gateways (a request lost, a model starved, an engine killed for nothing), each as a scenario here. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -13,24 +18,44 @@ import {
 import { chatResult, sendChat } from '../fixtures/requests.ts';
 
 const SIMULATOR = fileURLToPath(new URL('../../bin/vllm-sim.mjs', import.meta.url));
-/** A command of our own with TCP, as users run other servers. */
-const FOREIGN = [
-  process.execPath,
-  SIMULATOR,
-  'serve',
-  'other',
-  '--port',
-  '{port}',
-  '--host',
-  '127.0.0.1',
-  '--sim-load-seconds',
-  '0.1',
-];
+/** What the gateway starts as the engine: it tells the test its port, waits until that is taken, and then starts the real one. */
+const LATE_ENGINE = `
+const { spawn } = require('node:child_process');
+const { existsSync, renameSync, writeFileSync } = require('node:fs');
+const [port, file, simulator] = process.argv.slice(1);
+writeFileSync(file + '.new', port);
+renameSync(file + '.new', file);
+const timer = setInterval(() => {
+  if (!existsSync(file + '.taken')) return;
+  clearInterval(timer);
+  const args = [simulator, 'serve', 'other', '--port', port, '--host', '127.0.0.1', '--served-model-name', 'stranger'];
+  spawn(process.execPath, args, { stdio: 'inherit' }).once('exit', (code) => process.exit(code ?? 1));
+}, 10);
+`;
+
+/** Takes the port that the late engine names, and answers there as another model's server would. */
+async function takePort(file: string): Promise<Server> {
+  const port = await until('the engine has a port', () => readFile(file, 'utf8').catch(() => null));
+  const server = createServer((request, response) => {
+    const isList = request.url === '/v1/models';
+    response.writeHead(isList || request.url === '/health' ? 200 : 418, {
+      'content-type': 'application/json',
+    });
+    response.end(isList ? '{"object":"list","data":[{"id":"somebody-else","object":"model"}]}' : '{}');
+  });
+  await once(server.listen(Number(port), '127.0.0.1'), 'listening');
+  await writeFile(`${file}.taken`, '');
+  return server;
+}
 
 let gateway: RunningGateway;
+let portFile = '';
 
 before(async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'vg-'));
+  portFile = join(directory, 'port');
   gateway = await startGateway({
+    directory,
     config: simulatedConfig(
       {
         a: simulatedModel(),
@@ -39,10 +64,13 @@ before(async () => {
         crashing: simulatedModel({ args: ['--sim-fault', 'crash@request:DIE'] }),
         breaking: simulatedModel({ args: ['--sim-fault', 'crash@midstream:3'] }),
         hanging: simulatedModel({ args: ['--sim-fault', 'probe-hang'], keys: { load_timeout: 1.5 } }),
+        stubborn: simulatedModel({
+          args: ['--sim-fault', 'ignore-sigterm', '--sim-fault-once', join(directory, 'stubborn')],
+        }),
         lazy: simulatedModel({ loadSeconds: 1, keys: { inactivity_timeout: 60 } }),
         stranger: {
           engine: 'openai',
-          command: [...FOREIGN, '--served-model-name', 'somebody-else'],
+          command: [process.execPath, '-e', LATE_ENGINE, '{port}', portFile, SIMULATOR],
           memory_mib: 10_000,
         },
       },
@@ -74,10 +102,17 @@ test('a probe that is accepted and never answered does not outlive the load time
   assert.match(result.message, /not ready within 1\.5 s/);
 });
 
-test('a stranger that answers on the port is not taken for the engine', async () => {
-  const result = await chatResult(gateway.url, 'stranger');
-  assert.equal(result.status, 503);
-  assert.match(result.message, /stranger|somebody-else/);
+test('a stranger that holds the port is not taken for the engine, and is told', async () => {
+  const asked = chatResult(gateway.url, 'stranger');
+  const stranger = await takePort(portFile);
+  try {
+    const result = await asked;
+    assert.equal(result.status, 503);
+    assert.match(result.message, /somebody-else|taken by another process/);
+  } finally {
+    stranger.closeAllConnections();
+    stranger.close();
+  }
 });
 
 test('a crash before the headers is told, after one resend, as what it is', async () => {
@@ -102,13 +137,23 @@ test('a crash in mid-stream ends with an error frame, never with a clean end', a
   assert.match(text, /engine_died|broken off/);
 });
 
-test('a request that meets a stopping engine waits and is served', async () => {
-  await chatResult(gateway.url, 'a');
-  // Three more models on three devices push `a` out.
-  await Promise.all(['b', 'lazy', 'burst'].map((model) => chatResult(gateway.url, model)));
-  await until('a leaves', async () => (await gateway.status()).models.a?.state !== 'awake');
-  const result = await chatResult(gateway.url, 'a');
+test('a request that meets a stopping engine waits for its end and is served by the next one', async () => {
+  await chatResult(gateway.url, 'stubborn');
+  const starts = () => gateway.metric('vllm_gateway_engine_moves_total{model="stubborn",move="start"}');
+  const stopping = until('stubborn is being stopped', async () => {
+    return (await gateway.status()).models.stubborn?.state === 'stopping';
+  });
+  // Three more models on three devices push it out; it stays until it is killed.
+  const others = ['a', 'b', 'burst'].map((model) => chatResult(gateway.url, model));
+  await stopping;
+  const result = await chatResult(gateway.url, 'stubborn');
   assert.equal(result.status, 200);
+  assert.equal(result.load, 'cold');
+  assert.equal(await starts(), 2);
+  assert.deepEqual(
+    (await Promise.all(others)).map(({ status }) => status),
+    [200, 200, 200],
+  );
 });
 
 test('a load whose only waiter left is finished and kept for the retry', async () => {
