@@ -19,7 +19,7 @@ function device(id: string, changes: Partial<DeviceView> = {}): DeviceView {
 }
 
 function resident(model: string, changes: Partial<ResidentView> = {}): ResidentView {
-  return { model, memoryMib: 10_000, yieldsInMs: 0, lossMs: 100, ...changes };
+  return { model, memoryMib: 10_000, yieldsInMs: 0, stopMs: 500, lossMs: 100, ...changes };
 }
 
 const NEED = { deviceCount: 1, pool: null, memoryMibPerDevice: 12_000 };
@@ -55,7 +55,7 @@ test('room that is had at once beats a smaller loss later', () => {
     deviceIds: ['b'],
     victims: ['idle'],
     victimsInMs: 0,
-    inMs: 0,
+    inMs: 500,
   });
 });
 
@@ -74,7 +74,7 @@ test('an idle engine elsewhere beats a drain under way, and a stop that cannot b
     deviceIds: ['b'],
     victims: ['idle'],
     victimsInMs: 0,
-    inMs: 0,
+    inMs: 500,
   });
   const stuck = device('a', {
     reservedMib: 20_000,
@@ -134,4 +134,20 @@ test('foreign programs leave less room, and a whole device is what they leave of
     why: 'programs that are not ours take 11000 MiB of the budget of the possible devices',
   });
   assert.equal(place(NEED, [crowded]).kind, 'blocked');
+});
+
+test('an engine that is stopping already is waited for rather than another one stopped too', () => {
+  const stopping = device('a', {
+    reservedMib: 20_000,
+    leaving: [{ memoryMib: 10_000, inMs: 300 }],
+    residents: [resident('idle')],
+  });
+  const need = { ...NEED, memoryMibPerDevice: 8_000 };
+  assert.deepEqual(place(need, [stopping]), {
+    kind: 'evict',
+    deviceIds: ['a'],
+    victims: [],
+    victimsInMs: 0,
+    inMs: 300,
+  });
 });

@@ -19,6 +19,8 @@ export interface ResidentView {
   readonly memoryMib: number;
   /** 0: may go now; later: when its turn ends; Infinity: never. */
   readonly yieldsInMs: number;
+  /** Time that its own stop takes: memory that is leaving already comes sooner than that of a new victim. */
+  readonly stopMs: number;
   readonly lossMs: number;
 }
 
@@ -55,7 +57,7 @@ export type Placement =
       readonly victims: readonly string[];
       /** When the last victim may be asked to go. */
       readonly victimsInMs: number;
-      /** When the room is expected, without the victims' own stops. */
+      /** When the room is expected, the victims' own stops included. */
       readonly inMs: number;
     }
   | { readonly kind: 'blocked'; readonly why: string }
@@ -146,7 +148,7 @@ function option(need: PlacementNeed, device: DeviceView): DeviceOption | null {
   const times = [
     0,
     ...device.leaving.map((leaving) => leaving.inMs),
-    ...device.residents.map((resident) => resident.yieldsInMs),
+    ...device.residents.map((resident) => resident.yieldsInMs + resident.stopMs),
   ];
   for (const inMs of [...new Set(times)].sort((a, b) => a - b)) {
     if (inMs === Number.POSITIVE_INFINITY) return null;
@@ -155,7 +157,7 @@ function option(need: PlacementNeed, device: DeviceView): DeviceOption | null {
       0,
     );
     const candidates: VictimCandidate[] = device.residents
-      .filter((resident) => resident.yieldsInMs <= inMs)
+      .filter((resident) => resident.yieldsInMs + resident.stopMs <= inMs)
       .map((resident) => ({ name: resident.model, memoryMib: resident.memoryMib, cost: resident.lossMs }));
     const chosen = cheapestVictims(candidates, missingMib - leavingMib);
     if (chosen === null) continue;

@@ -178,3 +178,21 @@ test('clients that think for longer than a switch takes lose nothing by turns', 
     assert.ok(served > (2 * 600_000) / (thinkMs + 8_200), `thinking ${thinkMs} ms: only ${served} served`);
   }
 });
+
+test('one victim that suffices is enough, however long its stop takes and whatever happens meanwhile', () => {
+  const models = ['a', 'b', 'c'].map((name) => testPolicy(name, { memoryMibPerDevice: 7_000 }));
+  const world = new SchedulerWorld(testSetup(models), { stopMs: 5_000 });
+  world.request('a');
+  world.clock.advanceTo(10_000);
+  world.request('b');
+  world.clock.advanceTo(20_000);
+  world.request('c');
+  for (let atMs = 20_100; atMs < 24_900; atMs += 300) {
+    world.clock.advanceTo(atMs);
+    world.request('c');
+    world.send({ kind: 'operator_command', command: { kind: 'load', model: 'c' } });
+  }
+  world.clock.advanceTo(40_000);
+  assert.equal(world.count('stop'), 1);
+  assert.equal(world.engineKind('c'), 'awake');
+});

@@ -89,13 +89,20 @@ function residentView(
       const lossMs = evictionLossMs(state, model, engine.reservation);
       const queued = (model.queue.size + model.running.size) * BUSY_VICTIM_WEIGHT * startCostMs(model);
       const yieldsInMs = Math.max(0, yieldsAtMs(model, engine, state.scheduling) - nowMs);
-      return { model: model.policy.name, memoryMib, yieldsInMs, lossMs: lossMs + queued };
+      return {
+        model: model.policy.name,
+        memoryMib,
+        yieldsInMs,
+        stopMs: stopCostMs(model),
+        lossMs: lossMs + queued,
+      };
     }
     case 'starting':
       return {
         model: model.policy.name,
         memoryMib,
         yieldsInMs: abandonable(model, nowMs) ? 0 : Number.POSITIVE_INFINITY,
+        stopMs: stopCostMs(model),
         lossMs: 0,
       };
     case 'draining':

@@ -84,15 +84,12 @@ function coldEstimate(
     case 'free':
       return answer(pauseMs + startCostMs(model), 'it has to start', basis, 'cold');
     case 'evict': {
-      const leaving = placement.victims
-        .map((name) => state.models.get(name))
-        .filter((victim) => victim !== undefined);
-      const stopMs = Math.max(0, ...leaving.map(stopCostMs));
-      const turn = placement.inMs > 0 ? `, whose turn ends in ${seconds(placement.inMs)} s` : '';
+      const turn =
+        placement.victimsInMs > 0 ? `, whose turn ends in ${seconds(placement.victimsInMs)} s` : '';
       const whom = placement.victims.length > 0 ? ` after ${placement.victims.join(', ')}${turn}` : '';
       // Others may be ahead, and running requests may take their drain: an honest guess, no more.
       return answer(
-        pauseMs + placement.inMs + stopMs + startCostMs(model),
+        pauseMs + placement.inMs + startCostMs(model),
         `it has to start${whom}`,
         'assumed',
         'waiting',
