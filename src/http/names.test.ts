@@ -2,43 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { ResolvedAlias, ResolvedModel } from '../config/resolved-config.ts';
+import { modelFixture } from '../engines/engine-fixtures.ts';
 import { closestNames, createNameResolver, MODEL_NAME_CHARS_MAX, matchesGlob } from './names.ts';
 
 function model(name: string, more: Partial<ResolvedModel> = {}): ResolvedModel {
-  return {
-    name,
-    engine: 'vllm',
-    repo: name,
-    command: null,
-    url: null,
-    servedName: name,
-    need: { deviceCount: 1, pool: null, memoryMibPerDevice: null },
-    alwaysOn: false,
-    inactivityTimeoutMs: 0,
-    minResidenceMs: 0,
-    loadTimeoutMs: 1,
-    drainTimeoutMs: 1,
-    queueTimeoutMs: 1,
-    maxConcurrent: 1,
-    queueSize: 1,
-    requestDefaults: {},
-    environment: {},
-    vllm: {
-      gpuMemoryUtilization: 0.9,
-      maxModelLen: 0,
-      maxNumSeqs: 16,
-      kvReservationSeqs: 16,
-      tensorParallelSize: 1,
-      quantization: null,
-      dtype: null,
-      enforceEager: false,
-      toolParser: 'off',
-      reasoningParser: 'off',
-      extraArgs: [],
-      executable: ['vllm'],
-    },
-    ...more,
-  };
+  return modelFixture({ name, repo: name, servedName: name, ...more });
 }
 
 function resolver(
