@@ -7,8 +7,19 @@ import { probeOpenAi } from '../openai-probe.ts';
 import { vllmArgv } from './argv.ts';
 import { diagnoseVllm } from './diagnosis.ts';
 import { VLLM_KEEP_ALIVE_MS, vllmEnvironment } from './environment.ts';
+import { parseVllmMemory } from './memory-lines.ts';
 import { chooseParsers } from './parsers-choice.ts';
 import { parseVllmLine } from './phases.ts';
+import { isVllmAsleep, sleepVllm, wakeVllm } from './sleep.ts';
+import { warmUpVllm } from './warm-up.ts';
+
+/** Answered by the API server's own process, with the tokenizer alone. */
+const ROUTES_ASLEEP: readonly string[] = [
+  '/tokenize',
+  '/detokenize',
+  '/tokenizer_info',
+  '/v1/messages/count_tokens',
+];
 
 export interface VllmEngineOptions {
   readonly kind: string;
@@ -26,6 +37,8 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
     capabilities: {
       unixSocket: true,
       sleepLevels: [1, 2],
+      sleepsOn: ['nvidia', 'amd', 'simulated'],
+      routesAsleep: ROUTES_ASLEEP,
       keepAliveMs: VLLM_KEEP_ALIVE_MS,
       assumedStartMs: options.assumedStartMs,
     },
@@ -50,6 +63,11 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
         signal,
       ),
     parseLine: parseVllmLine,
+    parseMemory: parseVllmMemory,
+    sleep: sleepVllm,
+    wake: wakeVllm,
+    isAsleep: isVllmAsleep,
+    warmUp: warmUpVllm,
     diagnose: diagnoseVllm,
   };
 }
