@@ -39,7 +39,8 @@ export function createAmdSource(command: readonly string[], run: RunTool): RawSo
       const devices: RawDevice[] = [];
       const conditions: DeviceCondition[] = [UNVERIFIED];
       for (const { id, name: card, index, totalMib } of gpus) {
-        if (totalMib !== null) devices.push({ id, name: card, source: 'amd', index, totalMib });
+        if (totalMib !== null)
+          devices.push({ id, name: card, source: 'amd', index, totalMib, unified: false });
         else {
           const text = `GPU ${index} (${id}, ${card}) does not tell its memory and is left out.`;
           conditions.push({ code: 'amd_memory_unknown', text });

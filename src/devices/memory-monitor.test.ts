@@ -10,7 +10,14 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-const DEVICE: RawDevice = { id: 'g', name: 'G', source: 'nvidia', index: 0, totalMib: 10_000 };
+const DEVICE: RawDevice = {
+  id: 'g',
+  name: 'G',
+  source: 'nvidia',
+  index: 0,
+  totalMib: 10_000,
+  unified: false,
+};
 
 /** A device whose every figure the test decides, with or without a stream. */
 class World {

@@ -135,14 +135,21 @@ function devicesOf(
     if (gpu.migEnabled) {
       for (const { id, name: instance, gpuUuid, totalMib } of instances) {
         if (gpuUuid === gpu.uuid)
-          devices.push({ id, name: instance, source: 'nvidia', index: gpu.index, totalMib });
+          devices.push({ id, name: instance, source: 'nvidia', index: gpu.index, totalMib, unified: false });
       }
       continue;
     }
     if (gpu.memory !== 'own') conditions.push(memoryCondition(gpu, unified));
     if (gpu.memory === 'lost' || (gpu.memory === 'unified' && gpu !== unified)) continue;
     const totalMib = gpu.totalMib ?? hostTotalMib(host);
-    devices.push({ id: gpu.uuid, name: gpu.name, source: 'nvidia', index: gpu.index, totalMib });
+    devices.push({
+      id: gpu.uuid,
+      name: gpu.name,
+      source: 'nvidia',
+      index: gpu.index,
+      totalMib,
+      unified: gpu === unified,
+    });
   }
   if (gpus.length === 0) conditions.push({ code: 'nvidia_no_devices', text: `${name} found no GPU.` });
   return { devices, conditions };
@@ -180,10 +187,11 @@ function processReport(name: string, devices: readonly RawDevice[], result: Tool
     return { byDevice: null, conditions: [{ code: 'nvidia_processes_unknown', text }] };
   }
   const byDevice = new Map<DeviceId, ProcessUse[] | null>();
-  for (const { id } of devices) {
+  for (const { id, unified } of devices) {
     const rows = processes.filter(({ uuid }) => uuid === id);
     // Whether processes of an instance are listed under it or under its card is not documented: only the first is used.
-    const untold = id.startsWith('MIG-') && rows.length === 0;
+    // Of shared memory the driver counts only what was asked of it, and nothing else that a process holds.
+    const untold = unified || (id.startsWith('MIG-') && rows.length === 0);
     byDevice.set(id, untold ? null : rows.map(({ pid, usedMib }) => ({ pid, usedMib })));
   }
   const hidden = processes.some(({ usedMib }) => usedMib === null);
