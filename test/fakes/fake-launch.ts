@@ -43,6 +43,7 @@ export class FakeLaunchWorld {
         kill: async () => this.stopResult,
         adopt: async () => [],
         ownerOf: () => null,
+        processes: async () => new Map(),
         close: async () => {},
       },
       engine: {
