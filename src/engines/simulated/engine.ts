@@ -13,6 +13,8 @@ export function createSimulatedEngine(environment: Environment): Engine {
     assumedStartMs: 2_000,
     // Run by our own Node, so that neither PATH nor an execute permission matters.
     executable: () => [process.execPath, PROGRAM],
+    // It knows every flag; a Python beside our Node has nothing to do with it.
+    version: () => null,
     environment,
   });
 }

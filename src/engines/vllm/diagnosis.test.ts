@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DiagnosisCause, ExitStatus } from '../engine.ts';
+import type { DiagnosisCause, ExitStatus, LaunchRemedy } from '../engine.ts';
 import { diagnoseVllm } from './diagnosis.ts';
 
 const FAILED: ExitStatus = { code: 1, signal: null };
@@ -33,6 +33,8 @@ interface Case {
   readonly retryable: boolean;
   readonly lastLine?: RegExp;
   readonly exit?: ExitStatus;
+  /** Absent: none is expected. */
+  readonly remedy?: LaunchRemedy;
 }
 
 const CASES: Readonly<Record<string, Case>> = {
@@ -43,6 +45,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /^out of memory: 21\.31 GiB \(0\.9 of the device\) were wanted, but only 3\.21 of 23\.68 GiB were free on cuda:0/,
     retryable: true,
+    remedy: { shortMib: Math.ceil((21.31 - 3.21) * 1024) },
     lastLine: /^ValueError: Free memory on device/,
   },
   'host memory full at the start': {
@@ -52,6 +55,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /21\.5 GiB \(0\.92 of the device\) were wanted, but only 3\.1 of 23\.4 GiB/,
     retryable: true,
+    remedy: { shortMib: 18_842 },
   },
   'an unknown wording of it': {
     cause: 'out_of_memory',
@@ -71,6 +75,24 @@ const CASES: Readonly<Record<string, Case>> = {
     ],
     text: /no room for the KV cache \(-1\.25 GiB\)/,
     retryable: false,
+    remedy: { shortMib: 1280 },
+  },
+  'no room for a cache on one device of two': {
+    cause: 'out_of_memory',
+    lines: [
+      '(Worker_TP0 pid=3) INFO 11-24 08:12:39 [gpu_worker.py:760] Available KV cache memory: -2.5 GiB',
+      '(Worker_TP1 pid=4) INFO 11-24 08:12:39 [gpu_worker.py:760] Available KV cache memory: 0.0 GiB',
+      ...startFailure('ValueError: No available memory for the cache blocks.'),
+    ],
+    text: /no room for the KV cache \(-2\.5 GiB\)/,
+    retryable: false,
+    remedy: { shortMib: 2560 },
+  },
+  'no room for a cache, without figures': {
+    cause: 'out_of_memory',
+    lines: startFailure('ValueError: No available memory for the cache blocks.'),
+    text: /no room for the KV cache;/,
+    retryable: false,
   },
   'context beyond the cache, with what would fit': {
     cause: 'context_too_long',
@@ -79,6 +101,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /131072 tokens needs 16\.00 GiB of KV cache, but only 4\.12 GiB are left; a max_model_len of 33744 would fit/,
     retryable: false,
+    remedy: { neededKvBytes: Math.ceil(16.005 * 1024 ** 3), shortMib: Math.ceil(11.89 * 1024) },
   },
   'context beyond the cache, without it': {
     cause: 'context_too_long',
@@ -87,6 +110,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /only 4\.12 GiB are left$/,
     retryable: false,
+    remedy: { neededKvBytes: Math.ceil(16.005 * 1024 ** 3), shortMib: Math.ceil(11.89 * 1024) },
   },
   'auto-fit impossible': {
     cause: 'out_of_memory',
@@ -110,6 +134,17 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /^out of memory: 2\.00 GiB could not be allocated, 1\.31 GiB of 23\.68 GiB were free$/,
     retryable: true,
+    remedy: { shortMib: 707 },
+  },
+  'CUDA out of memory beside enough that is free': {
+    cause: 'out_of_memory',
+    lines: startFailure(
+      'torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 MiB. GPU 0 has a total capacity of 23.68 GiB of which 512 bytes is free. Including non-PyTorch memory, this process has 22.3 GiB memory in use.',
+      'torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 23.68 GiB of which 25.38 MiB is free.',
+    ),
+    text: /^out of memory: 20\.00 MiB could not be allocated, 25\.38 MiB of 23\.68 GiB were free$/,
+    retryable: true,
+    remedy: { shortMib: 1 },
   },
   'CUDA out of memory while warming up': {
     cause: 'out_of_memory',
@@ -219,6 +254,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ],
     text: /remove --enable-sleep-mode/,
     retryable: false,
+    remedy: { refusedFlags: ['--enable-sleep-mode'] },
   },
   'unknown flag': {
     cause: 'unknown_flag',
@@ -228,6 +264,24 @@ const CASES: Readonly<Record<string, Case>> = {
     ],
     exit: { code: 2, signal: null },
     text: /^this vLLM does not know the arguments --fly --high$/,
+    retryable: false,
+    remedy: { refusedFlags: ['--fly', '--high'] },
+  },
+  'unknown flags with values': {
+    cause: 'unknown_flag',
+    lines: [
+      'vllm: error: unrecognized arguments: --kv_cache_memory_bytes=4 --enable-sleep-mode x -y --kv-cache-memory-bytes 5',
+    ],
+    exit: { code: 2, signal: null },
+    text: /does not know the arguments/,
+    retryable: false,
+    remedy: { refusedFlags: ['--kv-cache-memory-bytes', '--enable-sleep-mode'] },
+  },
+  'an unknown word': {
+    cause: 'unknown_flag',
+    lines: ['vllm: error: unrecognized arguments: fly'],
+    exit: { code: 2, signal: null },
+    text: /does not know the arguments fly$/,
     retryable: false,
   },
   'flag with a bad value': {
@@ -308,6 +362,7 @@ const CASES: Readonly<Record<string, Case>> = {
     exit: { code: 0, signal: null },
     text: /20\.00 MiB could not be allocated$/,
     retryable: true,
+    remedy: { shortMib: 20 },
   },
   'unknown failure: the exception, not what stands around it': {
     cause: 'unknown',
@@ -352,6 +407,7 @@ for (const [name, expected] of Object.entries(CASES)) {
     assert.equal(found.cause, expected.cause, JSON.stringify(found));
     assert.match(found.text, expected.text);
     assert.equal(found.retryable, expected.retryable);
+    assert.deepEqual(found.remedy, expected.remedy);
     if (expected.lastLine !== undefined) assert.match(found.lastLine, expected.lastLine);
     assert.ok(!found.text.endsWith('.'), 'the catalogue brings the full stop');
   });

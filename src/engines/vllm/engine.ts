@@ -27,6 +27,8 @@ export interface VllmEngineOptions {
   readonly assumedStartMs: number;
   /** argv prefix that runs the server. */
   readonly executable: (model: ResolvedModel) => readonly string[];
+  /** Release that this runs; null: unknown. */
+  readonly version: (model: ResolvedModel) => string | null;
   /** The gateway's own environment, of which the engine gets an allow-list. */
   readonly environment: Environment;
 }
@@ -44,15 +46,14 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
     },
     listensOn: (model) => (model.command === null ? 'unix' : commandListensOn(model.command)),
     command: (model, context) => ({
-      argv: vllmArgv(
-        model,
-        context,
-        () => {
+      argv: vllmArgv(model, context, {
+        executable: options.executable(model),
+        parsers: () => {
           const { tool, reasoning } = chooseParsers(model, options.environment);
           return { tool: tool.parser, reasoning: reasoning.parser };
         },
-        options.executable(model),
-      ),
+        version: () => options.version(model),
+      }),
       environment: vllmEnvironment(model, context, options.environment),
     }),
     probe: (http, model, timeoutMs, signal) =>
