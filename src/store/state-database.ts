@@ -92,7 +92,7 @@ function connect(path: string): DatabaseSync {
   return orClosed(connection, () => {
     connection.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
     const problem = connection.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
-    if (problem !== 'ok') throw new BrokenFile(String(problem));
+    if (problem !== 'ok') throw new BrokenFile(String(problem).replaceAll(/\s+/g, ' '));
     migrate(connection, formatOf(connection, path));
   });
 }
