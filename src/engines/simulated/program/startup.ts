@@ -78,7 +78,7 @@ export async function initialise(
     `${memory.kind} KV cache size: ${grouped(sized.kv.tokens)} tokens, Maximum concurrency for ${grouped(sized.maxModelLen)} tokens per request: ${concurrency}x`,
   );
   memory.allocateKv(available);
-  await capture(start);
+  await capture(start, memory);
   const tookS = (performance.now() - startedMs) / 1000;
   log.core('core.py:386', `init engine (profile, create kv cache, warmup model) took ${tookS.toFixed(2)} s`);
   if (faults.failStart === 'timeout') {
@@ -145,8 +145,9 @@ async function profileMemory(start: Start, memory: DeviceMemory): Promise<number
   return available;
 }
 
-async function capture(start: Start): Promise<void> {
+async function capture(start: Start, memory: DeviceMemory): Promise<void> {
   const { log, options } = start;
+  const restMib = memory.allocateRest();
   if (options.enforceEager) return;
   const seconds = options.sim.loadS * SHARES.capturing * options.sim.timeScale;
   for (const percent of [0, 100]) {
@@ -157,7 +158,7 @@ async function capture(start: Start): Promise<void> {
   }
   log.core(
     'model_runner.py:6122',
-    `Graph capturing finished in ${Math.max(1, Math.round(seconds))} secs, took 0.10 GiB`,
+    `Graph capturing finished in ${Math.max(1, Math.round(seconds))} secs, took ${restMib === null ? '0.10' : gib(restMib)} GiB`,
   );
 }
 
