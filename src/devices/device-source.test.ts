@@ -168,6 +168,16 @@ test('a tool that hangs is killed at its time limit', async () => {
   assert.deepEqual(await run(['sleep', '600'], 50), { kind: 'hung', timeLimitMs: 50 });
 });
 
+test('a tool that is called off is killed at once', async () => {
+  const run = createToolRunner({ PATH: process.env['PATH'] });
+  const call = new AbortController();
+  const running = run(['sleep', '600'], 600_000, call.signal);
+  call.abort();
+  assert.equal((await running).kind, 'hung');
+  assert.equal((await run(['sleep', '600'], 600_000, AbortSignal.abort())).kind, 'hung');
+  assert.equal((await run(['/no/such/tool'], 600_000, AbortSignal.abort())).kind, 'hung');
+});
+
 const GROUPS: readonly (readonly [string, Readonly<Record<string, string>>, number, number])[] = [
   [
     'control group v2',

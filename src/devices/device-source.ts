@@ -230,8 +230,8 @@ function createAutomaticSource(nvidia: RawSource, host: RawSource): RawSource {
       const told = found.conditions.filter(({ code }) => !QUIET_CODES.has(code));
       return { ...fallback, conditions: [...told, ...fallback.conditions] };
     },
-    memory: (devices) => chosen(devices).memory(devices),
-    processes: (devices) => chosen(devices).processes(devices),
+    memory: (devices, signal) => chosen(devices).memory(devices, signal),
+    processes: (devices, signal) => chosen(devices).processes(devices, signal),
     stream: (devices, sink) => chosen(devices).stream(devices, sink),
   };
 }

@@ -56,12 +56,14 @@ export function createNvidiaSource(command: readonly string[], ports: NvidiaPort
       ...instances.map(({ id, usedMib }) => [id, usedMib] as const),
     ]);
   let rowsPrinted = 0;
-  const readCards = async (): Promise<Reading> => {
-    const reading = readingOf(name, await run(query, TIME_LIMIT_MS));
+  const readCards = async (signal?: AbortSignal): Promise<Reading> => {
+    const reading = readingOf(name, await run(query, TIME_LIMIT_MS, signal));
     if (reading.failure === null) rowsPrinted = reading.gpus.length;
     const partitioned = reading.gpus.filter((gpu) => gpu.migEnabled);
     if (partitioned.length === 0) return reading;
-    const mig = await readMigInstances(partitioned, (words) => run([...command, ...words], TIME_LIMIT_MS));
+    const mig = await readMigInstances(partitioned, (words) =>
+      run([...command, ...words], TIME_LIMIT_MS, signal),
+    );
     return { ...reading, instances: mig.instances, conditions: [...reading.conditions, ...mig.conditions] };
   };
   return {
@@ -77,14 +79,14 @@ export function createNvidiaSource(command: readonly string[], ports: NvidiaPort
         uses,
       };
     },
-    async memory() {
-      const { gpus, instances, failure } = await readCards();
+    async memory(_devices, signal) {
+      const { gpus, instances, failure } = await readCards(signal);
       return { uses: usesOf(gpus, instances), failure };
     },
-    async processes(devices) {
+    async processes(devices, signal) {
       if (isWsl2(host)) return { byDevice: null, conditions: [WSL2] };
       const argv = [...command, `--query-compute-apps=${NVIDIA_PROCESS_COLUMNS.join(',')}`, FORMAT];
-      return processReport(name, devices, await run(argv, TIME_LIMIT_MS));
+      return processReport(name, devices, await run(argv, TIME_LIMIT_MS, signal));
     },
     stream(devices, sink) {
       // The query tells nothing of instances, and the report that does is too slow to be asked several times a second.
