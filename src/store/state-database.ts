@@ -52,7 +52,8 @@ export function openStateDatabase(options: StateDatabaseOptions): Result<OpenedS
   const notices: Notice[] = [];
   if (access === 'read' && !existsSync(path)) return opened(connect(IN_MEMORY), false, notices);
   try {
-    return opened(access === 'own' ? connectOwn(directory, path, notices) : reader(path), true, notices);
+    if (access === 'read') return opened(reader(path), false, notices);
+    return opened(connectOwn(directory, path, notices), true, notices);
   } catch (error) {
     if (error instanceof NewerFormat) return failure(error.message);
     const consequence =
@@ -167,7 +168,7 @@ function messageOf(error: unknown): string {
 
 export class StateDatabase {
   readonly directory: string;
-  /** False where changes end with this process. */
+  /** Whether changes outlive this process; a reader makes none. */
   readonly kept: boolean;
   readonly #connection: DatabaseSync;
   readonly #onFault: (text: string) => void;
