@@ -48,7 +48,14 @@ export class FakeLaunchWorld {
       },
       engine: {
         kind: 'fake',
-        capabilities: { unixSocket: true, sleepLevels: [], keepAliveMs: 5_000, assumedStartMs: 1_000 },
+        capabilities: {
+          unixSocket: true,
+          sleepLevels: [],
+          sleepsOn: [],
+          routesAsleep: [],
+          keepAliveMs: 5_000,
+          assumedStartMs: 1_000,
+        },
         listensOn: () => 'unix',
         command: () => ({ argv: ['engine'], environment: {} }),
         probe: async () => {
@@ -59,6 +66,11 @@ export class FakeLaunchWorld {
           line.startsWith('phase ')
             ? { phase: 'loading', percent: Number(line.slice(6)) }
             : servingLine(line),
+        parseMemory: () => null,
+        sleep: async () => ({ kind: 'done' }),
+        wake: async () => ({ kind: 'done' }),
+        isAsleep: async () => false,
+        warmUp: async () => ({ kind: 'done' }),
         diagnose: (exit, lines) => ({
           cause: 'unknown',
           text: `ended with ${exit.code}`,
