@@ -57,6 +57,15 @@ const CASES: Readonly<Record<string, Case>> = {
     retryable: true,
     remedy: { shortMib: 18_842 },
   },
+  'host memory full at the cache': {
+    cause: 'out_of_memory',
+    lines: startFailure(
+      'ValueError: Available memory on node 0 (3.0/23.4 GiB) on kv cache allocation is less than requested memory for kv (4.5 GiB). Decrease --kv-cache-memory-bytes, VLLM_CPU_KVCACHE_SPACE, or reduce CPU memory used by other processes.',
+    ),
+    text: /a KV cache of 4\.5 GiB was wanted, but only 3\.0 of 23\.4 GiB were free on node 0/,
+    retryable: true,
+    remedy: { shortMib: 1536 },
+  },
   'an unknown wording of it': {
     cause: 'out_of_memory',
     lines: startFailure(

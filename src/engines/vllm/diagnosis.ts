@@ -25,6 +25,15 @@ const MEMORY: readonly DiagnosisRule[] = [
     text: (m) => `out of memory: ${m[0]}`,
   },
   {
+    cause: 'out_of_memory',
+    pattern:
+      /Available memory on node (\S+)\s*\(([\d.]+)\/([\d.]+) GiB\) on kv cache allocation is less than requested memory for kv \(([\d.]+) GiB\)/,
+    retryable: true,
+    text: (m) =>
+      `out of memory: a KV cache of ${m[4]} GiB was wanted, but only ${m[2]} of ${m[3]} GiB were free on node ${m[1]}`,
+    remedy: (m) => shortOf(gibOf(m[4]) - gibOf(m[2])),
+  },
+  {
     cause: 'context_too_long',
     pattern:
       /To serve at least one request with the model(?:'|’)s max seq len \(?(\d+)\)?, \(?([\d.]+) GiB KV cache is needed, which is larger than the available KV cache memory \(([\d.]+) GiB\)(?:.*estimated maximum model length is (\d+))?/,

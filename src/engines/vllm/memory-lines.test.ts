@@ -13,6 +13,11 @@ for (const [line, expected] of [
   [`${GPU}Available KV cache memory: 4.12 GiB`, { kvCacheMib: 4219 }],
   [`${RANK}Available KV cache memory: -1.25 GiB`, { kvCacheMib: -1280 }],
   [
+    `${GPU}Initial free memory 23.1 GiB, reserved 4.0 GiB memory for KV Cache as specified by kv_cache_memory_bytes config and skipped memory profiling.`,
+    { kvCacheMib: 4096 },
+  ],
+  [`${GPU}Explicitly set (1.0/17.59) GiB for KV cache on node 0.`, { kvCacheMib: 1024 }],
+  [
     `${GPU}GPU KV cache size: 1,048,576 tokens, Maximum concurrency for 2,048 tokens per request: 512.00x`,
     { kvCacheTokens: 1_048_576 },
   ],

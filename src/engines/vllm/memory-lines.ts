@@ -13,6 +13,12 @@ type Rule = readonly [pattern: RegExp, report: (figure: string) => MemoryReport]
 const RULES: readonly Rule[] = [
   [/^Model loading took ([\d.]+) (?:GiB|GB)/, (gib) => ({ weightsMib: mibOf(gib) })],
   [/^Available KV cache memory: (-?[\d.]+) GiB/, (gib) => ({ kvCacheMib: mibOf(gib) })],
+  // In the place of that where the size was given: on a device, and on the host.
+  [
+    /^Initial free memory [\d.]+ GiB, reserved ([\d.]+) GiB memory for KV Cache as specified/,
+    (gib) => ({ kvCacheMib: mibOf(gib) }),
+  ],
+  [/^Explicitly set \(([\d.]+)\/[\d.]+\) GiB for KV cache/, (gib) => ({ kvCacheMib: mibOf(gib) })],
   [
     /^\w+ KV cache size: ([\d,]+) tokens/,
     (tokens) => ({ kvCacheTokens: Number(tokens.replaceAll(',', '')) }),

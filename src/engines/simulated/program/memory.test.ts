@@ -52,8 +52,10 @@ test('a cache size in bytes is taken as it is', async (t) => {
     '--sim-weights-mib',
     '1000',
   ];
-  await start(args).ready();
+  const sim = start(args);
+  await sim.ready();
   assert.deepEqual(used(), [1256]);
+  await sim.line(/Initial free memory 9\.77 GiB, reserved 0\.25 GiB memory for KV Cache as specified/);
 });
 
 test('the overhead comes on top of weights and cache, in two parts', async (t) => {

@@ -64,6 +64,8 @@ export interface DeviceMemory {
   initialise(): void;
   /** Returns the MiB that the weights took. */
   loadWeights(): number;
+  /** Free on the first device before anything was taken, in MiB. */
+  freeAtStartMib(): number;
   /** What is left for the KV cache after profiling, in bytes of one device. */
   profile(): number;
   allocateKv(bytes: number): void;
@@ -112,6 +114,7 @@ function withoutDevices(options: SimOptions): DeviceMemory {
     kind: 'CPU',
     initialise: () => {},
     loadWeights: () => weightsMib,
+    freeAtStartMib: () => 0,
     profile: () => options.kvCacheMemoryBytes ?? KV_WITHOUT_DEVICE_MIB * MIB,
     allocateKv: () => {},
     allocateRest: () => null,
@@ -171,6 +174,10 @@ class LedgerMemory implements DeviceMemory {
     this.#holdOrFail(this.#overheadMib + this.#weightsMib, this.#weightsMib);
     this.#resident.add('weights');
     return this.#weightsMib;
+  }
+
+  freeAtStartMib(): number {
+    return this.#freeAtStartMib[0] ?? 0;
   }
 
   profile(): number {

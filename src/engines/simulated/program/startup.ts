@@ -141,6 +141,13 @@ async function profileMemory(start: Start, memory: DeviceMemory): Promise<number
   if (!options.enforceEager) {
     log.core('monitor.py:81', `Initial profiling/warmup run took ${seconds.toFixed(2)} s`);
   }
+  if (memory.kind === 'GPU' && options.kvCacheMemoryBytes !== null) {
+    log.core(
+      'gpu_worker.py:669',
+      `Initial free memory ${gib(memory.freeAtStartMib())} GiB, reserved ${gib(available / MIB)} GiB memory for KV Cache as specified by kv_cache_memory_bytes config and skipped memory profiling. This does not respect the gpu_memory_utilization config. Only use kv_cache_memory_bytes config when you want manual control of KV cache memory size. If OOM'ed, check the difference of initial free memory between the current run and the previous run where kv_cache_memory_bytes is suggested and update it correspondingly.`,
+    );
+    return available;
+  }
   log.core('gpu_worker.py:760', `Available KV cache memory: ${gib(available / MIB)} GiB`);
   return available;
 }
