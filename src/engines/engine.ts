@@ -24,6 +24,8 @@ export interface EngineCapabilities {
   readonly keepAliveMs: number;
   /** Start time to reckon with until one was measured. */
   readonly assumedStartMs: number;
+  /** Host memory of its processes to reckon with until it was measured. */
+  readonly hostMib: number;
 }
 
 /** Where a launched engine listens, chosen before the launch. */

@@ -15,6 +15,7 @@ export function createEngineRegistry(environment: Environment): EngineRegistry {
     vllm: createVllmEngine({
       kind: 'vllm',
       assumedStartMs: 30_000,
+      hostMib: 4096,
       executable: (model) => model.vllm.executable,
       version: (model) => installedVersion(model.vllm.executable, { ...environment, ...model.environment }),
       environment,

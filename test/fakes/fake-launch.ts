@@ -55,6 +55,7 @@ export class FakeLaunchWorld {
           routesAsleep: [],
           keepAliveMs: 5_000,
           assumedStartMs: 1_000,
+          hostMib: 0,
         },
         listensOn: () => 'unix',
         command: () => ({ argv: ['engine'], environment: {} }),

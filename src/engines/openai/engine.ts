@@ -28,6 +28,7 @@ export function createOpenAiEngine(environment: Environment): Engine {
       routesAsleep: [],
       keepAliveMs: FOREIGN_KEEP_ALIVE_MS,
       assumedStartMs: 10_000,
+      hostMib: 1024,
     },
     listensOn: (model) => commandListensOn(model.command ?? []),
     command: (model, context) => {

@@ -86,23 +86,6 @@ const CASES: Readonly<Record<string, Case>> = {
     retryable: false,
     remedy: { shortMib: 1280 },
   },
-  'no room for a cache on one device of two': {
-    cause: 'out_of_memory',
-    lines: [
-      '(Worker_TP0 pid=3) INFO 11-24 08:12:39 [gpu_worker.py:760] Available KV cache memory: -2.5 GiB',
-      '(Worker_TP1 pid=4) INFO 11-24 08:12:39 [gpu_worker.py:760] Available KV cache memory: 0.0 GiB',
-      ...startFailure('ValueError: No available memory for the cache blocks.'),
-    ],
-    text: /no room for the KV cache \(-2\.5 GiB\)/,
-    retryable: false,
-    remedy: { shortMib: 2560 },
-  },
-  'no room for a cache, without figures': {
-    cause: 'out_of_memory',
-    lines: startFailure('ValueError: No available memory for the cache blocks.'),
-    text: /no room for the KV cache;/,
-    retryable: false,
-  },
   'context beyond the cache, with what would fit': {
     cause: 'context_too_long',
     lines: startFailure(
@@ -144,16 +127,6 @@ const CASES: Readonly<Record<string, Case>> = {
     text: /^out of memory: 2\.00 GiB could not be allocated, 1\.31 GiB of 23\.68 GiB were free$/,
     retryable: true,
     remedy: { shortMib: 707 },
-  },
-  'CUDA out of memory beside enough that is free': {
-    cause: 'out_of_memory',
-    lines: startFailure(
-      'torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 MiB. GPU 0 has a total capacity of 23.68 GiB of which 512 bytes is free. Including non-PyTorch memory, this process has 22.3 GiB memory in use.',
-      'torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 23.68 GiB of which 25.38 MiB is free.',
-    ),
-    text: /^out of memory: 20\.00 MiB could not be allocated, 25\.38 MiB of 23\.68 GiB were free$/,
-    retryable: true,
-    remedy: { shortMib: 1 },
   },
   'CUDA out of memory while warming up': {
     cause: 'out_of_memory',
@@ -275,23 +248,6 @@ const CASES: Readonly<Record<string, Case>> = {
     text: /^this vLLM does not know the arguments --fly --high$/,
     retryable: false,
     remedy: { refusedFlags: ['--fly', '--high'] },
-  },
-  'unknown flags with values': {
-    cause: 'unknown_flag',
-    lines: [
-      'vllm: error: unrecognized arguments: --kv_cache_memory_bytes=4 --enable-sleep-mode x -y --kv-cache-memory-bytes 5',
-    ],
-    exit: { code: 2, signal: null },
-    text: /does not know the arguments/,
-    retryable: false,
-    remedy: { refusedFlags: ['--kv-cache-memory-bytes', '--enable-sleep-mode'] },
-  },
-  'an unknown word': {
-    cause: 'unknown_flag',
-    lines: ['vllm: error: unrecognized arguments: fly'],
-    exit: { code: 2, signal: null },
-    text: /does not know the arguments fly$/,
-    retryable: false,
   },
   'flag with a bad value': {
     cause: 'unknown_flag',

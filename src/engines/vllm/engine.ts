@@ -25,6 +25,8 @@ export interface VllmEngineOptions {
   readonly kind: string;
   /** Start time to reckon with until one was measured. */
   readonly assumedStartMs: number;
+  /** Host memory of its processes to reckon with until it was measured. */
+  readonly hostMib: number;
   /** argv prefix that runs the server. */
   readonly executable: (model: ResolvedModel) => readonly string[];
   /** Release that this runs; null: unknown. */
@@ -43,6 +45,7 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
       routesAsleep: ROUTES_ASLEEP,
       keepAliveMs: VLLM_KEEP_ALIVE_MS,
       assumedStartMs: options.assumedStartMs,
+      hostMib: options.hostMib,
     },
     listensOn: (model) => (model.command === null ? 'unix' : commandListensOn(model.command)),
     command: (model, context) => ({
