@@ -32,7 +32,7 @@ export function computedBudget(question: SizingQuestion, facts: ModelFacts): Lau
     const sized = footprint(facts, request, numbers.overhead);
     if (!sized.ok) return sized.error;
     const { totalMib, kvBytes } = sized.value;
-    const { extraMib, moreKvBytes } = corrected(correction, kvBytes);
+    const { extraMib, moreKvBytes } = corrected(correction, sized.value);
     const moreKvMib = (moreKvBytes * numbers.overhead.factor) / MIB;
     return sizedAs(sized.value, kvBytes + moreKvBytes, Math.ceil(totalMib + moreKvMib + extraMib));
   };
@@ -58,7 +58,7 @@ export function computedColocation(question: SizingQuestion, facts: ModelFacts):
   const sized = footprint(facts, request);
   if (!sized.ok) return null;
   const { weights, kvBytes } = sized.value;
-  const { extraMib, moreKvBytes } = corrected(correction, kvBytes);
+  const { extraMib, moreKvBytes } = corrected(correction, sized.value);
   const cacheBytes = kvBytes + moreKvBytes;
   const needed = (weights.bytesPerRank * numbers.colocateWeightOverhead + cacheBytes) / MIB;
   const { needMib, parts } = sizedAs(
@@ -167,7 +167,7 @@ function leastOf({ options, numbers, correction }: SizingQuestion, facts: ModelF
     });
     if (!sized.ok) return sized.error;
     const { kvBytes, totalMib } = sized.value;
-    const { extraMib, moreKvBytes } = corrected(correction, kvBytes);
+    const { extraMib, moreKvBytes } = corrected(correction, sized.value);
     return sizedAs(sized.value, kvBytes + moreKvBytes, Math.ceil(totalMib + moreKvBytes / MIB + extraMib));
   };
 }
@@ -228,10 +228,13 @@ function reasonOf(
 
 function corrected(
   correction: Correction | null,
-  kvBytes: number,
+  { kvBytes, request }: Footprint,
 ): { readonly extraMib: number; readonly moreKvBytes: number } {
   if (correction === null) return { extraMib: 0, moreKvBytes: 0 };
-  return { extraMib: correction.extraMib, moreKvBytes: Math.max(0, correction.leastKvBytes - kvBytes) };
+  // On other numbers of devices each one keeps another part of the cache.
+  const isTold = correction.deviceCount === request.tensorParallel;
+  const moreKvBytes = isTold ? Math.max(0, correction.leastKvBytes - kvBytes) : 0;
+  return { extraMib: correction.extraMib, moreKvBytes };
 }
 
 function sizedAs(sized: Footprint, kvBytes: number, needMib: number): Sized {

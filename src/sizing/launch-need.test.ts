@@ -166,7 +166,7 @@ test('a learned need is never refused by a device that held it before', () => {
 });
 
 test('a correction adds what was missing, once to computed and to learned needs', () => {
-  const correction = { extraMib: 300, leastKvBytes: 4196 * MIB };
+  const correction = { extraMib: 300, leastKvBytes: 4196 * MIB, deviceCount: 1 };
   const computed = need(LLAMA_8B, {}, { correction });
   // 22,377.8 + 100 x 1.1 + 300
   assert.deepEqual([computed.memoryMibPerDevice, computed.kvCacheBytes], [22_788, 4196 * MIB]);
@@ -208,7 +208,7 @@ test('property: corrections never lower a need', () => {
   fc.assert(
     fc.property(facts, fc.nat(5000), fc.nat(50_000), fc.boolean(), (model, extraMib, kvMib, ran) => {
       const rest = { devices: ENDLESS, learned: ran ? learnedUse() : null };
-      const correction = { extraMib, leastKvBytes: kvMib * MIB };
+      const correction = { extraMib, leastKvBytes: kvMib * MIB, deviceCount: 1 };
       assert.ok(mibOf(question(model, {}, rest)) <= mibOf(question(model, {}, { ...rest, correction })));
     }),
     { numRuns: 100 },

@@ -19,8 +19,13 @@ import {
   onDevices,
   wholeBudget,
 } from './device-fit.ts';
+import { footprint } from './footprint.ts';
+import { footprintRequest, type LaunchOptions } from './launch-options.ts';
 import type { LaunchNeed, SizingQuestion } from './launch-question.ts';
 import { learnedNeed } from './learned-need.ts';
+import type { ModelFacts } from './model-facts.ts';
+
+const MIB = 1024 * 1024;
 
 export function launchNeed(question: SizingQuestion): LaunchNeed {
   const { options, facts } = question;
@@ -94,4 +99,14 @@ function colocated(question: SizingQuestion, need: LaunchNeed): LaunchNeed {
     question,
     `to share a card it would need ${memoryMib} MiB, and ${most} MiB (colocate_max_share ${colocateMaxShare}) are the most that one may take of a card that it shares`,
   );
+}
+
+/** Weights of one device; null: not computable. */
+export function rankWeightsMib(
+  facts: ModelFacts,
+  options: Pick<LaunchOptions, 'quantization' | 'dtype' | 'extraArgs'>,
+  deviceCount: number,
+): number | null {
+  const sized = footprint(facts, footprintRequest(options, deviceCount, 1, 1));
+  return sized.ok ? Math.ceil(sized.value.weights.bytesPerRank / MIB) : null;
 }

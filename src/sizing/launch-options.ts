@@ -26,7 +26,7 @@ export interface LaunchOptions {
 
 /** `maxModelLen`: null for the model's own. */
 export function footprintRequest(
-  options: LaunchOptions,
+  options: Pick<LaunchOptions, 'quantization' | 'dtype' | 'extraArgs'>,
   tensorParallel: number,
   maxModelLen: number | null,
   sequences: number,

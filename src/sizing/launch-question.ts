@@ -15,8 +15,9 @@ export interface SizingNumbers {
 /** What a start that died of memory has shown to be missing on each device. */
 export interface Correction {
   readonly extraMib: number;
-  /** KV cache without which the engine does not start; 0: not told. */
+  /** KV cache without which the engine does not start on so many devices; 0: not told. */
   readonly leastKvBytes: number;
+  readonly deviceCount: number;
 }
 
 export interface SizingQuestion {

@@ -17,6 +17,11 @@ const LEARNED_MARGIN_MIB = 128;
 
 const MIB = 1024 * 1024;
 
+/** What to reserve for an engine that was seen to use `seenMib`. */
+export function withMargin(seenMib: number): number {
+  return Math.ceil(seenMib * LEARNED_FACTOR) + LEARNED_MARGIN_MIB;
+}
+
 /** Null: nothing was measured, or its devices cannot hold that much (another number of them may). */
 export function learnedNeed(question: SizingQuestion): LaunchNeed | null {
   const { learned, options, correction } = question;
@@ -25,7 +30,7 @@ export function learnedNeed(question: SizingQuestion): LaunchNeed | null {
   const { otherMib, kvBytes } = partsOf(question, learned);
   const kvMib = kvBytes === null ? 0 : kvBytes / MIB;
   const seenMib = otherMib + kvMib + (correction?.extraMib ?? 0);
-  const wantedMib = Math.ceil(seenMib * LEARNED_FACTOR) + LEARNED_MARGIN_MIB;
+  const wantedMib = withMargin(seenMib);
   const needMib = affordable(devices, learned.deviceCount, Math.ceil(seenMib), wantedMib);
   if (needMib === null) return null;
   const weightsMib = Math.min(learned.weightsMib ?? 0, needMib - kvMib);
@@ -59,7 +64,9 @@ function partsOf(
   if (kvCacheMib === null || kvCacheMib <= 0 || kvCacheMib >= usedMib)
     return { otherMib: usedMib, kvBytes: null };
   const wanted = wantedKvBytes(question, learned) ?? kvCacheMib * MIB;
-  const kvBytes = wholeMib(Math.max(wanted, question.correction?.leastKvBytes ?? 0));
+  const { correction } = question;
+  const leastKvBytes = correction?.deviceCount === learned.deviceCount ? correction.leastKvBytes : 0;
+  const kvBytes = wholeMib(Math.max(wanted, leastKvBytes));
   return { otherMib: usedMib - kvCacheMib, kvBytes };
 }
 

@@ -28,8 +28,6 @@ export interface SleepQuestion {
   } | null;
 }
 
-/** Python, torch and CUDA of a vLLM engine in its processes: 3 to 4 GiB are usual. */
-export const ENGINE_HOST_MIB = 4096;
 /** CUDA context, NCCL buffers and captured graphs, which sleeping leaves: 0.4 to 1 GiB are published. */
 const RESIDUE_MIB = 1024;
 /** Pinned copies of weights are rounded up by the allocator, to the next power of two at the worst. */

@@ -1,0 +1,391 @@
+/**
+ * Finds out what each model takes on this machine, and says so whenever it is known better (launch-need.ts has the order:
+ * configured, learned, computed, whole devices).
+ *  S1. Facts are read in the background; a model whose need depends on them has none until they are read or unreadable.
+ *  S2. What was told (`onNeed`, `needOf`) and what a launch is given (`launchPlan`) are of one plan: the cache that an engine
+ *      reserves is the one that its reservation was reckoned with.
+ *  S3. An estimate is corrected once for each signature; a second failure for want of memory is the operator's to see.
+ */
+import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
+import { assert } from '../core/assert.ts';
+import type { CancelTimer, Clock } from '../core/clock.ts';
+import type { LaunchId, ModelName } from '../core/ids.ts';
+import type { Device, UseSource } from '../devices/device.ts';
+import type { Diagnosis, Engine, MemoryReport } from '../engines/engine.ts';
+import type { ModelNeed } from '../scheduler/model-need.ts';
+import { largestCapacity, wholeBudget } from '../sizing/device-fit.ts';
+import { launchNeed } from '../sizing/launch-need.ts';
+import type { Correction, LaunchNeed, NeedParts, NeedSource } from '../sizing/launch-question.ts';
+import { withMargin } from '../sizing/learned-need.ts';
+import type { FootprintStore, StoredFootprint } from '../store/footprints.ts';
+import type { Log } from '../telemetry/log.ts';
+import {
+  CHANGE_MIB,
+  learnedFrom,
+  mergedReport,
+  type SeenLaunch,
+  withUse,
+  worthStoring,
+} from './learned-footprint.ts';
+import { correctionFor, correctionText, refusedFlags } from './sizer-mends.ts';
+import { isChanged, KV_FLAG, needFrom, questionOf, type SizedModel } from './sizer-question.ts';
+import { type FactsRead, SizerReading } from './sizer-reading.ts';
+
+export interface SizerPorts {
+  readonly config: ResolvedConfig;
+  readonly engineOf: (model: ResolvedModel) => Pick<Engine, 'capabilities'>;
+  /** Has a time limit of its own; null: there is nothing to read of this model. Called only where there is a `repo`. */
+  readonly readFacts: (model: ResolvedModel) => Promise<FactsRead> | null;
+  readonly footprints: Pick<FootprintStore, 'all' | 'put' | 'refusedFlags' | 'addRefusedFlag'>;
+  readonly clock: Clock;
+  /** Under which footprints are stored: equal as long as a launch takes the same. */
+  readonly signatureOf: (model: ResolvedModel) => string;
+  /** Never called within `start` or `needOf`. */
+  readonly onNeed: (model: ModelName, need: ModelNeed) => void;
+  readonly log: Log;
+}
+
+export interface MeasuredUse {
+  readonly launchId: LaunchId;
+  readonly model: ModelName;
+  readonly signature: string;
+  readonly deviceCount: number;
+  /** On the device on which it uses most. */
+  readonly usedMib: number;
+  readonly source: UseSource;
+  /** Of all its processes. */
+  readonly hostMib: number | null;
+}
+
+export interface MeasuredSleep {
+  readonly model: ModelName;
+  /** What stays on each of its devices. */
+  readonly residueMib: number | null;
+  readonly hostMib: number | null;
+}
+
+export interface LaunchPlan {
+  readonly kvCacheBytes: number | null;
+  readonly sleepMode: boolean;
+  readonly withoutFlags: ReadonlySet<string>;
+}
+
+/** For status and `plan`. */
+export interface SizingReport {
+  readonly model: ModelName;
+  /** `waiting`: its facts are being read. */
+  readonly source: NeedSource | 'waiting';
+  readonly deviceCount: number;
+  readonly memoryMibPerDevice: number | null;
+  readonly kvCacheBytes: number | null;
+  readonly parts: NeedParts | null;
+  readonly why: string;
+  readonly neverFits: string | null;
+  /** Where its facts come from, or why there are none; null: none were looked for. */
+  readonly factsOrigin: string | null;
+  readonly assumptions: readonly string[];
+}
+
+/** A model whose need does not quite depend on its facts starts as configured after this time. */
+export const READ_WAIT_MS = 20_000;
+/** Launches whose output and use are kept in mind; a machine has far fewer. */
+const LAUNCHES_MAX = 256;
+const MIB = 1024 * 1024;
+const NO_DEVICE: ModelNeed = {
+  deviceCount: 0,
+  memoryMibPerDevice: null,
+  sleepLevel: 0,
+  residueMib: 0,
+  hostAwakeMib: 0,
+  hostAsleepMib: 0,
+  neverFits: null,
+};
+
+interface Entry {
+  readonly model: ResolvedModel;
+  readonly signature: string;
+  /** Null: nothing to read, or not read yet. */
+  read: FactsRead | null;
+  reading: boolean;
+  learned: StoredFootprint | null;
+  correction: Correction | null;
+  /** What was told, and what it was told from. */
+  plan: { readonly launch: LaunchNeed; readonly need: ModelNeed } | null;
+  /** The newest answer, which may differ from the plan by less than is worth telling. */
+  latest: LaunchNeed | null;
+  /** Cache that its last launch was told to reserve; undefined: this gateway has launched none. */
+  toldKvMib: number | null | undefined;
+}
+
+export class ModelSizer {
+  readonly #ports: SizerPorts;
+  readonly #entries = new Map<ModelName, Entry>();
+  readonly #reading: SizerReading;
+  readonly #reports = new Map<LaunchId, MemoryReport>();
+  readonly #seen = new Map<LaunchId, SeenLaunch>();
+  readonly #told = new Map<LaunchId, number>();
+  readonly #refused = new Map<string, ReadonlySet<string>>();
+  #devices: readonly Device[] | null = null;
+  #waitIsOver = false;
+  #cancelWait: CancelTimer | null = null;
+
+  constructor(ports: SizerPorts) {
+    this.#ports = ports;
+    for (const model of ports.config.models.values()) {
+      if (model.url !== null) continue;
+      this.#entries.set(model.name, {
+        model,
+        signature: ports.signatureOf(model),
+        read: null,
+        reading: model.command === null && model.repo !== null,
+        learned: null,
+        correction: null,
+        plan: null,
+        latest: null,
+        toldKvMib: undefined,
+      });
+    }
+    this.#reading = new SizerReading(
+      (model) => ports.readFacts(model),
+      (model, read) => this.#factsRead(model, read),
+    );
+  }
+
+  /** Takes up what was learned before and begins to read facts. Once. */
+  start(): void {
+    const { footprints, clock } = this.#ports;
+    for (const stored of footprints.all()) {
+      const entry = this.#entries.get(stored.model);
+      if (entry === undefined || entry.signature !== stored.signature) continue;
+      if (entry.learned === null || entry.learned.measuredAtS <= stored.measuredAtS) entry.learned = stored;
+    }
+    this.#cancelWait = clock.setTimer(clock.nowMs() + READ_WAIT_MS, () => {
+      this.#waitIsOver = true;
+      this.#recomputeAll();
+    });
+    this.#reading.add([...this.#entries.values()].filter(({ reading }) => reading).map(({ model }) => model));
+  }
+
+  /** Nothing is told afterwards. */
+  close(): void {
+    this.#cancelWait?.();
+    this.#reading.close();
+  }
+
+  devicesChanged(devices: readonly Device[]): void {
+    this.#devices = devices;
+    this.#recomputeAll();
+  }
+
+  /** Null: not known yet; `onNeed` will tell. */
+  needOf(name: ModelName): ModelNeed | null {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return this.#ports.config.models.has(name) ? NO_DEVICE : null;
+    if (entry.reading) this.#reading.hurry(name);
+    return entry.plan?.need ?? null;
+  }
+
+  /** How a launch on so many devices is to be made. A reservation below the planned one leaves the cache to the engine. */
+  launchPlan(name: ModelName, deviceCount: number, reservedMib = Number.POSITIVE_INFINITY): LaunchPlan {
+    const entry = this.#entries.get(name);
+    assert(entry !== undefined, `${name} is no model that is launched here`);
+    const withoutFlags = this.#refusedBy(entry.model);
+    const plan = entry.plan;
+    const isPlanned =
+      plan !== null &&
+      plan.need.deviceCount === deviceCount &&
+      reservedMib >= (plan.need.memoryMibPerDevice ?? 0) &&
+      !withoutFlags.has(KV_FLAG);
+    const kvCacheBytes = isPlanned ? plan.launch.kvCacheBytes : null;
+    entry.toldKvMib = kvCacheBytes === null ? null : kvCacheBytes / MIB;
+    return { kvCacheBytes, sleepMode: (plan?.need.sleepLevel ?? 0) > 0, withoutFlags };
+  }
+
+  /** What a starting engine says of its memory. */
+  memoryReported(launchId: LaunchId, report: MemoryReport): void {
+    keep(this.#reports, launchId, mergedReport(this.#reports.get(launchId) ?? {}, report));
+  }
+
+  /**
+   * What a running engine uses. Answers what is to be reserved for it on each device from now on; null: what is reserved
+   * already. A model that was given its devices, or a figure, by the configuration keeps what it was given, if that is enough.
+   */
+  measured(measured: MeasuredUse): number | null {
+    const entry = this.#entries.get(measured.model);
+    if (entry === undefined || entry.signature !== measured.signature) return null;
+    const { launchId, model, signature, deviceCount } = measured;
+    const known = this.#seen.get(launchId);
+    const report = this.#reports.get(launchId) ?? {};
+    const toldKvMib = known === undefined ? entry.toldKvMib : known.toldKvMib;
+    const begun: SeenLaunch = { model, signature, deviceCount, use: null, hostMib: null, report, toldKvMib };
+    const launch = withUse(
+      { ...(known ?? begun), report },
+      measured.usedMib,
+      measured.source,
+      measured.hostMib,
+    );
+    keep(this.#seen, launchId, launch);
+    const stored = entry.learned?.deviceCount === deviceCount ? entry.learned : null;
+    const learned = learnedFrom(launch, stored, this.#nowS());
+    if (learned !== null) this.#learn(entry, stored, learned);
+    return this.#reservationOf(entry, launchId, launch.use?.mib ?? 0);
+  }
+
+  /** What a sleeping engine has left on its devices and holds of the host. */
+  asleepMeasured({ model, residueMib, hostMib }: MeasuredSleep): void {
+    const entry = this.#entries.get(model);
+    // Awake it was measured before it could fall asleep, unless its devices do not tell.
+    if (entry === undefined || entry.learned === null) return;
+    const { learned } = entry;
+    this.#learn(entry, learned, {
+      ...learned,
+      residueMib: residueMib ?? learned.residueMib,
+      hostAsleepMib: hostMib ?? learned.hostAsleepMib,
+      measuredAtS: this.#nowS(),
+    });
+  }
+
+  /** After a failed start: what was changed, in words, so that another one may succeed; null: nothing can be. */
+  mend(name: ModelName, diagnosis: Diagnosis): string | null {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return null;
+    const flags = refusedFlags(diagnosis, this.#refusedBy(entry.model));
+    if (flags.length > 0) return this.#leaveOut(entry.model, flags);
+    const { latest, plan } = entry;
+    if (latest === null || plan === null || this.#devices === null) return null;
+    if (entry.correction !== null || entry.model.need.memoryMibPerDevice !== null) return null;
+    const wholeMib = largestCapacity(this.#devices, latest.deviceCount, wholeBudget);
+    const correction = correctionFor(diagnosis, plan.launch, wholeMib);
+    if (correction === null) return null;
+    const launch = launchNeed(
+      questionOf(this.#ports.config, this.#devices, { ...this.#sizedModel(entry), correction }),
+    );
+    const text = correctionText(plan.launch, launch);
+    if (text === null) return null;
+    entry.correction = correction;
+    this.#recompute(entry, true);
+    return text;
+  }
+
+  report(): readonly SizingReport[] {
+    return [...this.#entries.values()].map(({ model, read, plan, latest }) => ({
+      model: model.name,
+      source: latest?.source ?? 'waiting',
+      deviceCount: plan?.need.deviceCount ?? model.need.deviceCount,
+      memoryMibPerDevice: plan?.need.memoryMibPerDevice ?? null,
+      kvCacheBytes: plan?.launch.kvCacheBytes ?? null,
+      parts: latest?.parts ?? null,
+      why: latest?.why ?? 'its facts are being read',
+      neverFits: plan?.need.neverFits ?? null,
+      factsOrigin: read === null ? null : read.ok ? read.value.origin : read.error.text,
+      assumptions: read?.ok === true ? read.value.facts.assumptions : [],
+    }));
+  }
+
+  #factsRead(model: ResolvedModel, read: FactsRead | null): void {
+    const entry = this.#entries.get(model.name);
+    if (entry === undefined) return;
+    entry.reading = false;
+    entry.read = read;
+    if (read !== null && !read.ok && model.need.memoryMibPerDevice === null)
+      this.#ports.log('warn', `the size of ${model.name} cannot be computed: ${read.error.text}`, {
+        model: model.name,
+      });
+    this.#recompute(entry, false);
+  }
+
+  #learn(entry: Entry, before: StoredFootprint | null, learned: StoredFootprint): void {
+    if (!worthStoring(before, learned)) return;
+    entry.learned = learned;
+    this.#ports.footprints.put(learned);
+    this.#recompute(entry, false);
+  }
+
+  #reservationOf(entry: Entry, launchId: LaunchId, usedMib: number): number | null {
+    const { launch } = entry.plan ?? {};
+    if (launch === undefined) return null;
+    const needMib = withMargin(usedMib);
+    const isGiven = launch.source === 'whole_device' || launch.source === 'configured';
+    if (isGiven && usedMib <= (launch.memoryMibPerDevice ?? Number.POSITIVE_INFINITY)) return null;
+    const toldMib = this.#told.get(launchId);
+    if (toldMib !== undefined && Math.abs(needMib - toldMib) <= CHANGE_MIB) return null;
+    keep(this.#told, launchId, needMib);
+    return needMib;
+  }
+
+  #leaveOut(model: ResolvedModel, flags: readonly string[]): string {
+    const key = executableOf(model);
+    const refused = new Set(this.#refusedBy(model));
+    for (const flag of flags) {
+      this.#ports.footprints.addRefusedFlag(key, flag);
+      refused.add(flag);
+    }
+    this.#refused.set(key, refused);
+    for (const entry of this.#entries.values()) {
+      if (executableOf(entry.model) === key) this.#recompute(entry, entry.model === model);
+    }
+    return `${key} does not take ${flags.join(' and ')}: left out from now on`;
+  }
+
+  #refusedBy(model: ResolvedModel): ReadonlySet<string> {
+    const key = executableOf(model);
+    const known = this.#refused.get(key) ?? new Set(this.#ports.footprints.refusedFlags(key));
+    this.#refused.set(key, known);
+    return known;
+  }
+
+  #recomputeAll(): void {
+    for (const entry of this.#entries.values()) this.#recompute(entry, false);
+  }
+
+  #recompute(entry: Entry, tellsAlways: boolean): void {
+    if (this.#devices === null || this.#waits(entry)) return;
+    const sized = this.#sizedModel(entry);
+    const launch = launchNeed(questionOf(this.#ports.config, this.#devices, sized));
+    const need = needFrom(launch, this.#devices, sized);
+    entry.latest = launch;
+    const before = entry.plan?.need ?? null;
+    if (!tellsAlways && before !== null && !isChanged(before, need)) return;
+    entry.plan = { launch, need };
+    if (need.neverFits !== null && need.neverFits !== before?.neverFits)
+      this.#ports.log('error', `${entry.model.name} fits on no device: ${need.neverFits}`, {
+        model: entry.model.name,
+      });
+    this.#ports.onNeed(entry.model.name, need);
+  }
+
+  /** S1. Whole cards are taken as configured after a while; the need of a share cannot be guessed. */
+  #waits({ model, reading, learned }: Entry): boolean {
+    if (!reading || learned !== null || model.need.memoryMibPerDevice !== null) return false;
+    const isShare = this.#ports.config.scheduling.placementMode === 'budget' || model.colocate;
+    return isShare || !this.#waitIsOver;
+  }
+
+  #sizedModel(entry: Entry): SizedModel {
+    const { model, read, learned, correction } = entry;
+    return {
+      model,
+      capabilities: this.#ports.engineOf(model).capabilities,
+      facts: read?.ok === true ? read.value.facts : null,
+      learned,
+      correction,
+      refusedFlags: this.#refusedBy(model),
+    };
+  }
+
+  #nowS(): number {
+    return Math.floor(this.#ports.clock.wallMs() / 1000);
+  }
+}
+
+/** Flags are refused by a program, whatever model it was to serve. */
+function executableOf(model: ResolvedModel): string {
+  return model.vllm.executable.join(' ');
+}
+
+function keep<T>(map: Map<LaunchId, T>, launchId: LaunchId, value: T): void {
+  map.delete(launchId);
+  map.set(launchId, value);
+  const [oldest] = map.keys();
+  if (map.size > LAUNCHES_MAX && oldest !== undefined) map.delete(oldest);
+}

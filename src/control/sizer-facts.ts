@@ -1,0 +1,35 @@
+/** Which models have facts to read, and how they are read while the gateway serves. */
+import type { Environment } from '../config/environment.ts';
+import type { ResolvedModel } from '../config/resolved-config.ts';
+import { readModelFacts } from '../readers/model-reader.ts';
+import type { FactsRead } from './sizer-reading.ts';
+
+/** Of one model, over the network. Someone may be waiting, and without facts it runs all the same. */
+const READ_LIMIT_MS = 20_000;
+
+/** Null: nothing to read. */
+export function factsReader(
+  environment: Environment,
+  stateDirectory: string,
+): (model: ResolvedModel) => Promise<FactsRead> | null {
+  return (model) => {
+    const { repo } = model;
+    // A simulated model is named like nothing on any hub, and what it takes is configured.
+    if (repo === null || (model.engine === 'simulated' && repo === model.name)) return null;
+    const offline = model.engine === 'simulated' ? { HF_HUB_OFFLINE: '1' } : {};
+    return readModelFacts(repo, {
+      // The engine will look where the model's own environment says.
+      environment: { ...environment, ...model.environment, ...offline },
+      stateDirectory,
+      revision: revisionOf(model.vllm.extraArgs),
+      timeLimitMs: READ_LIMIT_MS,
+    });
+  };
+}
+
+function revisionOf(extraArgs: readonly string[]): string | undefined {
+  const index = extraArgs.findLastIndex((word) => /^--revision(=|$)/.test(word));
+  if (index < 0) return undefined;
+  const [, value] = (extraArgs[index] ?? '').split('=', 2);
+  return value ?? extraArgs[index + 1];
+}
