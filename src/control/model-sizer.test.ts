@@ -264,6 +264,11 @@ test('a cache that is too small for one sequence is enlarged to what the engine 
   assert.equal(world.sizer.launchPlan('m', 1).kvCacheBytes, 1530 * MIB);
   // 506 MiB more of cache, x 1.1.
   assert.equal(memory(world), 19_556);
+  // ceil(18,000 x 1.02) + 128: what was missing is in what was measured.
+  world.sizer.measured(use(18_000));
+  assert.equal(memory(world), 18_488);
+  const next = await ready({ kv_reservation_seqs: 1 }, { stored: world.stored });
+  assert.equal(next.sizer.launchPlan('m', 1).kvCacheBytes, 1530 * MIB, 'known at the next start');
 });
 
 test('nothing is mended where nothing can be: configured memory, whole cards, other causes, no figures', async () => {

@@ -6,6 +6,7 @@
  *      reserves is the one that its reservation was reckoned with.
  *  S3. An estimate is corrected once for each signature; a second failure for want of memory is the operator's to see.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import { assert } from '../core/assert.ts';
 import type { CancelTimer, Clock } from '../core/clock.ts';
@@ -173,6 +174,8 @@ export class ModelSizer {
   }
 
   devicesChanged(devices: readonly Device[]): void {
+    // What foreign programs use is no concern here, and it is told often.
+    if (this.#devices !== null && isDeepStrictEqual(devices, this.#devices)) return;
     this.#devices = devices;
     this.#recomputeAll();
   }
@@ -297,6 +300,8 @@ export class ModelSizer {
   #learn(entry: Entry, before: StoredFootprint | null, learned: StoredFootprint): void {
     if (!worthStoring(before, learned)) return;
     entry.learned = learned;
+    // What was missing is contained in what was measured since.
+    if (entry.correction !== null) entry.correction = { ...entry.correction, extraMib: 0 };
     this.#ports.footprints.put(learned);
     this.#recompute(entry, false);
   }

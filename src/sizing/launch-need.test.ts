@@ -159,6 +159,19 @@ test('learned beats computed, with the cache that the configuration asks for', (
   assert.deepEqual([learned.memoryMibPerDevice, learned.kvCacheBytes], [21_038, 4096 * MIB]);
 });
 
+test('a cache that a correction has enlarged stays so; one of a whole device shrinks to what is asked for', () => {
+  const had = (kvCacheMib: number) =>
+    need(LLAMA_8B, {}, { learned: learnedUse({ usedMib: 10_000 + kvCacheMib, kvCacheMib }) }).kvCacheBytes;
+  assert.equal(had(6000), 6000 * MIB);
+  assert.equal(had(9000), 4096 * MIB);
+});
+
+test('an imported figure without a cache: the computed cache is a part of it', () => {
+  const learned = learnedUse({ usedMib: 20_500, kvCacheMib: null, kvCacheTokens: null, weightsMib: null });
+  const { memoryMibPerDevice, kvCacheBytes } = need(LLAMA_8B, {}, { learned });
+  assert.deepEqual([memoryMibPerDevice, kvCacheBytes], [21_038, 4096 * MIB]);
+});
+
 test('a learned need is never refused by a device that held it before', () => {
   const devices = [device('a', 24_576)];
   const learned = learnedUse({ usedMib: 23_300, kvCacheMib: null, kvCacheTokens: null });

@@ -14,6 +14,8 @@ import type { LaunchNeed, LearnedUse, SizingQuestion } from './launch-question.t
  */
 const LEARNED_FACTOR = 1.02;
 const LEARNED_MARGIN_MIB = 128;
+/** A cache up to so much larger than the computed one was enlarged by a correction; a larger one was all that a device had. */
+const ENLARGED_MAX = 2;
 
 const MIB = 1024 * 1024;
 
@@ -59,29 +61,44 @@ function partsOf(
   question: SizingQuestion,
   learned: LearnedUse,
 ): { readonly otherMib: number; readonly kvBytes: number | null } {
-  const { usedMib, kvCacheMib } = learned;
+  const { usedMib } = learned;
+  const computed = computedKvBytes(question, learned);
+  const hadMib = learned.kvCacheMib ?? (computed === null ? null : computed / MIB);
   // A cache that is not smaller than all that was used is a figure of something else.
-  if (kvCacheMib === null || kvCacheMib <= 0 || kvCacheMib >= usedMib)
-    return { otherMib: usedMib, kvBytes: null };
-  const wanted = wantedKvBytes(question, learned) ?? kvCacheMib * MIB;
+  if (hadMib === null || hadMib <= 0 || hadMib >= usedMib) return { otherMib: usedMib, kvBytes: null };
   const { correction } = question;
   const leastKvBytes = correction?.deviceCount === learned.deviceCount ? correction.leastKvBytes : 0;
-  const kvBytes = wholeMib(Math.max(wanted, leastKvBytes));
-  return { otherMib: usedMib - kvCacheMib, kvBytes };
+  const wanted = wantedKvBytes(question, learned, computed) ?? hadMib * MIB;
+  return { otherMib: usedMib - hadMib, kvBytes: wholeMib(Math.max(wanted, leastKvBytes)) };
 }
 
-/** By the formulas where the model's facts are known, else by what a token took. */
-function wantedKvBytes({ facts, options }: SizingQuestion, learned: LearnedUse): number | null {
-  const { kvReservationSeqs: sequences } = options;
-  const maxModelLen = contextLength(options);
-  if (facts !== null) {
-    const sized = footprint(facts, footprintRequest(options, learned.deviceCount, maxModelLen, sequences));
-    if (sized.ok) return sized.value.kvBytes > 0 ? sized.value.kvBytes : null;
+/** By the formulas, where the model's facts are known. Null: they are not, or it keeps no cache. */
+function computedKvBytes({ facts, options }: SizingQuestion, learned: LearnedUse): number | null {
+  if (facts === null) return null;
+  const request = footprintRequest(
+    options,
+    learned.deviceCount,
+    contextLength(options),
+    options.kvReservationSeqs,
+  );
+  const sized = footprint(facts, request);
+  return sized.ok && sized.value.kvBytes > 0 ? sized.value.kvBytes : null;
+}
+
+/** The computed cache, unless a failed start had it enlarged; else by what a token took. */
+function wantedKvBytes(
+  { options }: SizingQuestion,
+  { kvCacheMib, kvCacheTokens }: LearnedUse,
+  computed: number | null,
+): number | null {
+  if (computed !== null) {
+    const hadBytes = (kvCacheMib ?? 0) * MIB;
+    return hadBytes > computed && hadBytes <= ENLARGED_MAX * computed ? hadBytes : computed;
   }
-  const { kvCacheMib, kvCacheTokens } = learned;
+  const maxModelLen = contextLength(options);
   if (maxModelLen === null || kvCacheMib === null || kvCacheTokens === null || kvCacheTokens <= 0)
     return null;
-  return maxModelLen * sequences * ((kvCacheMib * MIB) / kvCacheTokens);
+  return maxModelLen * options.kvReservationSeqs * ((kvCacheMib * MIB) / kvCacheTokens);
 }
 
 /** The margin is given up where the device is as large as what was seen: there it has run before. */
