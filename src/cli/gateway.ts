@@ -158,7 +158,6 @@ export class Gateway {
           config,
           engineOf,
           readFacts: (model) => readFactsOf(model, environment, stateDirectory),
-          engineHostMibOf: (model) => engineOf(model).capabilities.hostMib,
           footprints: state.footprints,
           clock: this.#clock,
           signatureOf: launchSignature,
