@@ -28,6 +28,7 @@ function modelPolicy(model: ResolvedModel, engine: Engine): ModelPolicy {
     minResidenceMs: model.minResidenceMs,
     loadTimeoutMs: model.loadTimeoutMs,
     drainTimeoutMs: model.drainTimeoutMs,
+    onDrainTimeout: 'cut',
     queueTimeoutMs: model.queueTimeoutMs,
     maxConcurrent: model.maxConcurrent,
     queueSize: model.queueSize,

@@ -2,10 +2,12 @@
 import type { DeviceView, LeavingView, Placement, ResidentView } from '../placement/place.ts';
 import { place } from '../placement/place.ts';
 import { evictionLossMs } from './credit.ts';
+import { drainRestMs, expectedDrainMs } from './drain-time.ts';
 import { isMoving, reservationOf } from './engine-state.ts';
 import { availableMib, type DeviceBudget } from './model-policy.ts';
+import { budgetReadyMs } from './move-budget.ts';
 import type { ModelState, SchedulerState } from './state.ts';
-import { startCostMs, stopCostMs, yieldsAtMs } from './turn.ts';
+import { quantumMs, startCostMs, stopCostMs, yieldsAtMs } from './turn.ts';
 
 /** A busy victim's clients wait while it is away: its queue weighs this many times its absence (scheduling.md section 7, lesson 3). */
 const BUSY_VICTIM_WEIGHT = 3;
@@ -88,12 +90,11 @@ function residentView(
     case 'awake': {
       const lossMs = evictionLossMs(state, model, engine.reservation);
       const queued = (model.queue.size + model.running.size) * BUSY_VICTIM_WEIGHT * startCostMs(model);
-      const yieldsInMs = Math.max(0, yieldsAtMs(model, engine, state.scheduling) - nowMs);
       return {
         model: model.policy.name,
         memoryMib,
-        yieldsInMs,
-        stopMs: stopCostMs(model),
+        yieldsInMs: yieldsInMs(state, model, nowMs),
+        stopMs: leaveTakesMs(model, nowMs),
         lossMs: lossMs + queued,
       };
     }
@@ -101,7 +102,7 @@ function residentView(
       return {
         model: model.policy.name,
         memoryMib,
-        yieldsInMs: abandonable(model, nowMs) ? 0 : Number.POSITIVE_INFINITY,
+        yieldsInMs: yieldsInMs(state, model, nowMs),
         stopMs: stopCostMs(model),
         lossMs: 0,
       };
@@ -123,8 +124,25 @@ function leavesInMs(model: ModelState, nowMs: number): number {
       : Math.max(0, stopCostMs(model) - (nowMs - engine.sinceMs));
   }
   if (engine.kind !== 'draining' || model.running.size === 0) return 0;
-  const limitMs = Math.max(0, engine.deadlineMs - nowMs);
-  return Math.min(limitMs, model.serviceMs ?? limitMs);
+  return drainRestMs(model, engine, nowMs) + stopCostMs(model);
+}
+
+/** When it may be asked to go; of one that starts: when its turn is expected to end. Infinity: never. */
+export function yieldsInMs(state: SchedulerState, model: ModelState, nowMs: number): number {
+  const engine = model.engine;
+  if (engine.kind === 'awake') {
+    const paidFromMs = budgetReadyMs(state, engine.reservation.deviceIds, nowMs);
+    return Math.max(0, yieldsAtMs(model, engine, state.scheduling, paidFromMs) - nowMs);
+  }
+  if (engine.kind !== 'starting' || model.policy.alwaysOn) return Number.POSITIVE_INFINITY;
+  if (abandonable(model, nowMs)) return 0;
+  const restMs = Math.max(0, startCostMs(model) - (nowMs - engine.sinceMs));
+  return restMs + quantumMs(model, state.scheduling);
+}
+
+/** From being asked until its memory is back. */
+export function leaveTakesMs(model: ModelState, nowMs: number): number {
+  return expectedDrainMs(model, nowMs) + stopCostMs(model);
 }
 
 /** A load whose last waiter left and that is less than half done gives way to a model that somebody waits for. */

@@ -12,6 +12,7 @@ import { renewCredit } from './credit.ts';
 import { type ColdState, type FailedState, type Reservation, reservationOf } from './engine-state.ts';
 import type { EngineFailure } from './events.ts';
 import type { AdoptedLaunch, ModelPolicy } from './model-policy.ts';
+import { moveEnded } from './move-budget.ts';
 import { noteOverBudget, stopEngine } from './moves.ts';
 import { granted } from './rank.ts';
 import { engineFailed, SHUTTING_DOWN, startFailed } from './refusals.ts';
@@ -41,6 +42,7 @@ export function becameReady(d: Decision, model: ModelState, contextLength: numbe
   const engine = model.engine;
   if (engine.kind !== 'starting') return;
   model.startMs = learn(model.startMs, d.nowMs - engine.sinceMs);
+  moveEnded(d.state, engine.reservation, d.nowMs);
   const unasked = model.queue.size === 0 && !model.policy.alwaysOn;
   model.contextLength = contextLength ?? model.contextLength;
   model.wanted = false;
@@ -154,6 +156,7 @@ export function stopAnswered(d: Decision, model: ModelState, verified: boolean):
   const engine = model.engine;
   if (engine.kind !== 'stopping') return;
   d.touched.add(model);
+  moveEnded(d.state, engine.reservation, d.nowMs);
   if (!verified) {
     engine.retryAtMs = d.nowMs + STOP_RETRY_MS;
     engine.unverified = true;
@@ -245,6 +248,7 @@ function leftoverPolicy(name: ModelName, reservation: Reservation): ModelPolicy 
     minResidenceMs: 0,
     loadTimeoutMs: 0,
     drainTimeoutMs: 0,
+    onDrainTimeout: 'cut',
     queueTimeoutMs: 0,
     maxConcurrent: 0,
     queueSize: 0,

@@ -3,10 +3,12 @@ import { assert } from '../core/assert.ts';
 import { chargeRent } from './credit.ts';
 import { COLD, type ColdState, type FailedState, reservationOf } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
+import { payForComing, payForLeaving } from './move-budget.ts';
 import { granted, leaveContest } from './rank.ts';
 import { drainCut } from './refusals.ts';
 import { pump } from './requests.ts';
 import type { Decision, ModelState } from './state.ts';
+import { inUseUntilMs } from './turn.ts';
 
 /** After the cut: how long the front may take to end its requests before the engine goes anyway. */
 const CUT_GRACE_MS = 5_000;
@@ -37,6 +39,7 @@ export function startEngine(
     percent: null,
   };
   state.launches.set(launchId, model);
+  payForComing(state, model.engine.reservation, d.nowMs);
   granted(state, model);
   state.plans.delete(model.policy.name);
   d.touched.add(model);
@@ -65,6 +68,8 @@ export function stopEngine(
     reservation !== null && model.engine.kind !== 'stopping',
     `${model.policy.name} has nothing to stop`,
   );
+  if (model.engine.kind === 'draining' && model.engine.beneficiary !== null && model.engine.inUse)
+    payForLeaving(d.state, reservation, d.nowMs);
   model.engine = {
     kind: 'stopping',
     reservation,
@@ -87,6 +92,7 @@ export function beginDrain(d: Decision, model: ModelState, beneficiary: string |
     awake: model.engine,
     sinceMs: d.nowMs,
     deadlineMs: d.nowMs + model.policy.drainTimeoutMs,
+    inUse: d.nowMs < inUseUntilMs(model, model.engine, d.state.scheduling),
     beneficiary,
     reason,
     wasCut: false,
@@ -131,6 +137,11 @@ export function drainDeadlinePassed(d: Decision, model: ModelState): void {
   d.touched.add(model);
   if (model.running.size === 0) {
     engine.deadlineMs = d.nowMs + model.policy.drainTimeoutMs;
+    return;
+  }
+  if (model.policy.onDrainTimeout === 'wait') {
+    const reason = `${engine.reason}; its drain limit has passed and its requests may take as long as they like`;
+    model.engine = { ...engine, deadlineMs: Number.POSITIVE_INFINITY, reason };
     return;
   }
   if (engine.wasCut) {

@@ -7,9 +7,11 @@
  * Invariant B1: a device is held for at most one model.
  */
 import type { Placement } from '../placement/place.ts';
+import { whomToAsk } from './ask.ts';
 import { abandonable, placeNow } from './device-view.ts';
-import { reservationOf } from './engine-state.ts';
+import { type DrainingState, reservationOf } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
+import { budgetReadyMs } from './move-budget.ts';
 import { beginDrain, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
 import { advanceRounds, leaveContest, rankContenders } from './rank.ts';
 import { neverFits } from './refusals.ts';
@@ -52,9 +54,9 @@ function seat(d: Decision, model: ModelState, before: Plan | null): void {
         model: model.policy.name,
         deviceIds: placement.deviceIds,
         sinceMs: before?.sinceMs ?? d.nowMs,
+        startsMs: d.nowMs + placement.inMs,
       });
-      if (placement.victimsInMs > 0) model.reviewAtMs = d.nowMs + placement.victimsInMs;
-      else for (const name of placement.victims) giveWay(d, name, model);
+      askVictims(d, placement.victims, placement.inMs, model);
       return;
     case 'blocked':
     case 'never':
@@ -73,6 +75,17 @@ function choose(d: Decision, model: ModelState, before: Plan | null): Placement 
   return asBefore.kind === 'evict' && asBefore.inMs <= anywhere.inMs + NEW_CHOICE_GAIN_MS
     ? asBefore
     : anywhere;
+}
+
+function askVictims(
+  d: Decision,
+  victims: readonly string[],
+  roomInMs: number,
+  beneficiary: ModelState,
+): void {
+  const asking = whomToAsk(d.state, victims, roomInMs, d.nowMs);
+  for (const name of asking.now) giveWay(d, name, beneficiary);
+  if (asking.nextInMs !== null) beneficiary.reviewAtMs = d.nowMs + asking.nextInMs;
 }
 
 function giveWay(d: Decision, name: string, beneficiary: ModelState): void {
@@ -111,7 +124,7 @@ function shrinkToBudgets(d: Decision): void {
       (model) =>
         model.engine.kind === 'awake' &&
         isIdle(model) &&
-        yieldsAtMs(model, model.engine, state.scheduling) <= d.nowMs,
+        yieldsAtMs(model, model.engine, state.scheduling, 0) <= d.nowMs,
     );
     idle.sort((a, b) => a.credit - b.credit);
     for (const model of idle) {
@@ -137,6 +150,14 @@ function takeBackDrains(d: Decision): void {
       plan.deviceIds.some((id) => deviceIds.includes(id)),
     );
     if (claim === undefined) resumeFromDrain(d, model);
-    else engine.beneficiary = claim.model;
+    else if (claim.model !== engine.beneficiary && !mayPay(d, engine)) {
+      // The move that was paid for has taken place without it: this would be another one.
+      resumeFromDrain(d, model);
+      d.review = true;
+    } else engine.beneficiary = claim.model;
   }
+}
+
+function mayPay(d: Decision, { inUse, awake }: DrainingState): boolean {
+  return !inUse || budgetReadyMs(d.state, awake.reservation.deviceIds, d.nowMs) <= d.nowMs;
 }

@@ -45,6 +45,7 @@ export function testPolicy(name: string, changes: Partial<ModelPolicy> = {}): Mo
     minResidenceMs: 0,
     loadTimeoutMs: 600_000,
     drainTimeoutMs: 120_000,
+    onDrainTimeout: 'cut',
     queueTimeoutMs: 3_600_000,
     maxConcurrent: 8,
     queueSize: 200,
