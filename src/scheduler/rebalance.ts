@@ -9,6 +9,7 @@
 import type { Placement } from '../placement/place.ts';
 import { whomToAsk } from './ask.ts';
 import { abandonable, placeNow } from './device-view.ts';
+import { drainRestMs } from './drain-time.ts';
 import { type DrainingState, reservationOf } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
 import { budgetReadyMs } from './move-budget.ts';
@@ -140,6 +141,9 @@ function leavingMib(model: ModelState): number {
   return leaving ? (reservationOf(model.engine)?.memoryMibPerDevice ?? 0) : 0;
 }
 
+/** A device that is empty for less than this before its reservation begins is not worth a change of mind. */
+const EARLY_MS = 10_000;
+
 /** A drain goes on for whoever its devices are set aside for now; for nobody, it is taken back. */
 function takeBackDrains(d: Decision): void {
   for (const model of d.state.models.values()) {
@@ -150,14 +154,19 @@ function takeBackDrains(d: Decision): void {
       plan.deviceIds.some((id) => deviceIds.includes(id)),
     );
     if (claim === undefined) resumeFromDrain(d, model);
-    else if (claim.model !== engine.beneficiary && !mayPay(d, engine)) {
-      // The move that was paid for has taken place without it: this would be another one.
+    else if (claim.model !== engine.beneficiary && !mayPassOn(d, model, engine, claim)) {
       resumeFromDrain(d, model);
       d.review = true;
     } else engine.beneficiary = claim.model;
   }
 }
 
-function mayPay(d: Decision, { inUse, awake }: DrainingState): boolean {
-  return !inUse || budgetReadyMs(d.state, awake.reservation.deviceIds, d.nowMs) <= d.nowMs;
+/**
+ * A drain begun for one model goes on for another unless that one needs the room much later (it serves on until then),
+ * or the move that was paid for has taken place without it (this would be another one).
+ */
+function mayPassOn(d: Decision, model: ModelState, engine: DrainingState, claim: Plan): boolean {
+  const goneMs = d.nowMs + drainRestMs(model, engine, d.nowMs);
+  if (claim.startsMs > goneMs + EARLY_MS) return false;
+  return !engine.inUse || budgetReadyMs(d.state, engine.awake.reservation.deviceIds, d.nowMs) <= d.nowMs;
 }
