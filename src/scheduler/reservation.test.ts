@@ -15,7 +15,7 @@ const IDLE_SHARE_MAX = 0.05;
 interface Scenario {
   readonly devices: number;
   readonly seed: number;
-  /** Clients of each one-GPU model; with one slot each, some always wait. */
+  /** One-GPU models; each has more clients than slots. */
   readonly singles: number;
   /** Device counts of the models that are asked for once a minute. */
   readonly wide: readonly number[];
@@ -168,3 +168,19 @@ for (const [what, scenario] of [
     assertGood(what, figures);
   });
 }
+
+/** Ranks the wide model after everybody who contends, so that it holds devices only when nobody else wants them. */
+function withoutReservation(world: SchedulerWorld): void {
+  world.beforeDecision = () => {
+    const wide = world.state.models.get('wide0');
+    if (wide === undefined || wide.round === null) return;
+    const others = [...world.state.contenders].filter((model) => model !== wide);
+    wide.round = 1 + Math.max(0, ...others.map((model) => model.round ?? 0));
+  };
+}
+
+test('without holding what it waits for, the wide model never gets in, and the check says so', () => {
+  const figures = run({ ...BASE, defect: withoutReservation });
+  assert.equal(figures.world.count('start', 'wide0'), 0);
+  assert.throws(() => assertGood('no reservation', figures), /wide0 waited 7200000 ms/);
+});

@@ -64,7 +64,7 @@ export interface Plan {
   readonly model: ModelName;
   readonly deviceIds: readonly DeviceId[];
   readonly sinceMs: number;
-  /** When the room is expected: until then others may use what stands empty, if they are gone by then. */
+  /** When the room is expected. Engines there serve on until shortly before (ask.ts). */
   readonly startsMs: number;
 }
 
