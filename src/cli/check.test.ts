@@ -68,6 +68,32 @@ test('tells what a good configuration means, and exits with 0', async () => {
   ]);
 });
 
+test('tells how models share devices and sleep where that is not the usual way', async () => {
+  const file = await written(
+    'shares.yaml',
+    [
+      'models:',
+      '  a: {repo: x, colocate: true, sleep: level_2}',
+      '  b: {repo: x, memory_mib: 1GiB, colocate: true, sleep: off}',
+      '  c: {repo: x}',
+      '  u: {url: "http://h"}',
+      '',
+    ].join('\n'),
+  );
+  const models = async (environment: Record<string, string>) => {
+    const { text } = await check({ file, environment: { HOME: directory, ...environment } });
+    return text.split('\n').filter((line) => /^ {2}\S/.test(line));
+  };
+  assert.deepEqual(await models({}), [
+    '  a: vllm x, 1 device, sized by the gateway, colocated, sleeps at level 2',
+    '  b: vllm x, 1 device, 1024 MiB of each, colocated, never sleeps',
+    '  c: vllm x, 1 device, whole',
+    '  u: http://h',
+  ]);
+  const budget = await models({ PLACEMENT_MODE: 'budget', VLLM_MAX_MODEL_LEN_GLOBAL: '4096' });
+  assert.equal(budget[2], '  c: vllm x, 1 device, sized by the gateway');
+});
+
 test('a faulty file of keys is a fault with its line and without the key', async () => {
   const file = await written('keyed.yaml', 'models: {m: {repo: x}}\nserver: {api_keys_file: short}\n');
   await written('short', '# keys\nabc\n');

@@ -5,7 +5,7 @@ import { formatFault } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
 import type { ConfigOverrides } from '../config/overrides.ts';
 import { redacted } from '../config/redact.ts';
-import type { Notice, ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
+import type { Notice, ResolvedConfig, ResolvedModel, SchedulingConfig } from '../config/resolved-config.ts';
 import { startupLines } from '../config/startup-lines.ts';
 import { chooseParsers, type ParserChoice } from '../engines/vllm/parsers-choice.ts';
 
@@ -74,7 +74,7 @@ function summary(config: ResolvedConfig, environment: Environment): string[] {
     `Listens on ${host}:${port} (authentication: ${auth}).`,
     `${counted(config.models.size, 'model')}:`,
     ...[...config.models.values()].flatMap((model) => [
-      `  ${modelLine(model)}`,
+      `  ${modelLine(model, config.scheduling.placementMode)}`,
       ...parserLines(model, environment),
     ]),
   ];
@@ -101,14 +101,30 @@ function sourceOf(config: ResolvedConfig): string {
   }
 }
 
-function modelLine(model: ResolvedModel): string {
+function modelLine(model: ResolvedModel, placementMode: SchedulingConfig['placementMode']): string {
   if (model.url !== null) return `${model.name}: ${model.url.baseUrl}`;
   const { deviceCount, memoryMibPerDevice, pool } = model.need;
-  const memory = memoryMibPerDevice === null ? 'whole' : `${memoryMibPerDevice} MiB of each`;
+  const shares = placementMode === 'budget' || model.colocate;
+  const memory =
+    memoryMibPerDevice === null
+      ? shares
+        ? 'sized by the gateway'
+        : 'whole'
+      : `${memoryMibPerDevice} MiB of each`;
   const where = pool === null ? '' : ` in pool ${pool}`;
   const devices = counted(deviceCount, 'device');
   const what = model.repo ?? model.command?.[0] ?? '';
-  return `${model.name}: ${model.engine} ${what}, ${devices}${where}, ${memory}${model.alwaysOn ? ', always on' : ''}`;
+  const parts = [`${model.engine} ${what}`, `${devices}${where}`, memory, ...unusual(model)];
+  return `${model.name}: ${parts.join(', ')}`;
+}
+
+function unusual({ alwaysOn, colocate, sleep }: ResolvedModel): string[] {
+  return [
+    ...(alwaysOn ? ['always on'] : []),
+    ...(colocate ? ['colocated'] : []),
+    ...(sleep === 'off' ? ['never sleeps'] : []),
+    ...(sleep === 'level_2' ? ['sleeps at level 2'] : []),
+  ];
 }
 
 /** What `tool_parser` and `reasoning_parser` come to, for models whose command line the gateway writes. */

@@ -3,40 +3,45 @@
  * replaceable is chosen here and nowhere else.
  */
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { loadStaticKeys, type StaticKeys } from '../access/static-keys.ts';
-import type { ResolvedConfig } from '../config/resolved-config.ts';
+import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import { startupLines } from '../config/startup-lines.ts';
-import { ControlLoop } from '../control/control-loop.ts';
+import { ControlLoop, type ControlPorts } from '../control/control-loop.ts';
 import { CostKeeper } from '../control/cost-keeper.ts';
+import { ModelSizer } from '../control/model-sizer.ts';
+import { launchSignature } from '../control/policies.ts';
 import { RunRecorder } from '../control/run-record.ts';
 import { gatewayStatus } from '../control/status.ts';
 import { createSystemClock } from '../control/system-clock.ts';
-import type { DeviceId } from '../core/ids.ts';
 import { failure, type Result, success } from '../core/result.ts';
-import type { DeviceInventory, DeviceSource, MemoryReading } from '../devices/device.ts';
+import type { DeviceSource } from '../devices/device.ts';
 import { createDeviceSource } from '../devices/device-source.ts';
 import { createEngineHttp } from '../engines/engine-http.ts';
 import { createEngineRegistry } from '../engines/registry.ts';
 import { createNameResolver } from '../http/names.ts';
 import { createFront, type Front } from '../http/server.ts';
 import { createEndpoint } from '../proxy/endpoint.ts';
+import { readModelFacts } from '../readers/model-reader.ts';
 import { openProcessRuntime } from '../runtimes/process/process-runtime.ts';
 import type { Runtime } from '../runtimes/runtime.ts';
-import { readLearnedCosts, type StoredCosts } from '../store/learned-costs.ts';
+import { readLearnedCosts } from '../store/learned-costs.ts';
+import type { StateDatabase } from '../store/state-database.ts';
 import type { Log } from '../telemetry/log.ts';
 import { GatewayMetrics } from '../telemetry/metrics.ts';
 import { createRequestLog } from '../telemetry/request-log.ts';
+import { DeviceWatch } from './device-watch.ts';
+import { type GatewayState, openGatewayState } from './gateway-state.ts';
 import { tellDevices } from './launch-moves.ts';
 import { modelCards, modelGauges } from './model-cards.ts';
+import { untilAborted } from './until-aborted.ts';
 import { VERSION } from './version.ts';
 
-/** Pause after a reading of the devices that failed; it doubles up to the maximum. */
-const DEVICES_RETRY_MS = 1_000;
-const DEVICES_RETRY_MS_MAX = 30_000;
-/** Changes of foreign memory below this are not heeded. */
-const FOREIGN_STEP_MIB = 256;
+/** Events that measure what a move costs. */
+const COSTLY_EVENTS: ReadonlySet<string> = new Set(['ready', 'stopped', 'slept', 'woke']);
+
 /** Engines that were told to stop must be gone within their grace, the kill and its verification. */
 const ENGINES_GONE_LIMIT_MS = 30_000;
 
@@ -54,16 +59,12 @@ export class Gateway {
   readonly #recorder: RunRecorder | null;
   readonly #clock = createSystemClock();
   readonly #costs: CostKeeper;
+  readonly #database: StateDatabase;
   readonly control: ControlLoop;
   readonly #front: Front;
   readonly #devices: DeviceSource;
   readonly #startedS = Math.floor(Date.now() / 1000);
-  #inventory: DeviceInventory = { devices: [], conditions: [], complete: false };
-  #memory: readonly MemoryReading[] = [];
-  /** As the scheduler was told last. */
-  readonly #foreignMib = new Map<DeviceId, number>();
-  /** `opening` until the devices are read; /ready says yes only while `serving`. */
-  #life: 'opening' | 'serving' | 'ending' = 'opening';
+  readonly #watch: DeviceWatch;
   readonly #ending = new AbortController();
   #opening: Promise<void> = Promise.resolve();
 
@@ -75,15 +76,19 @@ export class Gateway {
     const { stateDirectory, outputLimitBytes } = config.runtime;
     const runtime = await openProcessRuntime({ stateDirectory, outputLimitBytes });
     if (!runtime.ok) return runtime;
-    const learned = await readLearnedCosts(costsFile(config));
-    return success(new Gateway(options, runtime.value, keys.value, learned));
+    const state = await openGatewayState(config, options.log);
+    if (!state.ok) {
+      await runtime.value.close();
+      return state;
+    }
+    return success(new Gateway(options, runtime.value, keys.value, state.value));
   }
 
   private constructor(
     options: GatewayOptions,
     runtime: Runtime,
     keys: StaticKeys | null,
-    learned: StoredCosts,
+    state: GatewayState,
   ) {
     const { config, log, environment, recordFile } = options;
     this.#config = config;
@@ -97,37 +102,24 @@ export class Gateway {
       ledgerDirectory,
       clock: this.#clock,
       ownerOf: (pid) => runtime.ownerOf(pid),
+      processesOf: () => runtime.processes(),
     });
-    const engineFor = createEngineRegistry(environment);
-    this.#costs = new CostKeeper(this.#clock, costsFile(config), (text) => log('warn', text));
+    this.#database = state.database;
+    this.#costs = new CostKeeper(this.#clock, state.database);
     const metrics = new GatewayMetrics(
       () => this.#clock.nowMs(),
       () => modelGauges(this.control.state),
     );
     for (const notice of config.notices) if (notice.level === 'error') metrics.configurationError();
-    this.control = new ControlLoop(
-      {
-        clock: this.#clock,
-        runtime,
-        engineOf: (model) => engineFor(model.engine),
-        readMemory: () => this.#devices.memory(),
-        deviceEnvironment: this.#devices.engineEnvironment,
-        openHttp: (address) => createEngineHttp(address),
-        openEndpoint: (model, endpointOptions) => {
-          const endpoint = createEndpoint(endpointOptions);
-          metrics.poolOpened(model, endpoint.counters);
-          return endpoint;
-        },
-        log,
-        observe: (event, effects) => {
-          metrics.observed(event, effects);
-          if (event.kind === 'ready' || event.kind === 'stopped') this.#costs.changed(this.control.state);
-          tellDevices(this.#devices, event, effects);
-        },
-        recorder: this.#recorder,
-      },
-      { config, learned, launchPrefix: newLaunchPrefix(), version: VERSION },
-    );
+    this.control = this.#createControl(options, state, metrics);
+    this.#watch = new DeviceWatch({
+      config,
+      devices: this.#devices,
+      control: this.control,
+      clock: this.#clock,
+      log,
+      ending: this.#ending.signal,
+    });
     const logRequest = createRequestLog(log, config.log.level);
     this.#front = createFront({
       server: config.server,
@@ -137,7 +129,7 @@ export class Gateway {
       clock: this.#clock,
       data: {
         models: () => modelCards(this.control.state, config, this.#startedS),
-        ready: () => this.#life === 'serving',
+        ready: () => this.#watch.isFollowing && !this.#ending.signal.aborted,
         metricsText: () => metrics.text(),
         status: () => this.#status(),
       },
@@ -150,12 +142,54 @@ export class Gateway {
     });
   }
 
+  #createControl(options: GatewayOptions, state: GatewayState, metrics: GatewayMetrics): ControlLoop {
+    const { config, log, environment } = options;
+    const { stateDirectory } = config.runtime;
+    const engineFor = createEngineRegistry(environment);
+    const engineOf = (model: ResolvedModel) => engineFor(model.engine);
+    const ports: ControlPorts = {
+      clock: this.#clock,
+      runtime: this.#runtime,
+      engineOf,
+      readMemory: () => this.#devices.memory(),
+      readHost: () => this.#devices.host(),
+      createSizer: (onNeed) =>
+        new ModelSizer({
+          config,
+          engineOf,
+          readFacts: (model) => readFactsOf(model, environment, stateDirectory),
+          engineHostMibOf: (model) => engineOf(model).capabilities.hostMib,
+          footprints: state.footprints,
+          clock: this.#clock,
+          signatureOf: launchSignature,
+          onNeed,
+          log,
+        }),
+      deviceEnvironment: this.#devices.engineEnvironment,
+      openHttp: (address) => createEngineHttp(address),
+      openEndpoint: (model, endpointOptions) => {
+        const endpoint = createEndpoint(endpointOptions);
+        metrics.poolOpened(model, endpoint.counters);
+        return endpoint;
+      },
+      log,
+      observe: (event, effects) => {
+        metrics.observed(event, effects);
+        if (COSTLY_EVENTS.has(event.kind)) this.#costs.changed(this.control.state);
+        tellDevices(this.#devices, event, effects);
+      },
+      recorder: this.#recorder,
+    };
+    const learned = readLearnedCosts(state.database);
+    return new ControlLoop(ports, { config, learned, launchPrefix: newLaunchPrefix(), version: VERSION });
+  }
+
   /** Listens first, then reads the devices: until then requests wait and /ready answers 503. */
   async start(): Promise<AddressInfo> {
     for (const line of startupLines(this.#config)) this.#log('info', line);
     const { host, port } = this.#config.server;
     const address = await this.#front.listen(host, port);
-    this.#opening = this.#readDevices();
+    this.#opening = this.#watch.open();
     return address;
   }
 
@@ -169,7 +203,6 @@ export class Gateway {
     readonly leaveEngines: boolean;
     readonly hurry: AbortSignal;
   }): Promise<boolean> {
-    this.#life = 'ending';
     this.#ending.abort();
     // Engines that are being adopted must be known before they can be stopped or left; both waits are bounded.
     await Promise.all([untilAborted(options.delayMs, options.hurry), this.#opening]);
@@ -184,105 +217,32 @@ export class Gateway {
     await drained;
     this.control.close();
     this.#devices.close();
-    await this.#costs.flush();
+    this.#costs.flush();
     await this.#runtime.close();
+    this.#database.close();
     await this.#recorder?.close();
     return quiet && gone;
-  }
-
-  /** Reads the devices, again and again until it succeeds or the gateway ends; then adopts and serves. Never rejects. */
-  async #readDevices(): Promise<void> {
-    for (let retryMs = DEVICES_RETRY_MS; ; retryMs = Math.min(2 * retryMs, DEVICES_RETRY_MS_MAX)) {
-      if (await this.#readDevicesOnce()) break;
-      if (this.#life === 'ending') return;
-      this.#log('error', `the devices could not be read; trying again in ${retryMs / 1000} s`);
-      await untilAborted(retryMs, this.#ending.signal);
-    }
-    if (this.#life === 'ending') return;
-    this.#logDevices();
-    const adopted = await this.control.adopt(this.#inventory.devices);
-    if (adopted > 0) this.#log('info', `${adopted} engine(s) of an earlier gateway serve on`);
-    if (this.#life === 'opening') this.#life = 'serving';
-    this.#devices.follow({
-      memory: (readings) => {
-        this.#memory = readings;
-        this.#heedForeignMemory(readings);
-      },
-      inventory: (inventory) => this.#inventoryChanged(inventory),
-    });
-  }
-
-  /** Says what there is to share, and warns where engines for GPUs would run on the host's memory unasked. */
-  #logDevices(): void {
-    for (const { id, name, totalMib, budgetMib } of this.#inventory.devices) {
-      this.#log('info', `device ${id}: ${name}, ${totalMib} MiB, of which ${budgetMib} MiB may be reserved`);
-    }
-    const onHost = this.#inventory.devices.some(({ source }) => source === 'host');
-    const vllm = [...this.#config.models.values()].some(({ engine }) => engine === 'vllm');
-    if (!onHost || !vllm || this.#config.devices.source !== 'auto') return;
-    this.#log(
-      'warn',
-      "no GPU was found, so vLLM will run on the host's memory; if there is a GPU, nvidia-smi must be on the PATH of the gateway; if this is meant, set devices.source to host",
-    );
-  }
-
-  #inventoryChanged(inventory: DeviceInventory): void {
-    const told = new Set(this.#inventory.conditions.map(({ text }) => text));
-    this.#inventory = inventory;
-    for (const { code, text } of inventory.conditions) {
-      if (!told.has(text)) this.#log('warn', text, { condition: code });
-    }
-    if (this.#life === 'serving' && inventory.complete) {
-      this.control.devicesChanged(inventory.devices, this.#foreignMib);
-    }
-  }
-
-  /**
-   * Tells the scheduler what foreign programs leave, in coarse steps (their every breath must not cost an engine), and
-   * only where the driver names the processes: a mere difference of the device could be our own engines' growth.
-   */
-  #heedForeignMemory(readings: readonly MemoryReading[]): void {
-    if (this.#life !== 'serving') return;
-    let changed = false;
-    for (const { id, foreignMib, foreignSource } of readings) {
-      const known = this.#foreignMib.get(id) ?? 0;
-      if (foreignMib === null || foreignSource !== 'per_process') continue;
-      if (Math.abs(foreignMib - known) < FOREIGN_STEP_MIB) continue;
-      this.#foreignMib.set(id, foreignMib);
-      changed = true;
-    }
-    if (changed) this.control.devicesChanged(this.#inventory.devices, this.#foreignMib);
-  }
-
-  async #readDevicesOnce(): Promise<boolean> {
-    let inventory: DeviceInventory;
-    try {
-      inventory = await this.#devices.read();
-    } catch (error) {
-      this.#log('error', `reading the devices failed: ${String(error)}`);
-      return false;
-    }
-    this.#inventoryChanged(inventory);
-    // Servers that others run need no device: with nothing else configured there is nothing to wait for.
-    const needsDevices = [...this.#config.models.values()].some((model) => model.need.deviceCount > 0);
-    return inventory.complete || !needsDevices;
   }
 
   #status(): object {
     return gatewayStatus({
       state: this.control.state,
       config: this.#config,
-      devices: this.#inventory.devices,
-      conditions: this.#inventory.conditions,
-      memory: this.#memory,
+      devices: this.#watch.inventory.devices,
+      conditions: this.#watch.inventory.conditions,
+      memory: this.#watch.memory,
+      host: this.#watch.host,
+      sizes: this.control.sizes(),
       clock: this.#clock,
       version: VERSION,
     });
   }
 }
 
-function costsFile(config: ResolvedConfig): string {
-  return join(config.runtime.stateDirectory, 'learned-costs.json');
+/** Null: there is nothing to read. A simulated model's repository is a mere name, unless it is a path. */
+function readFactsOf(model: ResolvedModel, environment: NodeJS.ProcessEnv, stateDirectory: string) {
+  if (model.repo === null || (model.engine === 'simulated' && !existsSync(model.repo))) return null;
+  return readModelFacts(model.repo, { environment, stateDirectory });
 }
 
 async function openKeys(config: ResolvedConfig, log: Log): Promise<Result<StaticKeys | null, string>> {
@@ -302,18 +262,4 @@ async function openKeys(config: ResolvedConfig, log: Log): Promise<Result<Static
 /** Unique for this run: the time, and enough chance that two gateways of one second differ. */
 function newLaunchPrefix(): string {
   return Date.now().toString(36) + randomBytes(3).toString('hex');
-}
-
-/** Resolves after `delayMs`, or at once when the signal aborts. */
-function untilAborted(delayMs: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted || delayMs <= 0) return Promise.resolve();
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, delayMs);
-    signal.addEventListener('abort', end, { once: true });
-  });
 }

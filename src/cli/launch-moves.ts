@@ -12,6 +12,15 @@ export function tellDevices(devices: DeviceSource, event: SchedulerEvent, effect
     case 'ready':
       devices.launchMoved(event.launchId, 'settled', NONE);
       break;
+    case 'slept':
+    case 'woke':
+      // What went wrong is stopped; until then it may still move.
+      if (event.ok) devices.launchMoved(event.launchId, 'settled', NONE);
+      break;
+    case 'no_room':
+      // A launch that was never begun holds nothing; a waking that was not begun, what it held asleep.
+      devices.launchMoved(event.launchId, 'settled', NONE);
+      break;
     case 'adopted':
       devices.launchMoved(event.launch.launchId, 'settled', event.launch.deviceIds);
       break;
@@ -30,5 +39,6 @@ export function tellDevices(devices: DeviceSource, event: SchedulerEvent, effect
 
 function moved(devices: DeviceSource, effect: Effect): void {
   if (effect.kind === 'start') devices.launchMoved(effect.launchId, 'moving', effect.deviceIds);
-  if (effect.kind === 'stop') devices.launchMoved(effect.launchId, 'moving', NONE);
+  if (effect.kind === 'stop' || effect.kind === 'sleep' || effect.kind === 'wake')
+    devices.launchMoved(effect.launchId, 'moving', NONE);
 }

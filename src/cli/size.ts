@@ -2,14 +2,7 @@
 import type { Environment } from '../config/environment.ts';
 import { defaultStateDirectory } from '../config/resolve.ts';
 import { type ReadFacts, readModelFacts } from '../readers/model-reader.ts';
-import {
-  BUDGET_OVERHEAD_FACTOR,
-  BUDGET_OVERHEAD_MIB,
-  type Footprint,
-  type FootprintRequest,
-  footprint,
-  sequencesThatFit,
-} from '../sizing/footprint.ts';
+import { type Footprint, type FootprintRequest, footprint, sequencesThatFit } from '../sizing/footprint.ts';
 import type { KvType } from '../sizing/kv-cache.ts';
 import type { FloatType } from '../sizing/model-facts.ts';
 import { type FittingChange, nearestFit } from '../sizing/nearest-fit.ts';
@@ -161,7 +154,7 @@ function textReport({ options, read, need, changes }: Report): string {
       ['weights', size(need.weights.bytesPerRank), weightsFrom],
       ...need.weights.parts.map((part): Row => [`  ${part.kind}`, size(part.bytesPerRank), '']),
       ['KV cache', size(need.kvBytes), cacheText(need)],
-      ['overhead', size(need.overheadBytes), `x ${BUDGET_OVERHEAD_FACTOR} + ${BUDGET_OVERHEAD_MIB} MiB`],
+      ['overhead', size(need.overheadBytes), `x ${need.overhead.factor} + ${need.overhead.mib} MiB`],
       ['total', `${need.totalMib} MiB`, ''],
     ]),
     ...cacheLines(need),

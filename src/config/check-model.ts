@@ -137,6 +137,8 @@ const DEVICE_KEYS = [
   'gpu_memory_utilization',
   'colocate',
   'kv_reservation_seqs',
+  'sleep',
+  'warm_up',
 ] as const;
 
 /** Set by whoever speaks HTTP; a fixed value would break or smuggle requests. */

@@ -15,7 +15,6 @@ export interface EnvironmentVariable {
 }
 
 const inContainers = 'it concerns containers, and engines run as processes of this host';
-const inSizing = 'models reserve `memory_mib`, or their whole device';
 
 function sets(name: string, section: LayerSection, key: string, effect?: string): EnvironmentVariable {
   return { name, sets: [section, key], effect: effect ?? `Sets \`${section}.${key}\`.` };
@@ -76,18 +75,18 @@ export const ENVIRONMENT_VARIABLES: readonly EnvironmentVariable[] = [
   ignored('VLLM_TEMP_DIR', inContainers),
   sets('PLACEMENT_MODE', 'scheduling', 'placement_mode'),
   sets('GPU_BUDGET_FRACTION', 'devices', 'budget_fraction'),
-  ignored('BUDGET_OVERHEAD_FACTOR', inSizing),
-  ignored('BUDGET_OVERHEAD_MIB', inSizing),
-  ignored('COLOCATE_MARGIN_MIB', inSizing),
-  ignored('COLOCATE_MAX_SHARE', inSizing),
-  ignored('COLOCATE_WEIGHT_OVERHEAD', inSizing),
+  sets('BUDGET_OVERHEAD_FACTOR', 'scheduling', 'budget_overhead_factor'),
+  sets('BUDGET_OVERHEAD_MIB', 'scheduling', 'budget_overhead_mib'),
+  sets('COLOCATE_MARGIN_MIB', 'scheduling', 'colocate_margin_mib'),
+  sets('COLOCATE_MAX_SHARE', 'scheduling', 'colocate_max_share'),
+  sets('COLOCATE_WEIGHT_OVERHEAD', 'scheduling', 'colocate_weight_overhead'),
   ignored('NVIDIA_UTILITY_IMAGE', 'cards are read by `devices.nvidia_smi` on this host'),
   ignored('HOST_CACHE_DIR', `${inContainers}; set HF_HOME in \`defaults.environment\` for another cache`),
   {
     name: 'HUGGING_FACE_HUB_TOKEN',
     effect: 'Given to engines as HF_TOKEN, where that is not set itself; never shown.',
   },
-  ignored('MEMORY_FOOTPRINT_FILE', 'memory is not learned from it yet; give `memory_mib` instead'),
+  sets('MEMORY_FOOTPRINT_FILE', 'runtime', 'import_footprints_file'),
   { name: 'WORKER_LD_LIBRARY_PATH', effect: 'Given to vLLM engines as LD_LIBRARY_PATH.' },
   sets('LOG_LEVEL', 'log', 'level', 'Sets `log.level`; upper case, WARNING and CRITICAL are understood.'),
 ];

@@ -124,6 +124,7 @@ function plainValue(variable: EnvironmentVariable, text: string): unknown {
     const level = trimmed.toLowerCase();
     return PYTHON_LEVELS[level] ?? level;
   }
+  if (variable.name === 'MEMORY_FOOTPRINT_FILE') return trimmed;
   if (variable.sets?.[1] === 'enforce_eager') return booleanOf(trimmed) ?? trimmed;
   return /^[+-]?\d+(\.\d+)?$/.test(trimmed) ? Number(trimmed) : trimmed;
 }

@@ -56,20 +56,22 @@ export function duration(options: { readonly zero?: boolean } = {}) {
   );
 }
 
-/** An amount of memory; whole MiB when parsed, rounded up. */
-export function size() {
-  const error = 'MiB as a number above 0, or text such as "512MiB", "24GiB", "1.5TiB"';
+/** An amount of memory; whole MiB when parsed, rounded up. With `zero`, 0 is allowed. */
+export function size(options: { readonly zero?: boolean } = {}) {
+  const zero = options.zero === true;
+  const least = zero ? 'at least 0' : 'above 0';
+  const error = `MiB as a number ${least}, or text such as "512MiB", "24GiB", "1.5TiB"`;
+  const number = z.number({ error });
+  const plain = zero ? number.min(0, { error }) : number.gt(0, { error });
   return allowing(
-    z
-      .union([z.number({ error }).gt(0, { error }), z.string({ error }).regex(SIZE, { error })], { error })
-      .transform((value, context) => {
-        const mib = typeof value === 'number' ? value : measured(value, SIZE, MIB_PER);
-        if (mib <= 0 || mib > SIZE_MAX_MIB) {
-          context.issues.push({ code: 'custom', message: error, input: value });
-          return z.NEVER;
-        }
-        return Math.ceil(mib);
-      }),
+    z.union([plain, z.string({ error }).regex(SIZE, { error })], { error }).transform((value, context) => {
+      const mib = typeof value === 'number' ? value : measured(value, SIZE, MIB_PER);
+      if (mib < 0 || (mib === 0 && !zero) || mib > SIZE_MAX_MIB) {
+        context.issues.push({ code: 'custom', message: error, input: value });
+        return z.NEVER;
+      }
+      return Math.ceil(mib);
+    }),
     error,
   );
 }

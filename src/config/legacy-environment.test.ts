@@ -193,6 +193,12 @@ test('variables that set a key of the file set it', async () => {
     PLACEMENT_MODE: 'budget',
     GPU_BUDGET_FRACTION: '0.8',
     LOG_LEVEL: 'CRITICAL',
+    BUDGET_OVERHEAD_FACTOR: '1.2',
+    BUDGET_OVERHEAD_MIB: '512',
+    COLOCATE_MARGIN_MIB: '0',
+    COLOCATE_MAX_SHARE: '0.7',
+    COLOCATE_WEIGHT_OVERHEAD: '1.3',
+    MEMORY_FOOTPRINT_FILE: '/app/data/memory_footprints.json',
   });
   const model = config.models.get('m');
   assert.equal(model?.loadTimeoutMs, 100_000);
@@ -204,4 +210,12 @@ test('variables that set a key of the file set it', async () => {
   assert.equal(config.scheduling.placementMode, 'budget');
   assert.equal(config.devices.budgetFraction, 0.8);
   assert.equal(config.log.level, 'fatal');
+  assert.deepEqual(config.scheduling.sizing, {
+    overheadFactor: 1.2,
+    overheadMib: 512,
+    colocateMarginMib: 0,
+    colocateMaxShare: 0.7,
+    colocateWeightOverhead: 1.3,
+  });
+  assert.equal(config.runtime.importFootprintsFile, '/app/data/memory_footprints.json');
 });

@@ -1,18 +1,9 @@
 /** Raw layers become the one frozen ResolvedConfig. Expects layers without faults; knows no input but its arguments. */
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { isLoopback, plainHost } from './check.ts';
 import type { Environment, EnvironmentReading } from './environment.ts';
-import {
-  devicesOf,
-  type Layers,
-  logOf,
-  modelOf,
-  poolsOf,
-  runtimeOf,
-  schedulingOf,
-  serverOf,
-} from './layers.ts';
+import { devicesOf, type Layers, logOf, poolsOf, runtimeOf, schedulingOf, serverOf } from './layers.ts';
 import { neverFitNotices } from './never-fits.ts';
 import { resolveModel } from './resolve-model.ts';
 import type {
@@ -61,6 +52,7 @@ export function resolveConfig(input: ResolveInput): ResolvedConfig {
           ? defaultStateDirectory(input.environment)
           : pathBeside(file, stateDirectory),
       outputLimitBytes: runtime.output_limit_mib * MIB,
+      importFootprintsFile: resolveImport(layers, file),
     },
     devices,
     scheduling: {
@@ -68,6 +60,13 @@ export function resolveConfig(input: ResolveInput): ResolvedConfig {
       switchShare: scheduling.switch_share,
       minResidenceMs: scheduling.min_residence,
       lingerMaxMs: scheduling.linger_max,
+      sizing: {
+        overheadFactor: scheduling.budget_overhead_factor,
+        overheadMib: scheduling.budget_overhead_mib,
+        colocateMarginMib: scheduling.colocate_margin_mib,
+        colocateMaxShare: scheduling.colocate_max_share,
+        colocateWeightOverhead: scheduling.colocate_weight_overhead,
+      },
     },
     models: new Map(models),
     aliases: resolveAliases(layers),
@@ -77,7 +76,6 @@ export function resolveConfig(input: ResolveInput): ResolvedConfig {
     notices: [
       ...reading.notices,
       ...authNotices(layers, server),
-      ...modelNotices(layers),
       ...neverFitNotices(
         devices,
         models.map(([, model]) => model),
@@ -119,20 +117,12 @@ function authNotices(layers: Layers, server: ServerConfig): Notice[] {
   return [{ level: 'warn', text }];
 }
 
-function modelNotices(layers: Layers): Notice[] {
-  const budget = schedulingOf(layers).placement_mode === 'budget';
-  return Object.entries(layers.file.config.models).flatMap(([name, raw]): Notice[] => {
-    const model = modelOf(layers, raw);
-    if (raw.url !== undefined || model.memory_mib !== undefined) return [];
-    if (!budget && !model.colocate) return [];
-    const why = budget ? 'Budget mode' : '`colocate`';
-    return [
-      {
-        level: 'warn',
-        text: `${why} has no effect on model ${name} yet: without memory_mib it takes whole devices`,
-      },
-    ];
-  });
+/** A path in the environment knows no configuration file, so it is relative to the working directory. */
+function resolveImport(layers: Layers, file: string | null): string | null {
+  const path = runtimeOf(layers).import_footprints_file;
+  if (path === undefined) return null;
+  const inFile = layers.file.config.runtime?.import_footprints_file !== undefined;
+  return inFile ? pathBeside(file, path) : resolve(path);
 }
 
 function resolveDevices(layers: Layers): DevicesConfig {
@@ -144,6 +134,9 @@ function resolveDevices(layers: Layers): DevicesConfig {
     memoryLimitMib: new Map(typeof limit === 'number' ? [['*', limit]] : Object.entries(limit)),
     budgetFraction: devices.budget_fraction,
     pools: poolsOf(layers),
+    hostMemoryMib: devices.host_memory_mib ?? null,
+    hostMemoryFloorMib: devices.host_memory_floor_mib,
+    simulatedHostMemoryMib: devices.simulated_host_memory_mib,
     nvidiaSmi: devices.nvidia_smi,
     amdSmi: devices.amd_smi,
   };

@@ -65,6 +65,8 @@ export interface RuntimeConfig {
   readonly stateDirectory: string;
   /** Bytes of one engine's output file before it is started anew. */
   readonly outputLimitBytes: number;
+  /** The original's file of measured memory, read once; it need not exist. */
+  readonly importFootprintsFile: string | null;
 }
 
 export interface DevicesConfig {
@@ -75,6 +77,12 @@ export interface DevicesConfig {
   /** Share of each device's memory that may be reserved (GPU_BUDGET_FRACTION). */
   readonly budgetFraction: number;
   readonly pools: ReadonlyMap<string, readonly DeviceId[]>;
+  /** Host memory that engines of ours may use, sleeping ones included; null: what the floor leaves. */
+  readonly hostMemoryMib: number | null;
+  /** Host memory that always stays free. */
+  readonly hostMemoryFloorMib: number;
+  /** Host memory of a machine with simulated devices. */
+  readonly simulatedHostMemoryMib: number;
   readonly nvidiaSmi: readonly string[];
   readonly amdSmi: readonly string[];
 }
@@ -85,6 +93,18 @@ export interface SchedulingConfig {
   readonly switchShare: number;
   readonly minResidenceMs: number;
   readonly lingerMaxMs: number;
+  readonly sizing: SizingConfig;
+}
+
+/** How needs are reckoned (original.md sections 4 and 5). */
+export interface SizingConfig {
+  /** budget: need = (weights + KV) x `overheadFactor` + `overheadMib`. */
+  readonly overheadFactor: number;
+  readonly overheadMib: number;
+  /** colocate: need = weights x `colocateWeightOverhead` + KV + `colocateMarginMib`, at most `colocateMaxShare` of the card. */
+  readonly colocateMarginMib: number;
+  readonly colocateMaxShare: number;
+  readonly colocateWeightOverhead: number;
 }
 
 /** The original's integers, as they stand after R2, for its start-up lines (R3) and its status keys. */
@@ -114,6 +134,14 @@ export interface ResolvedModel {
   readonly minResidenceMs: number;
   readonly loadTimeoutMs: number;
   readonly drainTimeoutMs: number;
+  /** At the drain limit: end what still runs, or wait for it. */
+  readonly onDrainTimeout: 'cut' | 'wait';
+  /** What it may do instead of being stopped: level 1 where host memory allows, never, or level 2. */
+  readonly sleep: 'auto' | 'off' | 'level_2';
+  /** One token after waking, before clients are let in. */
+  readonly warmUp: boolean;
+  /** whole_card: may share its card with other small models. */
+  readonly colocate: boolean;
   readonly queueTimeoutMs: number;
   readonly maxConcurrent: number;
   readonly queueSize: number;

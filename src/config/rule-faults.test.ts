@@ -133,6 +133,44 @@ const CASES: readonly FaultCase[] = [
     ],
   },
   {
+    name: 'every memory flag in budget mode; one that lets an engine sleep is allowed',
+    yaml: [
+      'scheduling: {placement_mode: budget}',
+      'models:',
+      '  a:',
+      '    repo: x',
+      '    max_model_len: 1024',
+      '    extra_args: [--enable-sleep-mode, ⟦--kv-cache-memory=1, ⟦--kv_cache_memory_bytes=1, ⟦--gpu-memory-utilization, 1, ⟦--device-memory-utilization=1, ⟦--num-gpu-blocks-override=1, ⟦--max-num-seqs=1]',
+      '',
+    ].join('\n'),
+    faults: [
+      'models.a.extra_args[1]: `--kv-cache-memory` is managed by the gateway: the budget decides it',
+      /extra_args\[2\]: `--kv-cache-memory-bytes` is managed/,
+      /extra_args\[3\]: `--gpu-memory-utilization` is managed/,
+      /extra_args\[5\]: `--device-memory-utilization` is managed/,
+      /extra_args\[6\]: `--num-gpu-blocks-override` is managed/,
+      /extra_args\[7\]: `--max-num-seqs` is managed/,
+    ],
+  },
+  {
+    name: 'figures that needs cannot be reckoned with',
+    yaml: [
+      'scheduling: {budget_overhead_factor: ⟦0.9, budget_overhead_mib: ⟦-1, colocate_margin_mib: 0, colocate_max_share: ⟦0, colocate_weight_overhead: ⟦0}',
+      'devices: {host_memory_mib: ⟦0, host_memory_floor_mib: 0}',
+      'models: {a: {repo: x, sleep: ⟦maybe, on_drain_timeout: ⟦kill}}',
+      '',
+    ].join('\n'),
+    faults: [
+      'scheduling.budget_overhead_factor: not acceptable; found 0.9; allowed: a number from 1 to 10',
+      /^scheduling\.budget_overhead_mib: not acceptable; found -1; allowed: MiB as a number at least 0/,
+      /^scheduling\.colocate_max_share: /,
+      /^scheduling\.colocate_weight_overhead: /,
+      /^devices\.host_memory_mib: not acceptable; found 0/,
+      'models.a.sleep: not acceptable; found "maybe"; allowed: one of auto, off, level_2',
+      'models.a.on_drain_timeout: not acceptable; found "kill"; allowed: one of cut, wait',
+    ],
+  },
+  {
     name: 'budget mode without a context length',
     yaml: 'scheduling: {placement_mode: budget}\nmodels:\n  ⟦qwen: {repo: x}\n  b: {repo: x, max_model_len: ⟦0}\n  c: {repo: x, memory_mib: 5}\n',
     faults: [
@@ -169,10 +207,11 @@ const CASES: readonly FaultCase[] = [
   },
   {
     name: 'a url that takes devices',
-    yaml: 'models:\n  a:\n    url: http://h:1\n    memory_mib: ⟦5\n    tensor_parallel_size: ⟦2\n',
+    yaml: 'models:\n  a:\n    url: http://h:1\n    memory_mib: ⟦5\n    tensor_parallel_size: ⟦2\n    sleep: ⟦off\n',
     faults: [
       'models.a.memory_mib: `memory_mib` has no meaning with `url`: that server takes no device of ours',
       'models.a.tensor_parallel_size: `tensor_parallel_size` has no meaning with `url`: that server takes no device of ours',
+      /^models\.a\.sleep: `sleep` has no meaning with `url`/,
     ],
   },
   {

@@ -46,6 +46,23 @@ export const devicesSchema = z.strictObject(
       danger: 'At 1 nothing is left for the context of the driver and for other programs.',
       environment: ['GPU_BUDGET_FRACTION'],
     }),
+    host_memory_mib: field(size(), {
+      effect: 'Host memory that engines of the gateway may use in all, those that sleep in it included.',
+      otherwise: 'what `host_memory_floor_mib` leaves of the free memory',
+      unit: 'MiB',
+    }),
+    host_memory_floor_mib: field(size({ zero: true }), {
+      effect:
+        'Host memory that stays free: before an engine would go below it, a sleeping one is stopped, or an engine is stopped rather than put to sleep.',
+      default: 4096,
+      unit: 'MiB',
+      danger: 'Too small, and the system ends processes for want of memory.',
+    }),
+    simulated_host_memory_mib: field(size(), {
+      effect: 'Host memory of a machine with simulated devices.',
+      default: 262_144,
+      unit: 'MiB',
+    }),
     nvidia_smi: field(wordList({ least: 1 }), {
       effect: 'The program (and its first arguments) that tells of NVIDIA cards.',
       default: ['nvidia-smi'],
@@ -61,13 +78,15 @@ export const devicesSchema = z.strictObject(
 
 export const simulatedDeviceSchema = simulatedDevice;
 
-export const devicesBuiltIn = builtInOf(devicesSchema.omit({ memory_limit_mib: true }));
+export const devicesBuiltIn = builtInOf(
+  devicesSchema.omit({ memory_limit_mib: true, host_memory_mib: true }),
+);
 
 export const schedulingSchema = z.strictObject(
   {
     placement_mode: field(oneOf(['whole_card', 'budget']), {
       effect:
-        '`whole_card`: a model without `memory_mib` has its devices to itself. `budget`: models share devices by what they need, as far as the budget reaches.',
+        '`whole_card`: a model without `memory_mib` and `colocate` has its devices to itself. `budget`: models share devices by what they need, as far as the budget reaches.',
       default: 'whole_card',
       environment: ['PLACEMENT_MODE'],
     }),
@@ -88,6 +107,37 @@ export const schedulingSchema = z.strictObject(
         'Longest time that a model whose queue has run empty keeps its turn, in the hope of the next request, while others wait.',
       default: 30,
       unit: 's',
+    }),
+    budget_overhead_factor: field(fraction(1, 10, true), {
+      effect:
+        'Budget mode: a model whose memory was not measured yet is reckoned at (weights + KV cache) x this + `budget_overhead_mib` on each device.',
+      default: 1.1,
+      danger: 'Too small, and the first launch runs out of memory.',
+      environment: ['BUDGET_OVERHEAD_FACTOR'],
+    }),
+    budget_overhead_mib: field(size({ zero: true }), {
+      effect: 'Budget mode: what is added on each device for the context of the driver, graphs and buffers.',
+      default: 1024,
+      unit: 'MiB',
+      environment: ['BUDGET_OVERHEAD_MIB'],
+    }),
+    colocate_margin_mib: field(size({ zero: true }), {
+      effect:
+        'whole_card mode: a model with `colocate` is reckoned at weights x `colocate_weight_overhead` + KV cache + this.',
+      default: 1024,
+      unit: 'MiB',
+      environment: ['COLOCATE_MARGIN_MIB'],
+    }),
+    colocate_max_share: field(fraction(0, 1), {
+      effect:
+        'whole_card mode: share of a card up to which a model with `colocate` may take part of it; a larger one has the card to itself.',
+      default: 0.9,
+      environment: ['COLOCATE_MAX_SHARE'],
+    }),
+    colocate_weight_overhead: field(fraction(1, 10, true), {
+      effect: 'whole_card mode: factor on the weights of a model with `colocate`.',
+      default: 1.15,
+      environment: ['COLOCATE_WEIGHT_OVERHEAD'],
     }),
   },
   { error: 'a mapping of scheduling keys' },

@@ -78,13 +78,14 @@ const sharedFields = {
   memory_mib: field(size(), {
     effect:
       'Memory that the model reserves on each of its devices. Models whose sums fit stay loaded side by side.',
-    otherwise: 'the whole budget of the device, so the model has its devices to itself',
+    otherwise:
+      "budget mode and `colocate`: computed from the model's files, and measured from the first launch on; otherwise the whole budget of the device, so the model has its devices to itself",
     unit: 'MiB',
     danger: 'Too little and the engine runs out of memory at its start or takes room that others count on.',
   }),
   gpu_memory_utilization: field(fraction(0, 1), {
     effect:
-      "The engine's share of the card where the model has the card to itself (`--gpu-memory-utilization`); in budget mode only for the first, measuring launch of a model that cannot be estimated.",
+      "The engine's share of the card where the model has the card to itself (`--gpu-memory-utilization`), which is whole_card mode without `memory_mib` and `colocate`, and in either mode the first, measuring launch of a model that cannot be computed. Elsewhere the share follows from what is reserved.",
     default: 0.9,
     unit: 'share of the card',
     danger: 'vLLM compares it with the free memory at its start: a share above what is free fails the start.',
@@ -149,7 +150,7 @@ const sharedFields = {
   }),
   colocate: field(flag(), {
     effect:
-      'whole_card mode: small models may share a card, never with a whole-card model, and not with tensor parallelism. Sharing needs `memory_mib`.',
+      'whole_card mode: the model may share its card with other such models, never with a whole-card model, and not with tensor parallelism. What it takes is computed from its files unless `memory_mib` says so. No effect in budget mode, where all models share.',
     default: false,
   }),
   extra_args: field(wordList({ least: 0 }), {
@@ -177,9 +178,27 @@ const sharedFields = {
   }),
   drain_timeout: field(duration(), {
     effect:
-      'How long running requests may go on when the engine has to give way; then they are ended with an honest error.',
+      'How long running requests may go on when the engine has to give way; then `on_drain_timeout` decides.',
     default: 120,
     unit: 's',
+  }),
+  on_drain_timeout: field(oneOf(['cut', 'wait']), {
+    effect:
+      'What happens at the end of `drain_timeout`: `cut` ends the requests that still run, `wait` lets them finish.',
+    default: 'cut',
+    danger:
+      'With `wait` the model keeps its devices as long as requests run: nothing bounds the waiting of other models for these devices any more.',
+  }),
+  sleep: field(oneOf(['auto', 'off', 'level_2']), {
+    effect:
+      'What an engine that can sleep does instead of being stopped when it has to make room. `auto`: it keeps its weights in host memory where there is room for them (level 1 of vLLM), and is stopped otherwise. `level_2`: it discards them and reads them again from disk on waking, and needs hardly any host memory. `off`: it is always stopped.',
+    default: 'auto',
+    danger: 'A sleeping engine keeps some memory of its devices, which is counted.',
+  }),
+  warm_up: field(flag(), {
+    effect:
+      'After waking the engine generates one token before clients are let in, so that the first of them does not pay for it.',
+    default: true,
   }),
   queue_timeout: field(duration(), {
     effect: 'Longest wait of a request for its turn, loading included; then it is refused with 503.',

@@ -122,11 +122,19 @@ export const runtimeSchema = z.strictObject(
       default: 64,
       unit: 'MiB',
     }),
+    import_footprints_file: field(text('the path of a file'), {
+      effect:
+        "The original gateway's file of measured memory (memory_footprints.json), relative to the configuration file. It is read once; figures of models whose settings are still the same are used until a launch measures anew. A missing file is no fault.",
+      otherwise: 'nothing is imported',
+      environment: ['MEMORY_FOOTPRINT_FILE'],
+    }),
   },
   { error: 'a mapping of runtime keys' },
 );
 
-export const runtimeBuiltIn = builtInOf(runtimeSchema.omit({ state_directory: true }));
+export const runtimeBuiltIn = builtInOf(
+  runtimeSchema.omit({ state_directory: true, import_footprints_file: true }),
+);
 
 export const logSchema = z.strictObject(
   {

@@ -4,45 +4,40 @@
  *  C1. `decide` is never entered twice: what an effect causes synchronously waits in the inbox.
  *  C2. A ticket exists from `admit` until its request's one end.
  */
-import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
+import type { ResolvedConfig } from '../config/resolved-config.ts';
 import { assert, assertNever } from '../core/assert.ts';
-import type { CancelTimer, Clock } from '../core/clock.ts';
+import type { CancelTimer } from '../core/clock.ts';
 import { IdMap } from '../core/id-map.ts';
-import type { DeviceId, LaunchId, ModelName, RequestId } from '../core/ids.ts';
+import type { DeviceId, ModelName, RequestId } from '../core/ids.ts';
 import { POISON_REFUSAL_MS } from '../core/limits.ts';
-import type { Device, MemoryReading } from '../devices/device.ts';
-import type { Engine, EngineHttp, ListenAddress } from '../engines/engine.ts';
-import type { Endpoint, EndpointOptions } from '../proxy/endpoint-types.ts';
-import type { AdoptedEngine, Runtime } from '../runtimes/runtime.ts';
+import type { Device, HostMemory, MemoryReading } from '../devices/device.ts';
+import type { Endpoint } from '../proxy/endpoint-types.ts';
 import { beginScheduling, decide } from '../scheduler/decide.ts';
 import type { Effect } from '../scheduler/effects.ts';
 import { type Estimate, estimate } from '../scheduler/estimate.ts';
 import type { OperatorCommand, SchedulerEvent } from '../scheduler/events.ts';
+import type { ModelNeed } from '../scheduler/model-need.ts';
 import type { SchedulerSetup } from '../scheduler/model-policy.ts';
 import type { SchedulerState } from '../scheduler/state.ts';
 import type { StoredCosts } from '../store/learned-costs.ts';
 import { ConditionWaiters } from './condition-waiters.ts';
 import { learnedCosts } from './cost-keeper.ts';
-import { EngineLaunch, type LaunchPorts } from './engine-launch.ts';
+import { EngineFleet, type FleetPorts } from './engine-fleet.ts';
 import { openExternalEndpoints } from './external-endpoints.ts';
 import type { Admission, Gate, GiveBackCause, Outcome, Waiter } from './gate.ts';
+import { hostBudgetMib } from './host-budget.ts';
+import type { ModelSizer, SizingReport } from './model-sizer.ts';
 import { PoisonList } from './poison-list.ts';
-import { deviceBudgets, launchSignature, modelPolicies, schedulingPolicy } from './policies.ts';
+import { deviceBudgets, modelPolicies, schedulingPolicy } from './policies.ts';
+import { restingUses, withSleepers } from './resting-uses.ts';
 import type { RunRecorder } from './run-record.ts';
 
-export interface ControlPorts {
-  readonly clock: Clock;
-  readonly runtime: Runtime;
-  readonly engineOf: (model: ResolvedModel) => Engine;
-  readonly readMemory: () => Promise<readonly MemoryReading[]>;
-  readonly deviceEnvironment: Readonly<Record<string, string>>;
-  readonly openHttp: (address: ListenAddress) => EngineHttp;
-  readonly openEndpoint: (model: ModelName, options: EndpointOptions) => Endpoint;
-  readonly log: (
-    level: 'debug' | 'info' | 'warn' | 'error',
-    text: string,
-    fields: Record<string, unknown>,
-  ) => void;
+/** Changes of the host's budget below this are not heeded. */
+const HOST_STEP_MIB = 512;
+
+export interface ControlPorts extends FleetPorts {
+  /** Makes what finds out what models take; it tells of each need that has changed. */
+  readonly createSizer: (onNeed: (model: ModelName, need: ModelNeed) => void) => ModelSizer;
   /** Called for every event with what it led to: metrics and the like. Must be quick and must not throw. */
   readonly observe: (event: SchedulerEvent, effects: readonly Effect[]) => void;
   readonly recorder: RunRecorder | null;
@@ -66,10 +61,10 @@ export interface ControlOptions {
 export class ControlLoop implements Gate {
   readonly #ports: ControlPorts;
   readonly #config: ResolvedConfig;
-  #devices: ReadonlyMap<string, Device> = new Map();
   readonly #state: SchedulerState;
   readonly #tickets = new IdMap<Ticket>();
-  readonly #launches = new Map<LaunchId, EngineLaunch>();
+  readonly #fleet: EngineFleet;
+  readonly #sizer: ModelSizer;
   readonly #external: ReadonlyMap<ModelName, Endpoint>;
   readonly #timers = new Map<string, CancelTimer>();
   readonly #inbox: SchedulerEvent[] = [];
@@ -91,12 +86,15 @@ export class ControlLoop implements Gate {
     this.#waiters = new ConditionWaiters(ports.clock);
     const { engineOf, openEndpoint } = ports;
     this.#external = openExternalEndpoints(config.models.values(), config.server, engineOf, openEndpoint);
-    const models = modelPolicies(config, ports.engineOf);
+    this.#sizer = ports.createSizer((model, need) => this.#send({ kind: 'sized', model, need }));
+    this.#fleet = new EngineFleet(ports, config, this.#sizer, (event) => this.#launchReported(event));
+    const models = modelPolicies(config, ports.engineOf, (name) => this.#sizer.needOf(name));
     const setup: SchedulerSetup = {
       models,
       devices: null,
       scheduling: schedulingPolicy(config),
       learned: learnedCosts(options.learned, models),
+      hostBudgetMib: null,
       launchPrefix: options.launchPrefix,
     };
     const nowMs = ports.clock.nowMs();
@@ -104,11 +102,17 @@ export class ControlLoop implements Gate {
     this.#state = state;
     ports.recorder?.begin(options.version, new Date(ports.clock.wallMs()), nowMs, setup, effects);
     this.#carryOutAll(effects);
+    this.#sizer.start();
   }
 
   /** For reading only: status, metrics. Nothing that changes anything may be decided from it. */
   get state(): SchedulerState {
     return this.#state;
+  }
+
+  /** What each model takes, and how that is known. */
+  sizes(): readonly SizingReport[] {
+    return this.#sizer.report();
   }
 
   estimate(model: ModelName): Estimate {
@@ -133,8 +137,16 @@ export class ControlLoop implements Gate {
       requestId: id,
       model: admission.model,
       patienceMs: admission.queueTimeoutMs ?? null,
+      ...(this.#isLight(admission) ? { light: true as const } : {}),
     });
     return id;
+  }
+
+  /** Answered by the engine's server itself, without a device. */
+  #isLight({ model, path }: Admission): boolean {
+    const configured = this.#config.models.get(model);
+    if (configured === undefined) return false;
+    return this.#ports.engineOf(configured).capabilities.routesAsleep.includes(path);
   }
 
   leave(id: RequestId): void {
@@ -169,36 +181,9 @@ export class ControlLoop implements Gate {
    * serve on, the others are stopped. Then the first engines may start. Answers how many serve on.
    */
   async adopt(devices: readonly Device[]): Promise<number> {
-    this.#devices = new Map(devices.map((device) => [device.id, device]));
-    const launches = new Map<LaunchId, EngineLaunch>();
-    const adopted = await this.#ports.runtime.adopt((engine) => {
-      const launch = this.#adoptedLaunch(engine);
-      launches.set(engine.handle.launchId, launch);
-      return launch.observer();
-    });
-    const found = await Promise.all(
-      adopted.map(async (engine) => {
-        const launch = launches.get(engine.handle.launchId);
-        assert(launch !== undefined, `engine ${engine.handle.launchId} was adopted without an observer`);
-        launch.adopt(engine);
-        return { engine, launch, ...(await launch.isReady()) };
-      }),
-    );
-    let taken = 0;
-    for (const { engine, launch, ready, contextLength } of found) {
-      this.#launches.set(engine.handle.launchId, launch);
-      const { launchId, model, deviceIds, memoryMibPerDevice, signature } = engine.spec;
-      // It may have died while another one was asked.
-      const fits = ready && !launch.hasExited && deviceIds.every((id) => this.#devices.has(id));
-      if (fits) taken += 1;
-      // An engine that is not ready, or whose devices are gone, matches nothing: the scheduler has it stopped.
-      const asSigned = fits ? signature : '';
-      this.#send({
-        kind: 'adopted',
-        launch: { launchId, model, deviceIds, memoryMibPerDevice, signature: asSigned },
-        contextLength,
-      });
-    }
+    this.#fleet.setDevices(devices);
+    this.#sizer.devicesChanged(devices);
+    const taken = await this.#fleet.adopt();
     // Only now: before, nothing starts, so that nothing can start on devices that adopted engines hold.
     this.#send({ kind: 'devices_changed', devices: deviceBudgets(devices, new Map()) });
     return taken;
@@ -206,8 +191,24 @@ export class ControlLoop implements Gate {
 
   /** Devices came or went, or foreign programs use more or less of them. Nothing before `adopt` has ended. */
   devicesChanged(devices: readonly Device[], foreignMib: ReadonlyMap<DeviceId, number>): void {
-    this.#devices = new Map(devices.map((device) => [device.id, device]));
+    this.#fleet.setDevices(devices);
+    this.#sizer.devicesChanged(devices);
     this.#send({ kind: 'devices_changed', devices: deviceBudgets(devices, foreignMib) });
+  }
+
+  /** Every reading of the devices: what engines at rest use of them is learned. */
+  memoryRead(readings: readonly MemoryReading[], host: HostMemory | null): void {
+    for (const use of restingUses(this.#state, readings, host)) {
+      const reservedMib = this.#sizer.measured(use);
+      if (reservedMib === null) continue;
+      const { launchId, model, usedMib } = use;
+      // The margin is for what it may still take; what was reserved before was margin enough where it sufficed.
+      const memoryMibPerDevice =
+        usedMib <= use.reservedMib ? Math.min(reservedMib, use.reservedMib) : reservedMib;
+      if (memoryMibPerDevice === use.reservedMib) continue;
+      this.#send({ kind: 'measured', launchId, model, memoryMibPerDevice });
+    }
+    if (host !== null) this.#hostRead(host);
   }
 
   shutdown(step: 'drain' | 'stop', leaveEngines: boolean): void {
@@ -221,13 +222,14 @@ export class ControlLoop implements Gate {
 
   /** Resolves when every engine that was to be stopped is gone, or at the time limit. */
   async untilEnginesGone(limitMs: number): Promise<boolean> {
-    return this.#waiters.until(() => this.#launches.size === 0, limitMs);
+    return this.#waiters.until(() => this.#fleet.size === 0, limitMs);
   }
 
   /** Releases timers and connections; the engines are as they are. */
   close(): void {
     for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
+    this.#sizer.close();
     for (const endpoint of this.#external.values()) endpoint.destroy(new Error('the gateway stops'));
   }
 
@@ -279,9 +281,11 @@ export class ControlLoop implements Gate {
         return;
       case 'start':
       case 'stop':
+      case 'sleep':
+      case 'wake':
       case 'release':
       case 'probe':
-        this.#move(effect);
+        this.#fleet.carryOut(effect);
         return;
       default:
         assertNever(effect, 'effect');
@@ -291,9 +295,7 @@ export class ControlLoop implements Gate {
   #dispatch(effect: Extract<Effect, { kind: 'dispatch' }>): void {
     const ticket = this.#tickets.get(effect.requestId);
     const endpoint =
-      effect.launchId === null
-        ? this.#external.get(effect.model)
-        : this.#launches.get(effect.launchId)?.endpoint;
+      effect.launchId === null ? this.#external.get(effect.model) : this.#fleet.endpointOf(effect.launchId);
     assert(
       endpoint !== undefined && endpoint !== null,
       `${effect.model} was dispatched to without an endpoint`,
@@ -314,87 +316,28 @@ export class ControlLoop implements Gate {
     });
   }
 
-  #move(effect: Extract<Effect, { kind: 'start' | 'stop' | 'release' | 'probe' }>): void {
-    const { kind, model, launchId, reason } = effect;
-    this.#ports.log(kind === 'probe' ? 'warn' : 'info', `${kind} ${model}: ${reason}`, {
-      model,
-      launch: launchId,
+  /** Coarse steps: a breath of the host must not cost a sleeper. */
+  #hostRead(host: HostMemory): void {
+    const { hostMemoryMib, hostMemoryFloorMib } = this.#config.devices;
+    const budgetMib = hostBudgetMib({
+      host: withSleepers(this.#state, host),
+      limitMib: hostMemoryMib,
+      floorMib: hostMemoryFloorMib,
     });
-    if (effect.kind === 'start') {
-      this.#start(effect);
-      return;
-    }
-    const launch = this.#launches.get(launchId);
-    if (launch === undefined) return;
-    if (effect.kind === 'stop') launch.stop(effect.graceMs);
-    else if (effect.kind === 'probe') launch.probe();
-    else {
-      launch.release();
-      this.#launches.delete(launchId);
-    }
-  }
-
-  #start(effect: Extract<Effect, { kind: 'start' }>): void {
-    const model = this.#config.models.get(effect.model);
-    assert(model !== undefined, `there is no configuration of ${effect.model}`);
-    const launch = new EngineLaunch(this.#launchPorts(model), model, effect.launchId);
-    this.#launches.set(effect.launchId, launch);
-    const devices = effect.deviceIds
-      .map((id) => this.#devices.get(id))
-      .filter((device) => device !== undefined);
-    launch.start(effect, devices, launchSignature(model));
-  }
-
-  #launchPorts(model: ResolvedModel): LaunchPorts {
-    const { clock, runtime, openHttp, openEndpoint, log, engineOf, deviceEnvironment, readMemory } =
-      this.#ports;
-    return {
-      clock,
-      runtime,
-      engine: engineOf(model),
-      openHttp,
-      openEndpoint,
-      deviceEnvironment,
-      readMemory,
-      connectTimeoutMs: this.#config.server.connectTimeoutMs,
-      silenceTimeoutMs: this.#config.server.engineTimeoutMs,
-      log,
-      send: (event) => this.#launchReported(event),
-    };
+    const known = this.#state.hostBudgetMib;
+    if (known !== null && Math.abs(known - budgetMib) < HOST_STEP_MIB) return;
+    this.#send({ kind: 'host_memory', budgetMib: Math.floor(budgetMib) });
   }
 
   #launchReported(event: SchedulerEvent): void {
-    this.#logReport(event);
-    if (event.kind === 'stopped' && event.verified) this.#launches.delete(event.launchId);
+    if (event.kind === 'stopped' && event.verified) this.#fleet.forget(event.launchId);
+    if (event.kind === 'slept' && event.ok) this.#sizer.asleepMeasured(event);
     this.#send(event);
+    // A launch that was not begun is over; a waking that was not begun goes on sleeping.
+    if (event.kind === 'no_room' && !this.#state.launches.has(event.launchId))
+      this.#fleet.forget(event.launchId);
     // The verdict is spoken: the request that was suspected need not be kept.
     if (event.kind === 'probed' || event.kind === 'stopped') this.#lastBroken.delete(event.model);
-  }
-
-  #logReport(event: SchedulerEvent): void {
-    if (event.kind === 'exited') {
-      this.#ports.log('error', `engine of ${event.model} ended: ${event.failure.text}`, {
-        model: event.model,
-        launch: event.launchId,
-      });
-    } else if (event.kind === 'ready') {
-      this.#ports.log('info', `engine of ${event.model} is ready`, {
-        model: event.model,
-        launch: event.launchId,
-      });
-    } else if (event.kind === 'stopped' && !event.verified) {
-      this.#ports.log('error', `the stop of ${event.model} could not be verified: ${event.detail}`, {
-        launch: event.launchId,
-      });
-    }
-  }
-
-  #adoptedLaunch(engine: AdoptedEngine): EngineLaunch {
-    const configured = this.#config.models.get(engine.spec.model);
-    const model = configured ?? [...this.#config.models.values()][0];
-    assert(model !== undefined, 'the configuration has no models');
-    // An engine whose model is gone only has to be stopped; any model's ports serve for that.
-    return new EngineLaunch(this.#launchPorts(model), model, engine.handle.launchId);
   }
 
   #blame(requestId: RequestId, model: ModelName): void {

@@ -1,47 +1,37 @@
-/** Keeps the learned costs on disk as they change: soon after a change, never more than one write at a time. */
+/** Keeps the learned costs in the state database as they change: soon after a change, those of one moment together. */
 import type { CancelTimer, Clock } from '../core/clock.ts';
 import type { LearnedCost, ModelPolicy } from '../scheduler/model-policy.ts';
 import type { SchedulerState } from '../scheduler/state.ts';
 import { type StoredCost, type StoredCosts, writeLearnedCosts } from '../store/learned-costs.ts';
+import type { StateDatabase } from '../store/state-database.ts';
 
 /** Changes within this time go to disk together. */
 const WRITE_DELAY_MS = 2_000;
 
 export class CostKeeper {
   readonly #clock: Clock;
-  readonly #file: string;
-  readonly #onFault: (text: string) => void;
+  readonly #database: StateDatabase;
   #state: SchedulerState | null = null;
   #cancelWrite: CancelTimer | null = null;
-  #writing: Promise<void> = Promise.resolve();
 
-  /** `onFault` is told when a write fails; the gateway goes on. */
-  constructor(clock: Clock, file: string, onFault: (text: string) => void) {
+  constructor(clock: Clock, database: StateDatabase) {
     this.#clock = clock;
-    this.#file = file;
-    this.#onFault = onFault;
+    this.#database = database;
   }
 
-  /** A start or a stop was measured. */
+  /** A move was measured. */
   changed(state: SchedulerState): void {
     this.#state = state;
-    this.#cancelWrite ??= this.#clock.setTimer(this.#clock.nowMs() + WRITE_DELAY_MS, () => void this.flush());
+    this.#cancelWrite ??= this.#clock.setTimer(this.#clock.nowMs() + WRITE_DELAY_MS, () => this.flush());
   }
 
-  /** Writes what has changed, now. Never rejects. */
-  flush(): Promise<void> {
+  /** Writes what has changed, now. A failure is told by the database. */
+  flush(): void {
     const state = this.#state;
     this.#cancelWrite?.();
     this.#cancelWrite = null;
     this.#state = null;
-    if (state === null) return this.#writing;
-    const costs = storedCosts(state);
-    this.#writing = this.#writing.then(() =>
-      writeLearnedCosts(this.#file, costs).catch((error: unknown) =>
-        this.#onFault(`the learned costs could not be kept: ${String(error)}`),
-      ),
-    );
-    return this.#writing;
+    if (state !== null) writeLearnedCosts(this.#database, storedCosts(state));
   }
 }
 
@@ -52,16 +42,18 @@ export function learnedCosts(
 ): Readonly<Record<string, LearnedCost>> {
   const known = policies.flatMap(({ name, signature }) => {
     const cost = stored[name];
-    return cost?.signature === signature ? [[name, { startMs: cost.startMs, stopMs: cost.stopMs }]] : [];
+    if (cost?.signature !== signature) return [];
+    const { startMs, stopMs, sleepMs, wakeMs } = cost;
+    return [[name, { startMs, stopMs, sleepMs, wakeMs }]];
   });
   return Object.fromEntries(known);
 }
 
 function storedCosts(state: SchedulerState): StoredCosts {
   const costs: Record<string, StoredCost> = {};
-  for (const { policy, startMs, stopMs, removed } of state.models.values()) {
-    if (removed || (startMs === null && stopMs === null)) continue;
-    costs[policy.name] = { signature: policy.signature, startMs, stopMs };
+  for (const { policy, startMs, stopMs, sleepMs, wakeMs, removed } of state.models.values()) {
+    if (removed || [startMs, stopMs, sleepMs, wakeMs].every((cost) => cost === null)) continue;
+    costs[policy.name] = { signature: policy.signature, startMs, stopMs, sleepMs, wakeMs };
   }
   return costs;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeLaunchWorld, settle } from '../../test/fakes/fake-launch.ts';
-import { EngineLaunch } from './engine-launch.ts';
+import { EngineLaunch, type LaunchOrder } from './engine-launch.ts';
 
 const START = {
   kind: 'start',
@@ -12,9 +12,18 @@ const START = {
   reason: 'a test asks for it',
 } as const;
 
+const ORDER: LaunchOrder = {
+  devices: [],
+  signature: 'signature',
+  kvCacheBytes: null,
+  sleepMode: false,
+  withoutFlags: new Set(),
+  claimMib: () => START.memoryMibPerDevice,
+};
+
 function begin(world: FakeLaunchWorld): EngineLaunch {
   const launch = new EngineLaunch(world.ports, world.model, START.launchId);
-  launch.start(START, [], 'signature');
+  launch.start(START, ORDER);
   return launch;
 }
 
@@ -157,7 +166,7 @@ test('a suspect engine that has ended meanwhile is reported dead, not left in do
 test('a stop ends when the devices show the memory back', async () => {
   const world = new FakeLaunchWorld();
   const launch = new EngineLaunch(world.ports, world.model, START.launchId);
-  launch.start({ ...START, deviceIds: ['g'] }, [], 'signature');
+  launch.start({ ...START, deviceIds: ['g'] }, ORDER);
   await world.run(500);
   launch.stop(3_000);
   await settle();

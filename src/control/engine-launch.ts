@@ -5,11 +5,19 @@
  *  L2. Every probe and every stop has a time limit; nothing here waits for an engine without one.
  */
 import type { ResolvedModel } from '../config/resolved-config.ts';
-import type { CancelTimer, Clock } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import type { DeviceId, ModelName } from '../core/ids.ts';
 import { LOG_TAIL_LINES, POOL_SPARE_CONNECTIONS } from '../core/limits.ts';
-import type { Device, MemoryReading } from '../devices/device.ts';
-import type { Diagnosis, Engine, EngineHttp, ExitStatus, ListenAddress } from '../engines/engine.ts';
+import type { Device, HostMemory, MemoryReading } from '../devices/device.ts';
+import type {
+  Diagnosis,
+  Engine,
+  EngineHttp,
+  ExitStatus,
+  ListenAddress,
+  MemoryReport,
+  SleepLevel,
+} from '../engines/engine.ts';
 import type { Endpoint, EndpointOptions } from '../proxy/endpoint-types.ts';
 import type {
   AdoptedEngine,
@@ -20,18 +28,11 @@ import type {
 } from '../runtimes/runtime.ts';
 import type { Effect } from '../scheduler/effects.ts';
 import type { SchedulerEvent } from '../scheduler/events.ts';
+import { putToSleep, type SleepPorts, wakeUp } from './engine-sleep.ts';
 import { untilMemorySettled } from './memory-settling.ts';
+import { PROBE_TIMEOUT_MS, type ProbePorts, ReadinessProbe, suspectFault } from './readiness.ts';
+import { type RoomWant, untilRoom } from './room.ts';
 
-/** First pause between probes; it grows with the time that the start has taken. */
-const PROBE_PAUSE_MIN_MS = 50;
-const PROBE_PAUSE_MAX_MS = 500;
-const PROBE_PAUSE_SHARE = 0.03;
-const PROBE_TIMEOUT_MS = 2_000;
-/** A suspect engine is asked this often before it counts as dead. */
-const SUSPECT_PROBES = 3;
-/** A server under load may be slow to answer; one that is dead refuses at once. */
-const SUSPECT_PROBE_TIMEOUT_MS = 10_000;
-const SUSPECT_PAUSE_MS = 100;
 /** Our pool closes idle connections at this share of the time after which the engine may. */
 const KEEP_ALIVE_SHARE = 0.8;
 
@@ -43,6 +44,12 @@ export interface LaunchPorts {
   readonly openEndpoint: (model: ModelName, options: EndpointOptions) => Endpoint;
   /** What the devices say is used at present. */
   readonly readMemory: () => Promise<readonly MemoryReading[]>;
+  /** What its processes and everybody else use of the host. */
+  readonly readHost: () => Promise<HostMemory | null>;
+  /** Told what the engine says of its memory while it starts. */
+  readonly memoryReported: (report: MemoryReport) => void;
+  /** After a failed start: what was changed so that the next one may succeed, in words; null: nothing. */
+  readonly mend: (diagnosis: Diagnosis) => string | null;
   /** Added to every engine's environment: what its devices ask for. */
   readonly deviceEnvironment: Readonly<Record<string, string>>;
   readonly connectTimeoutMs: number;
@@ -56,24 +63,38 @@ export function poolIdleMs(engine: Engine): number {
   return engine.capabilities.keepAliveMs * KEEP_ALIVE_SHARE;
 }
 
+export interface AdoptionProbe {
+  readonly ready: boolean;
+  readonly asleep: boolean;
+  readonly contextLength: number | null;
+}
+
 type StartEffect = Extract<Effect, { kind: 'start' }>;
+
+/** What a launch is told beyond its effect. */
+export interface LaunchOrder {
+  readonly devices: readonly Device[];
+  readonly signature: string;
+  readonly kvCacheBytes: number | null;
+  readonly sleepMode: boolean;
+  readonly withoutFlags: ReadonlySet<string>;
+  /** What the engine will claim of each device at its start. */
+  readonly claimMib: (device: Device) => number;
+}
 
 export class EngineLaunch {
   readonly launchId: string;
   readonly model: ResolvedModel;
   endpoint: Endpoint | null = null;
+  deviceIds: readonly DeviceId[] = [];
   readonly #ports: LaunchPorts;
   readonly #lines: string[] = [];
   readonly #abort = new AbortController();
   #handle: EngineHandle | null = null;
   #http: EngineHttp | null = null;
   #launching: Promise<void> | null = null;
-  #cancelProbe: CancelTimer = () => {};
   #startedMs = 0;
-  #deviceIds: readonly DeviceId[] = [];
-  #probing = false;
-  /** Its output said that it serves: the next probes come quickly. */
-  #saysServing = false;
+  #readiness: ReadinessProbe | null = null;
   #stopping = false;
   #exited = false;
 
@@ -83,10 +104,10 @@ export class EngineLaunch {
     this.launchId = launchId;
   }
 
-  start(effect: StartEffect, devices: readonly Device[], signature: string): void {
+  start(effect: StartEffect, order: LaunchOrder): void {
     this.#startedMs = this.#ports.clock.nowMs();
-    this.#deviceIds = effect.deviceIds;
-    this.#launching = this.#launch(effect, devices, signature).catch((error: unknown) => {
+    this.deviceIds = effect.deviceIds;
+    this.#launching = this.#launch(effect, order).catch((error: unknown) => {
       this.#ports.runtime.releaseAddress(this.launchId);
       this.#failed({
         cause: 'unknown',
@@ -100,7 +121,7 @@ export class EngineLaunch {
   /** Takes over an engine of an earlier gateway; whether it is ready is for `isReady` to say. */
   adopt(adopted: AdoptedEngine): void {
     this.#handle = adopted.handle;
-    this.#deviceIds = adopted.spec.deviceIds;
+    this.deviceIds = adopted.spec.deviceIds;
     this.#http = this.#ports.openHttp(adopted.handle.listen);
   }
 
@@ -108,24 +129,26 @@ export class EngineLaunch {
     return { line: (text) => this.#line(text), exited: (exit) => this.#processExited(exit) };
   }
 
-  /** One probe of an adopted engine; opens the endpoint when it is ready. `contextLength` null and `ready` false: it is not. */
-  async isReady(): Promise<{ readonly ready: boolean; readonly contextLength: number | null }> {
-    if (this.#http === null || this.#handle === null) return { ready: false, contextLength: null };
+  /** One probe of an adopted engine; opens the endpoint when it is ready, also when it sleeps. */
+  async isReady(): Promise<AdoptionProbe> {
+    const not = { ready: false, asleep: false, contextLength: null };
+    if (this.#http === null || this.#handle === null) return not;
     const result = await this.#ports.engine.probe(
       this.#http,
       this.model,
       PROBE_TIMEOUT_MS,
       this.#abort.signal,
     );
-    if (result.kind !== 'ready' || this.#exited) return { ready: false, contextLength: null };
+    if (result.kind !== 'ready' || this.#exited) return not;
+    // A sleeping engine looks healthy and would swallow requests.
+    const asleep = (await this.#ports.engine.isAsleep(this.#http, PROBE_TIMEOUT_MS)) === true;
     this.endpoint = this.#open(this.#handle.listen);
-    return { ready: true, contextLength: result.contextLength };
+    return { ready: true, asleep, contextLength: result.contextLength };
   }
 
   /** Ends the engine and reports `stopped`, also when there never was a process. */
   stop(graceMs: number): void {
     this.#stopping = true;
-    this.#cancelProbe();
     this.#abort.abort();
     this.endpoint?.close();
     void this.#end(graceMs).then(
@@ -160,14 +183,17 @@ export class EngineLaunch {
   /** Forgets the engine and leaves it running. */
   release(): void {
     this.#stopping = true;
-    this.#cancelProbe();
     this.#abort.abort();
     this.endpoint?.close();
   }
 
   /** A connection broke: does the engine live? Reports `probed`, unless it ends meanwhile. */
   probe(): void {
-    void this.#probeSuspect().then((detail) => {
+    const fault =
+      this.#http === null
+        ? Promise.resolve('it has no address')
+        : suspectFault(this.#probePorts(this.#http), () => this.#exited);
+    void fault.then((detail) => {
       if (this.#stopping) return;
       const healthy = detail === null && !this.#exited;
       this.#ports.send({
@@ -180,8 +206,80 @@ export class EngineLaunch {
     });
   }
 
-  async #launch(effect: StartEffect, devices: readonly Device[], signature: string): Promise<void> {
+  /** Nothing may run on it. Reports `slept`, unless it ends meanwhile. */
+  sleep(level: SleepLevel): void {
+    const ports = this.#sleepPorts();
+    if (ports === null) return;
+    const about = { kind: 'slept', model: this.model.name, launchId: this.launchId } as const;
+    void putToSleep(ports, level)
+      .catch((error: unknown) => ({ kind: 'failed', detail: String(error) }) as const)
+      .then((slept) => {
+        if (this.#stopping || this.#exited) return;
+        if (slept.kind === 'failed')
+          this.#ports.send({ ...about, ok: false, residueMib: null, hostMib: null, detail: slept.detail });
+        else {
+          const { residueMib, hostMib } = slept;
+          this.#ports.send({ ...about, ok: true, residueMib, hostMib, detail: '' });
+        }
+      });
+  }
+
+  /** Reports `woke` or `no_room`, unless it ends meanwhile. */
+  wake(level: SleepLevel, wants: readonly RoomWant[]): void {
+    const ports = this.#sleepPorts();
+    if (ports === null) return;
+    const about = { model: this.model.name, launchId: this.launchId };
+    void wakeUp(ports, level, wants)
+      .catch((error: unknown) => ({ kind: 'failed', detail: String(error) }) as const)
+      .then((woken) => {
+        if (this.#stopping || this.#exited) return;
+        if (woken.kind === 'no_room') this.#roomMissing(woken.freeMib);
+        else if (woken.kind === 'failed')
+          this.#ports.send({ kind: 'woke', ...about, ok: false, detail: woken.detail });
+        else this.#ports.send({ kind: 'woke', ...about, ok: true, detail: '' });
+      });
+  }
+
+  #sleepPorts(): SleepPorts | null {
+    if (this.#http === null) return null;
+    const { clock, engine, readMemory, readHost } = this.#ports;
+    const { model, launchId } = this;
+    const [http, deviceIds, signal] = [this.#http, this.deviceIds, this.#abort.signal];
+    return { clock, engine, http, model, launchId, deviceIds, readMemory, readHost, signal };
+  }
+
+  #roomMissing(freeMib: ReadonlyMap<DeviceId, number>): void {
+    this.#ports.send({
+      kind: 'no_room',
+      model: this.model.name,
+      launchId: this.launchId,
+      freeMib: Object.fromEntries(freeMib),
+    });
+  }
+
+  /** False: the devices do not have what the engine will claim, and the launch is over before it began. */
+  async #hasRoom({ devices, claimMib }: LaunchOrder): Promise<boolean> {
+    const wants = devices
+      // Host memory is given and taken by everybody all the time; the engine's own check has to do there.
+      .filter(({ source }) => source !== 'host')
+      .map((device) => ({
+        deviceId: device.id,
+        neededMib: claimMib(device),
+        totalMib: device.totalMib,
+      }));
+    if (wants.length === 0) return true;
+    // A stop need not wait for the end of this.
+    const read = () => (this.#stopping ? Promise.reject(new Error('stopping')) : this.#ports.readMemory());
+    const room = await untilRoom(read, wants, this.#ports.clock);
+    if (room.kind !== 'short' || this.#stopping) return true;
+    this.#roomMissing(room.freeMib);
+    return false;
+  }
+
+  async #launch(effect: StartEffect, order: LaunchOrder): Promise<void> {
     const { runtime, engine } = this.#ports;
+    const { devices, signature } = order;
+    if (!(await this.#hasRoom(order))) return;
     const listen = await runtime.address(this.launchId, engine.listensOn(this.model));
     const command = engine.command(this.model, {
       launchId: this.launchId,
@@ -190,6 +288,9 @@ export class EngineLaunch {
       deviceSource: devices[0]?.source ?? 'host',
       memoryMibPerDevice: effect.memoryMibPerDevice,
       deviceMemoryMib: Math.max(effect.memoryMibPerDevice, ...devices.map((device) => device.totalMib)),
+      kvCacheBytes: order.kvCacheBytes,
+      sleepMode: order.sleepMode,
+      withoutFlags: order.withoutFlags,
     });
     if (this.#stopping) {
       runtime.releaseAddress(this.launchId);
@@ -222,64 +323,20 @@ export class EngineLaunch {
       process: result.handle.reference,
       output: result.handle.outputFile,
     });
-    this.#probeSoon();
+    this.#readiness = new ReadinessProbe(this.#probePorts(this.#http), this.#startedMs, (found) => {
+      if (found.kind === 'stranger') {
+        this.#failed({ cause: 'stranger_on_port', text: found.detail, lastLine: '', retryable: true });
+        return;
+      }
+      this.endpoint = this.#open(listen);
+      const { contextLength } = found;
+      this.#ports.send({ kind: 'ready', model: this.model.name, launchId: this.launchId, contextLength });
+    });
   }
 
-  #probeSoon(): void {
-    if (this.#stopping || this.#exited) return;
-    const { clock } = this.#ports;
-    const elapsedMs = clock.nowMs() - this.#startedMs;
-    const growingMs = Math.min(
-      PROBE_PAUSE_MAX_MS,
-      Math.max(PROBE_PAUSE_MIN_MS, elapsedMs * PROBE_PAUSE_SHARE),
-    );
-    const pauseMs = this.#saysServing ? PROBE_PAUSE_MIN_MS : growingMs;
-    this.#cancelProbe = clock.setTimer(clock.nowMs() + pauseMs, () => void this.#probeStart());
-  }
-
-  async #probeStart(): Promise<void> {
-    if (this.#http === null || this.#handle === null || this.#probing) return;
-    this.#probing = true;
-    const { engine } = this.#ports;
-    const result = await engine.probe(this.#http, this.model, PROBE_TIMEOUT_MS, this.#abort.signal);
-    this.#probing = false;
-    if (this.#stopping || this.#exited) return;
-    switch (result.kind) {
-      case 'ready':
-        this.endpoint = this.#open(this.#handle.listen);
-        this.#ports.send({
-          kind: 'ready',
-          model: this.model.name,
-          launchId: this.launchId,
-          contextLength: result.contextLength,
-        });
-        return;
-      case 'not_ready':
-        this.#probeSoon();
-        return;
-      case 'stranger':
-        this.#failed({ cause: 'stranger_on_port', text: result.detail, lastLine: '', retryable: true });
-        return;
-    }
-  }
-
-  /** Null: it is healthy. */
-  async #probeSuspect(): Promise<string | null> {
-    const { clock } = this.#ports;
-    let detail = 'it has no address';
-    for (let attempt = 0; attempt < SUSPECT_PROBES && this.#http !== null; attempt += 1) {
-      const result = await this.#ports.engine.probe(
-        this.#http,
-        this.model,
-        SUSPECT_PROBE_TIMEOUT_MS,
-        this.#abort.signal,
-      );
-      if (result.kind === 'ready') return null;
-      detail = result.detail;
-      if (this.#exited) break;
-      await new Promise<void>((resolve) => clock.setTimer(clock.nowMs() + SUSPECT_PAUSE_MS, resolve));
-    }
-    return detail;
+  #probePorts(http: EngineHttp): ProbePorts {
+    const { clock, engine } = this.#ports;
+    return { clock, engine, http, model: this.model, signal: this.#abort.signal };
   }
 
   #open(address: ListenAddress): Endpoint {
@@ -300,7 +357,7 @@ export class EngineLaunch {
     if (this.#handle === null) return { verified: true, detail: 'there was no process' };
     const result = await this.#ports.runtime.stop(this.#handle, graceMs);
     if (result.kind === 'left') return { verified: false, detail: result.detail };
-    const settling = await untilMemorySettled(this.#ports.readMemory, this.#deviceIds, this.#ports.clock);
+    const settling = await untilMemorySettled(this.#ports.readMemory, this.deviceIds, this.#ports.clock);
     const detail = settling === 'falling' ? 'its memory was still coming back at the limit' : '';
     if (detail !== '') {
       this.#ports.log('warn', `${this.model.name} is gone, but ${detail}`, { launch: this.launchId });
@@ -312,13 +369,12 @@ export class EngineLaunch {
     this.#lines.push(text);
     if (this.#lines.length > LOG_TAIL_LINES) this.#lines.shift();
     if (this.#stopping || this.#exited || this.endpoint !== null) return;
+    const memory = this.#ports.engine.parseMemory(text);
+    if (memory !== null) this.#ports.memoryReported(memory);
     const report = this.#ports.engine.parseLine(text);
     if (report === null) return;
     this.#ports.send({ kind: 'phase', model: this.model.name, launchId: this.launchId, ...report });
-    if (report.phase !== 'serving') return;
-    this.#saysServing = true;
-    this.#cancelProbe();
-    void this.#probeStart();
+    if (report.phase === 'serving') this.#readiness?.saysServing();
   }
 
   #processExited(exit: ExitStatus): void {
@@ -333,8 +389,8 @@ export class EngineLaunch {
   #failed(diagnosis: Diagnosis): void {
     if (this.#exited || this.#stopping) return;
     this.#exited = true;
-    this.#cancelProbe();
     this.#abort.abort();
+    const mended = this.endpoint === null ? this.#ports.mend(diagnosis) : null;
     this.endpoint?.destroy(new Error(diagnosis.text));
     const { cause, retryable, lastLine } = diagnosis;
     const text =
@@ -346,6 +402,7 @@ export class EngineLaunch {
       model: this.model.name,
       launchId: this.launchId,
       failure: { cause, text, retryable },
+      ...(mended === null ? {} : { mended }),
     });
   }
 }

@@ -10,6 +10,8 @@ export interface Admission {
   readonly model: ModelName;
   /** The request's own patience; absent: the model's `queue_timeout`. */
   readonly queueTimeoutMs?: number;
+  /** Path of the request: some need no device. */
+  readonly path: string;
   /** Body for the poison check, looked at only while poison fingerprints are known. */
   readonly body: Uint8Array | null;
 }

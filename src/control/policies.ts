@@ -1,39 +1,47 @@
 /** The configuration and the devices as the scheduler sees them. */
 import { createHash } from 'node:crypto';
 import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
-import type { DeviceId } from '../core/ids.ts';
+import type { DeviceId, ModelName } from '../core/ids.ts';
 import type { Device } from '../devices/device.ts';
 import type { Engine } from '../engines/engine.ts';
+import type { ModelNeed } from '../scheduler/model-need.ts';
 import type { DeviceBudget, ModelPolicy, SchedulingPolicy } from '../scheduler/model-policy.ts';
+import { SLEEP_TIMEOUT_MS, WAKE_TIMEOUT_MS } from './engine-sleep.ts';
+import { ROOM_LIMIT_MS } from './room.ts';
 
 /** Between SIGTERM and SIGKILL of an engine: vLLM ends in under a second when nothing runs. */
 const ENGINE_STOP_GRACE_MS = 10_000;
+/** What readings of the devices and the warm-up add to the engine's own limits of sleeping and waking. */
+const MOVE_SLACK_MS = 90_000;
 
 export function modelPolicies(
   config: ResolvedConfig,
   engineOf: (model: ResolvedModel) => Engine,
+  needOf: (name: ModelName) => ModelNeed | null,
 ): ModelPolicy[] {
-  return [...config.models.values()].map((model) => modelPolicy(model, engineOf(model)));
+  return [...config.models.values()].map((model) => modelPolicy(model, engineOf(model), needOf(model.name)));
 }
 
-function modelPolicy(model: ResolvedModel, engine: Engine): ModelPolicy {
+function modelPolicy(model: ResolvedModel, engine: Engine, need: ModelNeed | null): ModelPolicy {
   return {
     name: model.name,
     managed: model.url === null,
-    deviceCount: model.need.deviceCount,
     pool: model.need.pool,
-    memoryMibPerDevice: model.need.memoryMibPerDevice,
+    need,
     alwaysOn: model.alwaysOn,
     inactivityTimeoutMs: model.inactivityTimeoutMs,
     minResidenceMs: model.minResidenceMs,
     loadTimeoutMs: model.loadTimeoutMs,
     drainTimeoutMs: model.drainTimeoutMs,
-    onDrainTimeout: 'cut',
+    onDrainTimeout: model.onDrainTimeout,
     queueTimeoutMs: model.queueTimeoutMs,
     maxConcurrent: model.maxConcurrent,
     queueSize: model.queueSize,
     stopGraceMs: ENGINE_STOP_GRACE_MS,
     assumedStartMs: engine.capabilities.assumedStartMs,
+    sleepTimeoutMs: SLEEP_TIMEOUT_MS + MOVE_SLACK_MS,
+    wakeTimeoutMs:
+      (model.sleep === 'level_2' ? model.loadTimeoutMs : WAKE_TIMEOUT_MS) + ROOM_LIMIT_MS + MOVE_SLACK_MS,
     signature: launchSignature(model),
   };
 }

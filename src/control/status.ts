@@ -2,10 +2,11 @@
 import type { ResolvedConfig } from '../config/resolved-config.ts';
 import type { Clock } from '../core/clock.ts';
 import { DEATH_WINDOW_MS } from '../core/limits.ts';
-import type { Device, DeviceCondition, MemoryReading } from '../devices/device.ts';
+import type { Device, DeviceCondition, HostMemory, MemoryReading } from '../devices/device.ts';
 import { reservationOf } from '../scheduler/engine-state.ts';
 import { estimate } from '../scheduler/estimate.ts';
 import type { ModelState, SchedulerState } from '../scheduler/state.ts';
+import type { SizingReport } from './model-sizer.ts';
 
 export interface StatusInput {
   readonly state: SchedulerState;
@@ -13,6 +14,8 @@ export interface StatusInput {
   readonly devices: readonly Device[];
   readonly conditions: readonly DeviceCondition[];
   readonly memory: readonly MemoryReading[];
+  readonly host: HostMemory | null;
+  readonly sizes: readonly SizingReport[];
   readonly clock: Clock;
   readonly version: string;
 }
@@ -24,9 +27,12 @@ export function gatewayStatus(input: StatusInput): object {
   const { state, config } = input;
   const devices = managedDevices(input);
   const models = [...state.models.values()];
+  // Measured where it was; else what is reserved for it now, as the original shows.
   const footprints = models.flatMap((model) => {
-    const reservation = reservationOf(model.engine);
-    return reservation === null ? [] : [[model.policy.name, reservation.memoryMibPerDevice]];
+    const size = input.sizes.find(({ model: name }) => name === model.policy.name);
+    const learnedMib = size?.source === 'learned' ? size.memoryMibPerDevice : null;
+    const mib = learnedMib ?? reservationOf(model.engine)?.memoryMibPerDevice ?? null;
+    return mib === null ? [] : [[model.policy.name, mib]];
   });
   return {
     total_gpu_vram_mib: devices.reduce((sum, device) => sum + device.totalMib, 0),
@@ -43,6 +49,14 @@ export function gatewayStatus(input: StatusInput): object {
     queue_status: Object.fromEntries(models.map((model) => [model.policy.name, queueStatus(model)])),
     version: input.version,
     conditions: input.conditions,
+    host_memory:
+      input.host === null
+        ? null
+        : {
+            total_mib: input.host.totalMib,
+            used_mib: input.host.usedMib,
+            budget_mib: state.hostBudgetMib,
+          },
     models: Object.fromEntries(models.map((model) => [model.policy.name, modelStatus(input, model)])),
   };
 }
@@ -114,8 +128,28 @@ function queueStatus(model: ModelState): object {
   };
 }
 
-function modelStatus({ state, clock }: StatusInput, model: ModelState): object {
+function secondsOf(ms: number | null): number | null {
+  return ms === null ? null : ms / 1000;
+}
+
+/** What it takes on each device, from what it is reckoned, and how that is known. */
+function memoryStatus(size: SizingReport): object {
+  return {
+    devices: size.deviceCount,
+    per_device_mib: size.memoryMibPerDevice,
+    source: size.source,
+    why: size.why,
+    never_fits: size.neverFits,
+    kv_cache_mib: size.kvCacheBytes === null ? null : Math.round(size.kvCacheBytes / (1024 * 1024)),
+    weights_mib: size.parts?.weightsMib ?? null,
+    overhead_mib: size.parts?.overheadMib ?? null,
+    facts: size.factsOrigin,
+  };
+}
+
+function modelStatus({ state, clock, sizes }: StatusInput, model: ModelState): object {
   const { engine } = model;
+  const size = sizes.find(({ model: name }) => name === model.policy.name);
   const expected = estimate(state, model.policy.name, clock.nowMs());
   return {
     state: engine.kind,
@@ -127,7 +161,13 @@ function modelStatus({ state, clock }: StatusInput, model: ModelState): object {
     waiting: model.queue.size,
     running: model.running.size,
     context_length: model.contextLength,
-    start_seconds: model.startMs === null ? null : model.startMs / 1000,
+    start_seconds: secondsOf(model.startMs),
+    stop_seconds: secondsOf(model.stopMs),
+    sleep_seconds: secondsOf(model.sleepMs),
+    wake_seconds: secondsOf(model.wakeMs),
+    sleep_level: model.need?.sleepLevel ?? null,
+    host_mib: engine.kind === 'asleep' ? engine.hostMib : null,
+    memory: size === undefined ? null : memoryStatus(size),
     deaths_in_window: model.deathsMs.filter((atMs) => atMs > clock.nowMs() - DEATH_WINDOW_MS).length,
     failure: engine.kind === 'failed' || engine.kind === 'cold' ? (engine.failure?.text ?? null) : null,
   };

@@ -57,7 +57,7 @@ test('AMD devices through amd-smi: always marked as unverified, cards without fi
   const source = createAmdSource([file], run);
   const { devices, conditions, complete } = await source.read();
   const { id, name, index, totalMib } = MI300;
-  assert.deepEqual(devices, [{ id, name, index, totalMib, source: 'amd' }]);
+  assert.deepEqual(devices, [{ id, name, index, totalMib, source: 'amd', unified: false }]);
   assert.deepEqual(
     conditions.map(({ code }) => code),
     ['amd_unverified', 'amd_memory_unknown'],

@@ -19,9 +19,9 @@ const UNVERIFIED: DeviceCondition = {
 /** `command` is the tool's argv prefix; one whose program is called rocm-smi is asked as that one. */
 export function createAmdSource(command: readonly string[], run: RunTool): RawSource {
   const name = command[0] ?? 'amd-smi';
-  const ask = (...words: readonly string[]): Promise<ToolResult> =>
-    run([...command, ...words, '--json'], TIME_LIMIT_MS);
-  const readCards = async (): Promise<readonly AmdGpu[] | DeviceCondition> => {
+  const readCards = async (signal?: AbortSignal): Promise<readonly AmdGpu[] | DeviceCondition> => {
+    const ask = (...words: readonly string[]): Promise<ToolResult> =>
+      run([...command, ...words, '--json'], TIME_LIMIT_MS, signal);
     if (/rocm.smi/i.test(basename(name))) {
       const told = await ask('--showuniqueid', '--showproductname', '--showmeminfo', 'vram');
       return conditionOf(name, told) ?? parseRocmSmi(textOf(told)) ?? unreadable(name, told);
@@ -39,7 +39,8 @@ export function createAmdSource(command: readonly string[], run: RunTool): RawSo
       const devices: RawDevice[] = [];
       const conditions: DeviceCondition[] = [UNVERIFIED];
       for (const { id, name: card, index, totalMib } of gpus) {
-        if (totalMib !== null) devices.push({ id, name: card, source: 'amd', index, totalMib });
+        if (totalMib !== null)
+          devices.push({ id, name: card, source: 'amd', index, totalMib, unified: false });
         else {
           const text = `GPU ${index} (${id}, ${card}) does not tell its memory and is left out.`;
           conditions.push({ code: 'amd_memory_unknown', text });
@@ -48,8 +49,8 @@ export function createAmdSource(command: readonly string[], run: RunTool): RawSo
       if (gpus.length === 0) conditions.push({ code: 'amd_no_devices', text: `${name} found no GPU.` });
       return { devices, conditions, complete: true, uses: usesOf(gpus) };
     },
-    async memory() {
-      const gpus = await readCards();
+    async memory(_devices, signal) {
+      const gpus = await readCards(signal);
       return isList(gpus) ? { uses: usesOf(gpus), failure: null } : { uses: new Map(), failure: gpus };
     },
     processes: async () => ({ byDevice: null, conditions: [] }),

@@ -52,6 +52,13 @@ const CASES: readonly Case[] = [
     { a: [400, 'device_difference'] },
   ],
   [
+    'A1: a launch of ours that holds nothing here need not be among them',
+    { processes: [{ pid: 1, usedMib: 400 }], launches: [settled('a', 300), settled('b', 0)] },
+    600,
+    'per_process',
+    { a: [400, 'per_process'], b: [0, 'device_difference'] },
+  ],
+  [
     'one of two launches is not told apart: nothing is known',
     { launches: [settled('a', 400), settled('b', null)] },
     null,

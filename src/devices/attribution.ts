@@ -1,7 +1,7 @@
 /**
  * Tells whose a device's memory is: ours by launch, or foreign. Pure.
  *
- *  A1. Per-process figures count only when each settled launch of ours is seen in them: a driver that lists host pids to a
+ *  A1. Per-process figures count only when each settled launch of ours that holds memory is seen in them: a driver that lists host pids to a
  *      container, or nothing at all, must not turn our own memory into foreign memory.
  *  A2. While a launch moves, device and process figures are of different moments. What no process accounts for (the
  *      driver's share, graphics) is then taken from the last quiet reading, so that a move of ours is not seen as foreign.
@@ -46,7 +46,10 @@ export function attribute(input: AttributionInput): Attribution {
   const { usedMib, launches } = input;
   const rows = rowsOf(input);
   const unmapped =
-    rows !== null && launches.some(({ launchId, moving }) => !moving && !rows.own.has(launchId));
+    rows !== null &&
+    launches.some(
+      ({ launchId, moving, differenceMib }) => !moving && differenceMib !== 0 && !rows.own.has(launchId),
+    );
   const trusted = unmapped ? null : rows;
   const uses = launchUses(trusted, launches);
   const moving = launches.some((launch) => launch.moving);

@@ -23,6 +23,9 @@ function config(changes: Partial<DevicesConfig>): DevicesConfig {
     memoryLimitMib: new Map(),
     budgetFraction: 0.9,
     pools: new Map(),
+    hostMemoryMib: null,
+    hostMemoryFloorMib: 0,
+    simulatedHostMemoryMib: 64_000,
     nvidiaSmi: ['/no/such/nvidia-smi'],
     amdSmi: ['/no/such/amd-smi'],
     ...changes,
@@ -126,6 +129,7 @@ test('auto without the NVIDIA tool is the host, and that is no condition', async
         source: 'host',
         index: 0,
         totalMib: 16_000,
+        unified: true,
         budgetMib: 14_400,
         pool: null,
       },
@@ -162,6 +166,16 @@ test('nvidia through a tool: the simulated one shows the ledger', async (t) => {
 test('a tool that hangs is killed at its time limit', async () => {
   const run = createToolRunner({ PATH: process.env['PATH'] });
   assert.deepEqual(await run(['sleep', '600'], 50), { kind: 'hung', timeLimitMs: 50 });
+});
+
+test('a tool that is called off is killed at once', async () => {
+  const run = createToolRunner({ PATH: process.env['PATH'] });
+  const call = new AbortController();
+  const running = run(['sleep', '600'], 600_000, call.signal);
+  call.abort();
+  assert.equal((await running).kind, 'hung');
+  assert.equal((await run(['sleep', '600'], 600_000, AbortSignal.abort())).kind, 'hung');
+  assert.equal((await run(['/no/such/tool'], 600_000, AbortSignal.abort())).kind, 'hung');
 });
 
 const GROUPS: readonly (readonly [string, Readonly<Record<string, string>>, number, number])[] = [
@@ -224,6 +238,63 @@ for (const [name, files, totalMib, usedMib] of GROUPS) {
     assert.equal((await source.memory())[0]?.usedMib, usedMib);
   });
 }
+
+test('host(): processes of our launches by what only memory can hold, as far as they can be read', async (t) => {
+  const status = (rss: number, lines: string) => `Name:\tVLLM::Worker\nVmRSS:\t ${rss * 1024} kB\n${lines}`;
+  const files = {
+    '/proc/meminfo': `MemTotal: ${64_000 * 1024} kB\nMemAvailable:   ${40_000 * 1024} kB\n`,
+    '/proc/7/status': status(
+      9_000,
+      `RssAnon:\t ${2_000 * 1024} kB\nRssFile:\t ${4_000 * 1024} kB\nRssShmem:\t ${3_000 * 1024} kB\n`,
+    ),
+    '/proc/8/status': status(500, ''),
+  };
+  const processesOf = async () =>
+    new Map([
+      ['a', [7, 8, 9]],
+      ['gone', [9]],
+    ]);
+  const source = sourceOf({ source: 'host' }, directoryOf(t), {
+    machine: machine(64_000, files),
+    processesOf,
+  });
+  const [first, second] = await Promise.all([source.host(), source.host()]);
+  assert.deepEqual(first, { totalMib: 64_000, usedMib: 24_000, launches: new Map([['a', 5_500]]) });
+  assert.equal(first, second);
+  const failing = sourceOf({ source: 'host' }, directoryOf(t), {
+    machine: machine(64_000, files),
+    processesOf: () => Promise.reject(new Error('no table')),
+  });
+  assert.equal(await failing.host(), null);
+});
+
+test('host() of this machine: our own process is seen', async (t) => {
+  const source = sourceOf({ source: 'host' }, directoryOf(t), {
+    processesOf: async () => new Map([['us', [process.pid]]]),
+  });
+  const host = await source.host();
+  const ownMib = host?.launches.get('us') ?? 0;
+  assert.ok(
+    host !== null && ownMib > 10 && ownMib < host.usedMib && host.usedMib < host.totalMib,
+    `${ownMib}`,
+  );
+});
+
+test('host() of simulated devices is the ledger’s', async (t) => {
+  const directory = directoryOf(t);
+  const source = sourceOf({ simulated: [{ id: 's', memoryMib: 8_000 }] }, directory, {
+    ownerOf: (pid) => (pid === process.pid ? 'a' : null),
+  });
+  assert.deepEqual(await source.host(), { totalMib: 64_000, usedMib: 0, launches: new Map() });
+  const ledger = openLedger(directory);
+  ledger.claimHost(process.pid, 'us', 5_000);
+  ledger.claimHost(process.ppid, 'stranger', 700);
+  assert.deepEqual(await source.host(), {
+    totalMib: 64_000,
+    usedMib: 5_700,
+    launches: new Map([['a', 5_000]]),
+  });
+});
 
 test('engines on simulated devices find the ledger in their environment, others find nothing', (t) => {
   const directory = directoryOf(t);

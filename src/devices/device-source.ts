@@ -10,7 +10,7 @@ import { freemem, totalmem } from 'node:os';
 import type { DevicesConfig } from '../config/resolved-config.ts';
 import type { Clock } from '../core/clock.ts';
 import type { DeviceId, LaunchId } from '../core/ids.ts';
-import { LEDGER_VARIABLE } from '../engines/simulated/ledger.ts';
+import { LEDGER_VARIABLE, type Ledger } from '../engines/simulated/ledger.ts';
 import { createAmdSource } from './amd.ts';
 import type {
   Device,
@@ -18,15 +18,22 @@ import type {
   DeviceInventory,
   DeviceListener,
   DeviceSource,
+  HostMemory,
   LaunchPhase,
   MemoryReading,
 } from './device.ts';
 import { createHostSource, type HostFacts } from './host.ts';
+import {
+  createHostMemoryReader,
+  createSimulatedHostReader,
+  type ReadHostMemory,
+  type ReadLaunchProcesses,
+} from './host-memory.ts';
 import { MemoryMonitor } from './memory-monitor.ts';
 import { createNvidiaSource, QUIET_CODES } from './nvidia.ts';
 import type { RawDevice, RawInventory, RawSource } from './raw-device.ts';
 import { createToolRunner, type RunTool } from './run-tool.ts';
-import { createSimulatedSource } from './simulated.ts';
+import { createSimulatedSource, simulatedLedger } from './simulated.ts';
 import { createToolStreamer, type StreamTool } from './tool-stream.ts';
 
 /** Devices that fall off and come back are looked at no more often than this. */
@@ -48,6 +55,8 @@ export interface DeviceSourceOptions {
   readonly clock: Clock;
   /** The launch of ours that a process belongs to. */
   readonly ownerOf: (pid: number) => LaunchId | null;
+  /** Processes of our launches, for what they use of the host; absent: nobody can say. */
+  readonly processesOf?: ReadLaunchProcesses;
   /** This one unless a test says otherwise. */
   readonly machine?: Machine;
 }
@@ -62,7 +71,9 @@ class ConfiguredSource implements DeviceSource {
   readonly #clock: Clock;
   readonly #source: RawSource;
   readonly #monitor: MemoryMonitor;
+  readonly #readHost: ReadHostMemory;
   #reading: Promise<RawInventory> | null = null;
+  #hostReading: Promise<HostMemory | null> | null = null;
   #raw: RawInventory | null = null;
   /** Devices of earlier inventories that are missing in the latest, with their names. */
   readonly #gone = new Map<DeviceId, string>();
@@ -73,12 +84,17 @@ class ConfiguredSource implements DeviceSource {
 
   constructor(options: DeviceSourceOptions) {
     const { config, environment, ledgerDirectory, clock, ownerOf } = options;
-    const isSimulated = config.source === 'simulated';
+    const isSimulated =
+      config.source === 'simulated' || (config.source === 'auto' && config.simulated.length > 0);
     this.engineEnvironment = isSimulated ? { [LEDGER_VARIABLE]: ledgerDirectory } : {};
     this.#config = config;
     this.#clock = clock;
     const machine = options.machine ?? thisMachine({ ...environment, [LEDGER_VARIABLE]: ledgerDirectory });
-    this.#source = rawSource(config, ledgerDirectory, machine, clock);
+    const ledger = simulatedLedger(config, ledgerDirectory);
+    this.#source = rawSource(config, ledger, machine, clock);
+    this.#readHost = isSimulated
+      ? createSimulatedHostReader(ledger, ownerOf)
+      : createHostMemoryReader(machine.host, options.processesOf ?? (async () => new Map()));
     this.#monitor = new MemoryMonitor({
       source: this.#source,
       clock,
@@ -103,6 +119,15 @@ class ConfiguredSource implements DeviceSource {
   async memory(): Promise<readonly MemoryReading[]> {
     if (this.#raw === null) await this.read();
     return this.#monitor.measure();
+  }
+
+  host(): Promise<HostMemory | null> {
+    this.#hostReading ??= this.#readHost()
+      .catch(() => null)
+      .finally(() => {
+        this.#hostReading = null;
+      });
+    return this.#hostReading;
   }
 
   launchMoved(launchId: LaunchId, phase: LaunchPhase, deviceIds: readonly DeviceId[]): void {
@@ -171,17 +196,12 @@ function thisMachine(environment: Readonly<Record<string, string | undefined>>):
   };
 }
 
-function rawSource(
-  config: DevicesConfig,
-  ledgerDirectory: string,
-  machine: Machine,
-  clock: Clock,
-): RawSource {
+function rawSource(config: DevicesConfig, ledger: () => Ledger, machine: Machine, clock: Clock): RawSource {
   const { runTool: run, streamTool: stream } = machine;
   const nvidia = (): RawSource =>
     createNvidiaSource(config.nvidiaSmi, { run, stream, clock, host: machine.host });
   const host = (): RawSource => createHostSource(machine.host);
-  const simulated = (): RawSource => createSimulatedSource(config, ledgerDirectory);
+  const simulated = (): RawSource => createSimulatedSource(config, ledger);
   switch (config.source) {
     case 'nvidia':
       return nvidia();
@@ -210,8 +230,8 @@ function createAutomaticSource(nvidia: RawSource, host: RawSource): RawSource {
       const told = found.conditions.filter(({ code }) => !QUIET_CODES.has(code));
       return { ...fallback, conditions: [...told, ...fallback.conditions] };
     },
-    memory: (devices) => chosen(devices).memory(devices),
-    processes: (devices) => chosen(devices).processes(devices),
+    memory: (devices, signal) => chosen(devices).memory(devices, signal),
+    processes: (devices, signal) => chosen(devices).processes(devices, signal),
     stream: (devices, sink) => chosen(devices).stream(devices, sink),
   };
 }

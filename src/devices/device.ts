@@ -7,6 +7,8 @@ export interface Device {
   readonly source: 'nvidia' | 'amd' | 'simulated' | 'host';
   readonly index: number;
   readonly totalMib: number;
+  /** Its memory is the host's: who holds memory there holds host memory, and sleeping there frees nothing. */
+  readonly unified: boolean;
   /** What may be reserved: fraction and configured limit applied. */
   readonly budgetMib: number;
   readonly pool: string | null;
@@ -33,6 +35,19 @@ export interface MemoryReading {
   readonly foreignSource: UseSource | null;
   /** What launches of ours use here, as far as it can be told apart. */
   readonly launches: ReadonlyMap<LaunchId, LaunchUse>;
+}
+
+/** The memory of the host, in which sleeping engines keep their weights; of simulated devices a simulated one. */
+export interface HostMemory {
+  readonly totalMib: number;
+  /** In use by anybody, page cache not counted. */
+  readonly usedMib: number;
+  /**
+   * What the processes of launches of ours use of it, as far as the kernel counts it as theirs. Memory that a driver
+   * pins for a process (the weights of a sleeping engine) may be missing: what a sleep takes is the larger of this and
+   * of the difference of `usedMib` over it.
+   */
+  readonly launches: ReadonlyMap<LaunchId, number>;
 }
 
 /** A named condition of the inventory (tool missing, tool hung, device lost, …): shown, never a crash. */
@@ -64,6 +79,8 @@ export interface DeviceSource {
   read(): Promise<DeviceInventory>;
   /** A new reading; callers at the same time share one. */
   memory(): Promise<readonly MemoryReading[]>;
+  /** A new reading of the host; null where it cannot be read. Callers at the same time share one. Never rejects. */
+  host(): Promise<HostMemory | null>;
   /** Must be told of every launch of ours: readings come often while one moves, and memory is told apart by it. */
   launchMoved(launchId: LaunchId, phase: LaunchPhase, deviceIds: readonly DeviceId[]): void;
   /** Reads by itself from now on, until `close`. */

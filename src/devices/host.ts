@@ -24,6 +24,7 @@ export function createHostSource(facts: HostFacts): RawSource {
         source: 'host',
         index: 0,
         totalMib: hostTotalMib(facts),
+        unified: true,
       };
       const uses = new Map([[device.id, hostUsedMib(facts)]]);
       return { devices: [device], conditions: [], complete: true, uses };

@@ -72,3 +72,29 @@ test('adopted launches are known and unmeasured; unknown ones on no device are n
   assert.deepEqual(book.on('g'), [{ launchId: 'old', moving: false, differenceMib: null }]);
   assert.equal(book.moving, false);
 });
+
+test('B3: a move that begins before the last one was closed shares its reading, and the two add up', () => {
+  const book = new LaunchBook();
+  book.moved('a', 'moving', ['g', 'h'], uses(100));
+  book.moved('a', 'settled', [], uses(0));
+  book.moved('b', 'moving', ['g'], uses(6_100));
+  assert.equal(book.on('h')[0]?.moving, true);
+  book.book(uses(7_000, 50), book.position);
+  assert.deepEqual(book.on('g'), [
+    { launchId: 'a', moving: false, differenceMib: 6_000 },
+    { launchId: 'b', moving: true, differenceMib: 0 },
+  ]);
+  book.moved('b', 'settled', [], uses(0));
+  book.book(uses(7_100), book.position);
+  assert.equal(book.on('g')[1]?.differenceMib, 1_000);
+});
+
+test('B3: an engine that moves again at once keeps the difference of its first move', () => {
+  const book = new LaunchBook();
+  book.moved('a', 'moving', ['g'], uses(100));
+  book.moved('a', 'settled', [], uses(0));
+  book.moved('a', 'moving', [], uses(6_100));
+  book.moved('a', 'settled', [], uses(0));
+  book.book(uses(500), book.position);
+  assert.equal(book.on('g')[0]?.differenceMib, 400);
+});

@@ -5,6 +5,8 @@
  *  B1. A difference is made of a reading before the move and one that began after it; it is null (unknown) when another
  *      launch moved on a device of it meanwhile, because the two cannot be told apart.
  *  B2. A launch counts as moving until a reading that began after its move has been booked.
+ *  B3. When the next move on a device begins before that, the latest reading then ends the one's difference and begins
+ *      the other's: the two add up to what the device shows. Who wants them exact reads before telling the end of a move.
  */
 import type { DeviceId, LaunchId } from '../core/ids.ts';
 import type { LaunchPhase } from './device.ts';
@@ -26,6 +28,8 @@ interface Entry {
   endedAt: number;
   disturbed: boolean;
   before: RawUses;
+  /** Not null: ends the move, whatever is booked (B3). */
+  after: RawUses | null;
   readonly differences: Map<DeviceId, number | null>;
 }
 
@@ -36,6 +40,10 @@ export class LaunchBook {
   /** Something moves, or waits for the reading that closes its move. */
   get moving(): boolean {
     return [...this.#entries.values()].some(({ phase }) => phase !== 'settled');
+  }
+
+  get isEmpty(): boolean {
+    return this.#entries.size === 0;
   }
 
   /** To be asked for when a reading begins, and given to `book` with its figures. */
@@ -62,6 +70,7 @@ export class LaunchBook {
         endedAt: 0,
         disturbed: false,
         before: uses,
+        after: null,
         differences,
       };
       this.#entries.set(launchId, entry);
@@ -70,34 +79,44 @@ export class LaunchBook {
 
   #begin(launchId: LaunchId, known: Entry | null, deviceIds: readonly DeviceId[], uses: RawUses): void {
     if (known?.phase === 'moving') return;
+    if (known !== null) this.#close(launchId, known, uses);
     const entry: Entry = known ?? {
       deviceIds,
       phase: 'moving',
       endedAt: 0,
       disturbed: false,
       before: uses,
+      after: null,
       differences: new Map(deviceIds.map((id) => [id, 0] as const)),
     };
     entry.phase = 'moving';
     entry.before = uses;
+    entry.after = null;
     entry.disturbed = false;
     for (const [otherId, other] of this.#entries) {
-      if (otherId === launchId || other.phase !== 'moving') continue;
-      if (!other.deviceIds.some((id) => entry.deviceIds.includes(id))) continue;
+      if (otherId === launchId || !other.deviceIds.some((id) => entry.deviceIds.includes(id))) continue;
+      if (other.phase !== 'moving') {
+        other.after ??= uses;
+        continue;
+      }
       other.disturbed = true;
       entry.disturbed = true;
     }
     this.#entries.set(launchId, entry);
   }
 
+  #close(launchId: LaunchId, entry: Entry, uses: RawUses): void {
+    if (entry.phase === 'leaving') this.#entries.delete(launchId);
+    if (entry.phase !== 'settling') return;
+    entry.phase = 'settled';
+    const after = entry.after ?? uses;
+    for (const id of entry.deviceIds) entry.differences.set(id, differenceOf(entry, id, after));
+  }
+
   /** A whole reading that began at `position` closes the moves that had ended by then. */
   book(uses: RawUses, position: number): void {
     for (const [launchId, entry] of this.#entries) {
-      if (entry.endedAt > position) continue;
-      if (entry.phase === 'leaving') this.#entries.delete(launchId);
-      if (entry.phase !== 'settling') continue;
-      entry.phase = 'settled';
-      for (const id of entry.deviceIds) entry.differences.set(id, differenceOf(entry, id, uses));
+      if (entry.endedAt <= position) this.#close(launchId, entry, uses);
     }
   }
 

@@ -10,7 +10,16 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-const DEVICE: RawDevice = { id: 'g', name: 'G', source: 'nvidia', index: 0, totalMib: 10_000 };
+const DEVICE: RawDevice = {
+  id: 'g',
+  name: 'G',
+  source: 'nvidia',
+  index: 0,
+  totalMib: 10_000,
+  unified: false,
+};
+
+const CALLED_OFF: DeviceCondition = { code: 'called_off', text: 'called off' };
 
 /** A device whose every figure the test decides, with or without a stream. */
 class World {
@@ -21,6 +30,10 @@ class World {
   failure: DeviceCondition | null = null;
   sink: StreamSink | null = null;
   reads = 0;
+  /** Calls of the tool that wait for `answer`, or to be called off. */
+  readonly held: (() => void)[] = [];
+  holding = false;
+  calledOff = 0;
   streamsClosed = 0;
   changes = 0;
   conditions: readonly string[] = [];
@@ -31,9 +44,10 @@ class World {
     this.monitor = new MemoryMonitor({
       source: {
         read: () => assert.fail('the monitor makes no inventory'),
-        memory: async () => {
+        memory: async (_devices, signal) => {
           this.reads += 1;
-          return { uses: uses(), failure: this.failure };
+          if (this.holding) await this.#hold(signal);
+          return { uses: uses(), failure: signal?.aborted ? CALLED_OFF : this.failure };
         },
         processes: async () => ({
           byDevice: this.processes === null ? null : new Map([['g', this.processes]]),
@@ -49,7 +63,7 @@ class World {
         },
       },
       clock: this.clock,
-      ownerOf: (pid) => (pid < 100 ? 'a' : null),
+      ownerOf: (pid) => (pid < 100 ? 'a' : pid < 200 ? 'b' : null),
       told: (readings) => this.told.push(readings[0]),
       conditions: (conditions) => {
         this.conditions = conditions.map(({ code }) => code);
@@ -59,6 +73,21 @@ class World {
       },
     });
     this.monitor.setDevices([DEVICE], uses());
+  }
+
+  #hold(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      this.held.push(resolve);
+      signal?.addEventListener('abort', () => {
+        this.calledOff += 1;
+        resolve();
+      });
+    });
+  }
+
+  /** Answers all calls that wait. */
+  answer(): void {
+    for (const release of this.held.splice(0)) release();
   }
 
   get foreignMib(): number | null | undefined {
@@ -155,28 +184,147 @@ test('a stream stands in for calls while memory moves, and ends when it has sett
   world.monitor.close();
 });
 
-test('M1: a caller gets the next round of the stream, or a call of the tool when the stream is silent or troubled', async () => {
+/** A stream flows, and calls of the tool wait to be answered. */
+async function racing(): Promise<World> {
   const world = new World(true);
   world.monitor.launchMoved('a', 'moving', ['g']);
   world.monitor.follow();
   await world.goOn(0);
+  world.holding = true;
   world.stream([['g', 1]]);
+  return world;
+}
+
+test('M1: a caller gets the next round of the stream when that is quicker, and the call is called off', async () => {
+  const world = await racing();
   const next = world.monitor.measure();
   await settle();
+  const timers = world.clock.pendingCount;
   world.stream([['g', 2]]);
   assert.equal((await next)[0]?.usedMib, 2);
+  assert.deepEqual([world.calledOff, world.clock.pendingCount], [1, timers - 1]);
+  assert.deepEqual(world.conditions, []);
+  world.monitor.close();
+});
+
+test('M1: a caller gets the answer of a call when that is quicker, and nothing waits for the stream', async () => {
+  const world = await racing();
+  const next = world.monitor.measure();
+  await settle();
+  const timers = world.clock.pendingCount;
   world.usedMib = 3;
+  world.answer();
+  assert.equal((await next)[0]?.usedMib, 3);
+  assert.equal(world.clock.pendingCount, timers - 1);
+  world.stream([['g', 4]]);
+  assert.equal(world.told.at(-1)?.usedMib, 4);
+  world.monitor.close();
+});
+
+test('M1: a stream that is silent or troubled, or a call that fails, leaves it to the other', async () => {
+  const world = await racing();
   const silent = world.monitor.measure();
-  await world.goOn(2_000);
+  await world.goOn(2_500);
+  world.usedMib = 3;
+  world.answer();
   assert.equal((await silent)[0]?.usedMib, 3);
-  world.usedMib = 4;
+  world.failure = { code: 'nvidia_driver_unavailable', text: 'it failed' };
+  const failed = world.monitor.measure();
+  await settle();
+  world.answer();
+  await settle();
+  world.stream([['g', 5]]);
+  assert.equal((await failed)[0]?.usedMib, 5);
+  assert.deepEqual(world.conditions, [], 'a stream that flows is no trouble');
+  world.failure = null;
   const troubled = world.monitor.measure();
   await settle();
   world.sink?.trouble({ code: 'nvidia_tool_hung', text: 'hung' });
+  world.usedMib = 4;
+  world.answer();
   assert.equal((await troubled)[0]?.usedMib, 4);
   assert.deepEqual(world.conditions, ['nvidia_tool_hung']);
   world.monitor.close();
 });
+
+test('M3: calls that are under way are called off by close', async () => {
+  const world = new World();
+  world.monitor.follow();
+  await world.goOn(0);
+  world.holding = true;
+  const asked = world.monitor.measure();
+  await settle();
+  world.monitor.close();
+  assert.equal((await asked)[0]?.usedMib, 300);
+  assert.deepEqual([world.calledOff, world.conditions], [1, []]);
+});
+
+test('M4: a caller sees whose memory it is as of now, in the middle of a move too', async () => {
+  const world = new World();
+  world.processes = [{ pid: 7, usedMib: 5_000 }];
+  world.usedMib = 5_300;
+  world.monitor.launchMoved('a', 'settled', ['g']);
+  world.monitor.follow();
+  await world.goOn(0);
+  world.monitor.launchMoved('a', 'moving', []);
+  world.processes = [{ pid: 7, usedMib: 400 }];
+  world.usedMib = 700;
+  const [after] = await world.monitor.measure();
+  assert.deepEqual(after?.launches.get('a'), { usedMib: 400, source: 'per_process' });
+  assert.equal(after?.foreignMib, 300);
+  world.monitor.close();
+});
+
+const PIDS = { a: 7, b: 107 } as const;
+/** Two engines share one device, one awake at a time, and then end. What each holds after each step. */
+const SHARING: readonly (readonly ['a' | 'b', number])[] = [
+  ['a', 6_000],
+  ['a', 400],
+  ['b', 5_000],
+  ['b', 500],
+  ['a', 5_900],
+  ['a', 410],
+  ['b', 5_000],
+  ['b', 0],
+  ['a', 6_000],
+  ['a', 0],
+];
+
+for (const source of ['per_process', 'device_difference'] as const) {
+  for (const pauseMs of [0, 30_000]) {
+    test(`two engines that start, sleep, wake and stop on one device, ${pauseMs} ms apart, by ${source}`, async () => {
+      const world = new World();
+      const held = new Map<'a' | 'b', number>();
+      const show = (): void => {
+        const rows = [...held].map(([id, usedMib]) => ({ pid: PIDS[id], usedMib }));
+        world.processes = source === 'per_process' ? rows : null;
+        world.usedMib = rows.reduce((sum, { usedMib }) => sum + usedMib, 300);
+      };
+      show();
+      world.monitor.follow();
+      await world.goOn(0);
+      for (const [step, [id, usedMib]] of SHARING.entries()) {
+        world.monitor.launchMoved(id, 'moving', ['g']);
+        if (usedMib === 0) held.delete(id);
+        else held.set(id, usedMib);
+        show();
+        // As the control loop does: it looks until memory has settled, tells so, and the next move may begin at once.
+        await world.monitor.measure();
+        world.monitor.launchMoved(id, usedMib === 0 ? 'gone' : 'settled', []);
+        if (pauseMs === 0 && step < SHARING.length - 2) continue;
+        await world.goOn(pauseMs);
+        const [reading] = await world.monitor.measure();
+        assert.deepEqual(
+          [...(reading?.launches ?? [])].sort(),
+          [...held].map(([name, mib]) => [name, { usedMib: mib, source }] as const).sort(),
+        );
+        assert.deepEqual([reading?.foreignMib, reading?.foreignSource], [300, source]);
+      }
+      assert.deepEqual([world.told.at(-1)?.launches.size, world.conditions], [0, []]);
+      world.monitor.close();
+    });
+  }
+}
 
 test('a reading that fails is a condition and unknown, and no device is taken for gone', async () => {
   const world = new World();

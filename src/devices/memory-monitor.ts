@@ -5,6 +5,7 @@
  *  M1. A caller gets a new reading, never a kept one; callers at the same time share one.
  *  M2. The book is told of figures that began after the moves that they close (launch-book.ts).
  *  M3. Nothing is read, told or left running after `close`.
+ *  M4. Whose memory it is comes from the same moment as how much it is: both are asked at once.
  */
 import type { CancelTimer, Clock } from '../core/clock.ts';
 import type { DeviceId, LaunchId } from '../core/ids.ts';
@@ -36,6 +37,9 @@ export interface MonitorPorts {
   readonly changed: () => void;
 }
 
+/** `asked`: somebody waits for it. `by itself`: nobody does, so a stream that flows is enough. */
+type Occasion = 'asked' | 'by itself';
+
 type Topic = 'reading' | 'stream' | 'processes' | 'mapping';
 
 export class MemoryMonitor {
@@ -48,6 +52,10 @@ export class MemoryMonitor {
   #seen: ReadonlySet<DeviceId> = new Set();
   #uses: RawUses = new Map();
   #processes: ProcessReport['byDevice'] = null;
+  /** Readings begun, and the latest whose processes count: of two at the same time the later one stands. */
+  #begun = 0;
+  #counted = 0;
+  readonly #calls = new Set<AbortController>();
   readonly #owners = new Map<number, LaunchId | null>();
   #closeStream: (() => void) | null = null;
   #flowing = false;
@@ -80,6 +88,7 @@ export class MemoryMonitor {
     this.#closed = true;
     this.#cancelTick();
     this.#endStream();
+    for (const call of this.#calls) call.abort();
   }
 
   launchMoved(launchId: LaunchId, phase: LaunchPhase, deviceIds: readonly DeviceId[]): void {
@@ -97,11 +106,9 @@ export class MemoryMonitor {
 
   /** M1. Never rejects. */
   measure(): Promise<readonly MemoryReading[]> {
-    this.#measuring ??= this.#freshUses()
-      .then((uses) => this.#publish(uses))
-      .finally(() => {
-        this.#measuring = null;
-      });
+    this.#measuring ??= this.#readAll('asked').finally(() => {
+      this.#measuring = null;
+    });
     return this.#measuring;
   }
 
@@ -119,7 +126,7 @@ export class MemoryMonitor {
     const often = clock.nowMs() - this.#lastMoveMs <= LINGER_MS;
     if (often) this.#beginStream();
     else this.#endStream();
-    await this.#readAll();
+    await this.#readAll('by itself');
     if (this.#closed) return;
     const again = this.#wasAskedAgain();
     this.#ticking = 'no';
@@ -137,28 +144,50 @@ export class MemoryMonitor {
     return this.#ticking === 'again';
   }
 
-  /** M2. */
-  async #readAll(): Promise<void> {
+  /** M2, M4. */
+  async #readAll(occasion: Occasion): Promise<readonly MemoryReading[]> {
     const { position } = this.#book;
-    const report = this.#failing
-      ? null
-      : await this.#ports.source.processes(this.#devices).catch(noProcesses);
-    const uses = await this.#freshUses();
-    if (this.#closed) return;
-    this.#processes = report?.byDevice ?? null;
-    this.#owners.clear();
-    if (report !== null) this.#setConditions('processes', report.conditions);
-    this.#book.book(uses, position);
-    this.#publish(uses);
+    this.#begun += 1;
+    const number = this.#begun;
+    // Without a launch of ours all is foreign; that is looked at from time to time, for processes alone.
+    const isEnough = occasion === 'asked' && this.#book.isEmpty;
+    const [report, uses] = await Promise.all([
+      isEnough || this.#failing ? null : this.#callProcesses(),
+      occasion === 'asked' ? this.#quickUses() : this.#cheapUses(),
+    ]);
+    if (!this.#closed && !isEnough && number > this.#counted) {
+      this.#counted = number;
+      this.#processes = report?.byDevice ?? null;
+      this.#owners.clear();
+      if (report !== null) this.#setConditions('processes', report.conditions);
+    }
+    if (!this.#closed) this.#book.book(uses, position);
+    return this.#publish(uses);
   }
 
-  /** M1. */
-  async #freshUses(): Promise<RawUses> {
-    if (this.#flowing) {
-      const uses = await this.#nextOfStream();
-      if (uses !== null) return uses;
-    }
-    const reading = await this.#ports.source.memory(this.#devices).catch(failedReading);
+  /** M1. Of a stream that flows and a call of the tool whichever answers first; the other is called off. */
+  async #quickUses(): Promise<RawUses> {
+    if (!this.#flowing) return this.#take(await this.#callMemory());
+    const next = this.#nextOfStream();
+    const call = new AbortController();
+    const called = this.#callMemory(call);
+    const first = await Promise.any([
+      next.uses.then((uses) => ({ streamed: uses ?? raise('the stream is silent') })),
+      called.then((reading) => (reading.failure === null ? { reading } : raise(reading.failure.text))),
+    ]).catch(() => null);
+    next.end();
+    call.abort();
+    if (first !== null && 'streamed' in first) return first.streamed;
+    return this.#take(await called);
+  }
+
+  /** M1. Of a stream that flows the next round. */
+  async #cheapUses(): Promise<RawUses> {
+    const streamed = this.#flowing ? await this.#nextOfStream().uses : null;
+    return streamed ?? this.#take(await this.#callMemory());
+  }
+
+  #take(reading: RawReading): RawUses {
     if (this.#closed) return this.#uses;
     this.#setConditions('reading', reading.failure === null ? [] : [reading.failure]);
     this.#uses = reading.uses;
@@ -166,17 +195,33 @@ export class MemoryMonitor {
     return reading.uses;
   }
 
-  #nextOfStream(): Promise<RawUses | null> {
+  #callMemory(call = new AbortController()): Promise<RawReading> {
+    return this.#called(call, this.#ports.source.memory(this.#devices, call.signal).catch(failedReading));
+  }
+
+  #callProcesses(): Promise<ProcessReport> {
+    const call = new AbortController();
+    return this.#called(call, this.#ports.source.processes(this.#devices, call.signal).catch(noProcesses));
+  }
+
+  /** M3. */
+  #called<T>(call: AbortController, answer: Promise<T>): Promise<T> {
+    this.#calls.add(call);
+    return answer.finally(() => this.#calls.delete(call));
+  }
+
+  /** Null when it is silent, troubled or ended, by us or by `end`. */
+  #nextOfStream(): { readonly uses: Promise<RawUses | null>; readonly end: () => void } {
     const { clock } = this.#ports;
-    return new Promise((resolve) => {
-      const end = (uses: RawUses | null): void => {
-        cancel();
-        this.#waiters.delete(end);
-        resolve(uses);
-      };
-      const cancel = clock.setTimer(clock.nowMs() + STREAM_WAIT_MS, () => end(null));
-      this.#waiters.add(end);
-    });
+    const { promise, resolve } = Promise.withResolvers<RawUses | null>();
+    const wake = (uses: RawUses | null): void => {
+      cancel();
+      this.#waiters.delete(wake);
+      resolve(uses);
+    };
+    const cancel = clock.setTimer(clock.nowMs() + STREAM_WAIT_MS, () => wake(null));
+    this.#waiters.add(wake);
+    return { uses: promise, end: () => wake(null) };
   }
 
   #beginStream(): void {
@@ -256,6 +301,10 @@ export class MemoryMonitor {
     this.#conditions.set(topic, conditions);
     this.#ports.conditions([...this.#conditions.values()].flat());
   }
+}
+
+function raise(text: string): never {
+  throw new Error(text);
 }
 
 function noProcesses(error: unknown): ProcessReport {

@@ -98,10 +98,12 @@ test('unified memory: card and host are one device, within the limit of the cont
   });
   const { devices, conditions, uses } = await scripted(t, script, facts).read();
   assert.deepEqual(devices, [
-    { id: 'GPU-gb', name: 'NVIDIA GB10', source: 'nvidia', index: 0, totalMib: 64_000 },
+    { id: 'GPU-gb', name: 'NVIDIA GB10', source: 'nvidia', index: 0, totalMib: 64_000, unified: true },
   ]);
   assert.equal(codesOf(conditions), 'nvidia_unified_memory');
   assert.deepEqual([...uses], [['GPU-gb', 4_000]]);
+  const listed = scripted(t, 'echo "17, GPU-gb, 1000"', facts);
+  assert.deepEqual([...((await listed.processes(devices)).byDevice ?? [])], [['GPU-gb', null]]);
 });
 
 test('of two cards that share the host memory one stands for both', async (t) => {
@@ -142,7 +144,14 @@ test('MIG: instances are devices, the card is none, shared and untold memory is 
   assert.equal(mig.stream(devices, sink), null);
 });
 
-const L4 = { id: 'GPU-a', name: 'L4', source: 'nvidia', index: 0, totalMib: 24_564 } as const;
+const L4 = {
+  id: 'GPU-a',
+  name: 'L4',
+  source: 'nvidia',
+  index: 0,
+  totalMib: 24_564,
+  unified: false,
+} as const;
 
 test('processes by device; those of an instance that are not listed under it are unknown', async (t) => {
   const script = 'echo "17, GPU-a, 1000"; echo "18, GPU-a, 24"; echo "19, GPU-other, 1"';

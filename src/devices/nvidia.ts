@@ -56,12 +56,14 @@ export function createNvidiaSource(command: readonly string[], ports: NvidiaPort
       ...instances.map(({ id, usedMib }) => [id, usedMib] as const),
     ]);
   let rowsPrinted = 0;
-  const readCards = async (): Promise<Reading> => {
-    const reading = readingOf(name, await run(query, TIME_LIMIT_MS));
+  const readCards = async (signal?: AbortSignal): Promise<Reading> => {
+    const reading = readingOf(name, await run(query, TIME_LIMIT_MS, signal));
     if (reading.failure === null) rowsPrinted = reading.gpus.length;
     const partitioned = reading.gpus.filter((gpu) => gpu.migEnabled);
     if (partitioned.length === 0) return reading;
-    const mig = await readMigInstances(partitioned, (words) => run([...command, ...words], TIME_LIMIT_MS));
+    const mig = await readMigInstances(partitioned, (words) =>
+      run([...command, ...words], TIME_LIMIT_MS, signal),
+    );
     return { ...reading, instances: mig.instances, conditions: [...reading.conditions, ...mig.conditions] };
   };
   return {
@@ -77,14 +79,14 @@ export function createNvidiaSource(command: readonly string[], ports: NvidiaPort
         uses,
       };
     },
-    async memory() {
-      const { gpus, instances, failure } = await readCards();
+    async memory(_devices, signal) {
+      const { gpus, instances, failure } = await readCards(signal);
       return { uses: usesOf(gpus, instances), failure };
     },
-    async processes(devices) {
+    async processes(devices, signal) {
       if (isWsl2(host)) return { byDevice: null, conditions: [WSL2] };
       const argv = [...command, `--query-compute-apps=${NVIDIA_PROCESS_COLUMNS.join(',')}`, FORMAT];
-      return processReport(name, devices, await run(argv, TIME_LIMIT_MS));
+      return processReport(name, devices, await run(argv, TIME_LIMIT_MS, signal));
     },
     stream(devices, sink) {
       // The query tells nothing of instances, and the report that does is too slow to be asked several times a second.
@@ -135,14 +137,21 @@ function devicesOf(
     if (gpu.migEnabled) {
       for (const { id, name: instance, gpuUuid, totalMib } of instances) {
         if (gpuUuid === gpu.uuid)
-          devices.push({ id, name: instance, source: 'nvidia', index: gpu.index, totalMib });
+          devices.push({ id, name: instance, source: 'nvidia', index: gpu.index, totalMib, unified: false });
       }
       continue;
     }
     if (gpu.memory !== 'own') conditions.push(memoryCondition(gpu, unified));
     if (gpu.memory === 'lost' || (gpu.memory === 'unified' && gpu !== unified)) continue;
     const totalMib = gpu.totalMib ?? hostTotalMib(host);
-    devices.push({ id: gpu.uuid, name: gpu.name, source: 'nvidia', index: gpu.index, totalMib });
+    devices.push({
+      id: gpu.uuid,
+      name: gpu.name,
+      source: 'nvidia',
+      index: gpu.index,
+      totalMib,
+      unified: gpu === unified,
+    });
   }
   if (gpus.length === 0) conditions.push({ code: 'nvidia_no_devices', text: `${name} found no GPU.` });
   return { devices, conditions };
@@ -180,10 +189,11 @@ function processReport(name: string, devices: readonly RawDevice[], result: Tool
     return { byDevice: null, conditions: [{ code: 'nvidia_processes_unknown', text }] };
   }
   const byDevice = new Map<DeviceId, ProcessUse[] | null>();
-  for (const { id } of devices) {
+  for (const { id, unified } of devices) {
     const rows = processes.filter(({ uuid }) => uuid === id);
     // Whether processes of an instance are listed under it or under its card is not documented: only the first is used.
-    const untold = id.startsWith('MIG-') && rows.length === 0;
+    // Of shared memory the driver counts only what was asked of it, and nothing else that a process holds.
+    const untold = unified || (id.startsWith('MIG-') && rows.length === 0);
     byDevice.set(id, untold ? null : rows.map(({ pid, usedMib }) => ({ pid, usedMib })));
   }
   const hidden = processes.some(({ usedMib }) => usedMib === null);

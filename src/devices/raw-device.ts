@@ -41,8 +41,9 @@ export interface StreamSink {
 
 export interface RawSource {
   read(): Promise<RawInventory>;
-  memory(devices: readonly RawDevice[]): Promise<RawReading>;
-  processes(devices: readonly RawDevice[]): Promise<ProcessReport>;
+  /** `signal` calls the reading off, as it does for `processes`: then nobody heeds the answer. */
+  memory(devices: readonly RawDevice[], signal?: AbortSignal): Promise<RawReading>;
+  processes(devices: readonly RawDevice[], signal?: AbortSignal): Promise<ProcessReport>;
   /** Readings of these devices several times a second until the returned function is called; null: ask for each one. */
   stream(devices: readonly RawDevice[], sink: StreamSink): (() => void) | null;
 }

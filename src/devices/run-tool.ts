@@ -9,11 +9,16 @@ export type ToolResult =
   | { readonly kind: 'missing'; readonly detail: string }
   | { readonly kind: 'hung'; readonly timeLimitMs: number };
 
-export type RunTool = (argv: readonly string[], timeLimitMs: number) => Promise<ToolResult>;
+/** `signal` calls it off: the tool is killed, and the result is as if it had hung. */
+export type RunTool = (
+  argv: readonly string[],
+  timeLimitMs: number,
+  signal?: AbortSignal,
+) => Promise<ToolResult>;
 
 /** Never throws; a tool that exceeds its time is killed. `environment` is all that it gets. */
 export function createToolRunner(environment: Readonly<Record<string, string | undefined>>): RunTool {
-  return (argv, timeLimitMs) =>
+  return (argv, timeLimitMs, signal) =>
     new Promise((resolve) => {
       const [file = '', ...rest] = argv;
       const child = spawn(file, rest, {
@@ -22,15 +27,23 @@ export function createToolRunner(environment: Readonly<Record<string, string | u
       });
       const output = { stdout: '', stderr: '' };
       let hung = false;
-      const timer = setTimeout(() => {
+      const giveUp = (): void => {
         hung = true;
+        over();
         child.kill('SIGKILL');
         // A tool stuck in the driver does not even die: we stop waiting, and its pipes must not keep us alive.
         child.stdout.destroy();
         child.stderr.destroy();
         child.unref();
         resolve({ kind: 'hung', timeLimitMs });
-      }, timeLimitMs);
+      };
+      const timer = setTimeout(giveUp, timeLimitMs);
+      const over = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', giveUp);
+      };
+      signal?.addEventListener('abort', giveUp, { once: true });
+      if (signal?.aborted === true) giveUp();
       for (const stream of ['stdout', 'stderr'] as const) {
         child[stream].setEncoding('utf8');
         child[stream].on('data', (text: string) => {
@@ -38,11 +51,11 @@ export function createToolRunner(environment: Readonly<Record<string, string | u
         });
       }
       child.once('error', (error) => {
-        clearTimeout(timer);
+        over();
         resolve({ kind: 'missing', detail: error.message });
       });
       child.once('close', (code) => {
-        clearTimeout(timer);
+        over();
         if (!hung) resolve({ kind: 'exited', code: code ?? 1, ...output });
       });
     });

@@ -4,10 +4,10 @@ import type { DevicesConfig } from '../config/resolved-config.ts';
 import { type Ledger, prepareLedger } from '../engines/simulated/ledger.ts';
 import type { RawSource, RawUses } from './raw-device.ts';
 
-/** Creates the ledger in `directory`; claims of engines that still run there are kept. */
-export function createSimulatedSource(config: DevicesConfig, directory: string): RawSource {
+/** Creates the ledger in `directory` when it is first asked for; claims of engines that still run there are kept. */
+export function simulatedLedger(config: DevicesConfig, directory: string): () => Ledger {
   let ledger: Ledger | null = null;
-  const opened = (): Ledger => {
+  return () => {
     ledger ??= prepareLedger(
       directory,
       config.simulated.map((device, index) => ({
@@ -15,9 +15,13 @@ export function createSimulatedSource(config: DevicesConfig, directory: string):
         name: `Simulated GPU ${index}`,
         totalMib: device.memoryMib,
       })),
+      config.simulatedHostMemoryMib,
     );
     return ledger;
   };
+}
+
+export function createSimulatedSource(config: DevicesConfig, opened: () => Ledger): RawSource {
   return {
     async read() {
       if (config.simulated.length === 0) {
@@ -31,6 +35,7 @@ export function createSimulatedSource(config: DevicesConfig, directory: string):
         source: 'simulated' as const,
         index,
         totalMib: device.totalMib,
+        unified: false,
       }));
       return { devices, conditions: [], complete: true, uses: usesOf(opened()) };
     },

@@ -2,7 +2,7 @@
  * How a diagnosis is found: a table of texts is searched in the engine's last lines, the first rule that matches
  * anywhere counts, so causes stand before the wrappers that vLLM puts around them. Pure.
  */
-import type { Diagnosis, DiagnosisCause, ExitStatus } from './engine.ts';
+import type { Diagnosis, DiagnosisCause, ExitStatus, LaunchRemedy } from './engine.ts';
 import { lastUsefulLine, readLine, scrubSecrets, shortened, shownLine } from './output-lines.ts';
 
 export interface DiagnosisRule {
@@ -11,6 +11,8 @@ export interface DiagnosisRule {
   readonly retryable: boolean;
   /** One sentence, without a full stop, from the match; `lines` are plain texts for numbers that stand elsewhere. */
   readonly text: (match: RegExpExecArray, lines: readonly string[]) => string;
+  /** What the text says is missing; null: it does not say. */
+  readonly remedy?: (match: RegExpExecArray, lines: readonly string[]) => LaunchRemedy | null;
   /** Also believed after the engine had been ready; other texts may then come from requests. */
   readonly whileServing?: boolean;
 }
@@ -29,11 +31,13 @@ export function diagnoseBy(
     for (let index = texts.length - 1; index >= 0; index -= 1) {
       const match = rule.pattern.exec(texts[index] ?? '');
       if (match === null) continue;
+      const remedy = rule.remedy?.(match, texts) ?? null;
       return {
         cause: rule.cause,
         text: withoutFullStop(shortened(scrubSecrets(rule.text(match, texts)))),
         lastLine: shownLine(texts[index] ?? ''),
         retryable: rule.retryable,
+        ...(remedy === null ? {} : { remedy }),
       };
     }
   }

@@ -19,6 +19,10 @@ export function modelFixture(changes: ModelChanges = {}): ResolvedModel {
     minResidenceMs: 0,
     loadTimeoutMs: 600_500,
     drainTimeoutMs: 120_000,
+    onDrainTimeout: 'cut',
+    sleep: 'auto',
+    warmUp: true,
+    colocate: false,
     queueTimeoutMs: 60_000,
     maxConcurrent: 50,
     queueSize: 200,
@@ -51,6 +55,9 @@ export function contextFixture(changes: Partial<LaunchContext> = {}): LaunchCont
     deviceSource: 'nvidia',
     memoryMibPerDevice: 6000,
     deviceMemoryMib: 24_000,
+    kvCacheBytes: null,
+    sleepMode: false,
+    withoutFlags: new Set(),
     ...changes,
   };
 }

@@ -7,14 +7,25 @@
 import type { ResolvedModel } from '../config/resolved-config.ts';
 import type { LaunchId } from '../core/ids.ts';
 
+/** 1: the weights are kept in host memory. 2: they are discarded and read again from disk. */
+export type SleepLevel = 1 | 2;
+
+export type DeviceSourceName = 'nvidia' | 'amd' | 'simulated' | 'host';
+
 export interface EngineCapabilities {
   /** Can listen on a Unix socket, so that nobody else reaches its open routes. */
   readonly unixSocket: boolean;
-  readonly sleepLevels: readonly (1 | 2)[];
+  readonly sleepLevels: readonly SleepLevel[];
+  /** Devices on which sleeping frees memory; elsewhere an engine is not launched able to sleep. */
+  readonly sleepsOn: readonly DeviceSourceName[];
+  /** Routes that a sleeping engine answers as well, because they need no device. */
+  readonly routesAsleep: readonly string[];
   /** Idle keep-alive that the engine grants; our pool closes before it. */
   readonly keepAliveMs: number;
   /** Start time to reckon with until one was measured. */
   readonly assumedStartMs: number;
+  /** Host memory of its processes to reckon with until it was measured. */
+  readonly hostMib: number;
 }
 
 /** Where a launched engine listens, chosen before the launch. */
@@ -27,10 +38,16 @@ export interface LaunchContext {
   readonly listen: ListenAddress;
   /** Devices as the engine's tools name them (UUIDs for NVIDIA), in order; empty on host memory. */
   readonly deviceIds: readonly string[];
-  readonly deviceSource: 'nvidia' | 'amd' | 'simulated' | 'host';
+  readonly deviceSource: DeviceSourceName;
   /** Reserved on each device; the engine is told to keep within it. */
   readonly memoryMibPerDevice: number;
   readonly deviceMemoryMib: number;
+  /** KV cache to reserve on each device; null: whatever the utilisation leaves. */
+  readonly kvCacheBytes: number | null;
+  /** Launch it able to sleep. */
+  readonly sleepMode: boolean;
+  /** Flags (long names) that this engine has refused before: not to be generated. */
+  readonly withoutFlags: ReadonlySet<string>;
 }
 
 /** A command for a runtime. `environment` is complete: nothing of the gateway's own environment is added. */
@@ -62,6 +79,27 @@ export type EnginePhase =
   | 'capturing'
   | 'serving';
 
+/** What a starting engine says of its memory, each figure once; of one device. Only the named ones are in a report. */
+export interface MemoryReport {
+  readonly weightsMib?: number;
+  readonly kvCacheMib?: number;
+  readonly kvCacheTokens?: number;
+  readonly graphsMib?: number;
+}
+
+/** One step of going to sleep or waking. */
+export type SleepResult =
+  | { readonly kind: 'done' }
+  /** Its state is unknown now: only a restart helps. */
+  | { readonly kind: 'failed'; readonly detail: string };
+
+/** Time limits of one step; `signal` aborts when the launch ends. */
+export interface SleepOptions {
+  readonly level: SleepLevel;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
 /** How an engine ended, as far as the runtime knows. */
 export interface ExitStatus {
   readonly code: number | null;
@@ -77,6 +115,18 @@ export interface Diagnosis {
   readonly lastLine: string;
   /** False where only a changed configuration can help. */
   readonly retryable: boolean;
+  /** What a larger reservation or other flags may mend; absent: nothing. */
+  readonly remedy?: LaunchRemedy;
+}
+
+/** What the engine's own text says is missing. Only what it names is set. */
+export interface LaunchRemedy {
+  /** KV cache that one sequence of full length needs, in bytes of one device. */
+  readonly neededKvBytes?: number;
+  /** It asked for so much more than was free, in MiB of one device. */
+  readonly shortMib?: number;
+  /** Flags (long names) that it does not know. */
+  readonly refusedFlags?: readonly string[];
 }
 
 export type DiagnosisCause =
@@ -124,6 +174,16 @@ export interface Engine {
   ): Promise<ProbeResult>;
   /** Pure. Null for a line that says nothing about progress. */
   parseLine(line: string): PhaseReport | null;
+  /** Pure. Null for a line that says nothing about memory. */
+  parseMemory(line: string): MemoryReport | null;
+  /** Puts an engine to sleep in which nothing runs. Never throws; never longer than `timeoutMs` in all. */
+  sleep(http: EngineHttp, options: SleepOptions): Promise<SleepResult>;
+  /** Wakes it in the order that its level asks for, and makes sure that it is awake. As `sleep`. */
+  wake(http: EngineHttp, options: SleepOptions): Promise<SleepResult>;
+  /** Null: nobody can say. An engine of an earlier gateway may be asleep and still look healthy. */
+  isAsleep(http: EngineHttp, timeoutMs: number): Promise<boolean | null>;
+  /** One short answer, so that the first client does not pay for it. As `sleep`. */
+  warmUp(http: EngineHttp, model: ResolvedModel, options: Omit<SleepOptions, 'level'>): Promise<SleepResult>;
   /** Pure. Reads the exit and the last lines (oldest first). */
   diagnose(exit: ExitStatus, lines: readonly string[]): Diagnosis;
 }

@@ -5,6 +5,7 @@
  *  P1. A probe ends within its time limit whatever the server or the transport does.
  *  P2. A probe never throws: all that can happen is a ProbeResult.
  */
+import { type Answer, type Asked, askInTime, isRecord, isSuccess, parseJson } from './ask-in-time.ts';
 import type { EngineHttp, ProbeResult } from './engine.ts';
 
 export interface ProbeTarget {
@@ -22,11 +23,6 @@ const MODELS_PATH = '/v1/models';
 /** How many foreign names a detail shows. */
 const NAMES_SHOWN_MAX = 5;
 
-type Answer = Awaited<ReturnType<EngineHttp['request']>>;
-type Asked =
-  | { readonly kind: 'answer'; readonly answer: Answer }
-  | { readonly kind: 'silent'; readonly detail: string };
-
 /** One look at a server that listens for us, at most `timeoutMs` long. */
 export async function probeOpenAi(
   http: EngineHttp,
@@ -35,7 +31,8 @@ export async function probeOpenAi(
   signal?: AbortSignal,
 ): Promise<ProbeResult> {
   const deadlineMs = performance.now() + timeoutMs;
-  const ask = (path: string): Promise<Asked> => askInTime(http, path, deadlineMs - performance.now(), signal);
+  const ask = (path: string): Promise<Asked> =>
+    askInTime(http, { method: 'GET', path }, deadlineMs - performance.now(), signal);
 
   if (target.healthPath !== MODELS_PATH) {
     const health = await ask(target.healthPath);
@@ -108,58 +105,8 @@ function contextLengthOf(entry: Readonly<Record<string, unknown>>): number | nul
   return null;
 }
 
-/** P1, P2: the transport has the same limit, but a probe does not depend on its keeping it. */
-async function askInTime(
-  http: EngineHttp,
-  path: string,
-  timeoutMs: number,
-  signal: AbortSignal | undefined,
-): Promise<Asked> {
-  if (timeoutMs <= 0) return { kind: 'silent', detail: `${path} was not reached in time` };
-  if (signal?.aborted === true) return { kind: 'silent', detail: 'aborted' };
-  return await new Promise<Asked>((resolve) => {
-    const finish = (asked: Asked): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-      resolve(asked);
-    };
-    const onAbort = (): void => finish({ kind: 'silent', detail: 'aborted' });
-    const timer = setTimeout(
-      () => finish({ kind: 'silent', detail: `${path} gave no answer within ${Math.ceil(timeoutMs)} ms` }),
-      timeoutMs,
-    );
-    signal?.addEventListener('abort', onAbort, { once: true });
-    // Inside `then`, so that a transport that throws at once is caught as well.
-    Promise.resolve()
-      .then(() =>
-        http.request({ method: 'GET', path, timeoutMs, ...(signal === undefined ? {} : { signal }) }),
-      )
-      .then(
-        (answer) => finish({ kind: 'answer', answer }),
-        (error: unknown) =>
-          finish({ kind: 'silent', detail: error instanceof Error ? error.message : String(error) }),
-      );
-  });
-}
-
-function isSuccess(status: number): boolean {
-  return status >= 200 && status < 300;
-}
-
 function listOf(cards: readonly ModelCard[]): string {
   if (cards.length === 0) return 'no model';
   const shown = cards.slice(0, NAMES_SHOWN_MAX).map((card) => card.id);
   return cards.length > shown.length ? `${shown.join(', ')}, …` : shown.join(', ');
-}
-
-function parseJson(body: string): unknown {
-  try {
-    return JSON.parse(body) as unknown;
-  } catch {
-    return null;
-  }
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }

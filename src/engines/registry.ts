@@ -5,6 +5,7 @@ import type { Environment } from './engine-environment.ts';
 import { createOpenAiEngine } from './openai/engine.ts';
 import { createSimulatedEngine } from './simulated/engine.ts';
 import { createVllmEngine } from './vllm/engine.ts';
+import { installedVersion } from './vllm/installed-version.ts';
 
 export type EngineRegistry = (kind: EngineKind) => Engine;
 
@@ -14,7 +15,9 @@ export function createEngineRegistry(environment: Environment): EngineRegistry {
     vllm: createVllmEngine({
       kind: 'vllm',
       assumedStartMs: 30_000,
+      hostMib: 4096,
       executable: (model) => model.vllm.executable,
+      version: (model) => installedVersion(model.vllm.executable, { ...environment, ...model.environment }),
       environment,
     }),
     simulated: createSimulatedEngine(environment),

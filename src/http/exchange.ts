@@ -385,10 +385,11 @@ export class Exchange extends RequestRecord implements Waiter, ForwardOwner, Bod
 
   #admit(body: Uint8Array | null): void {
     const { model } = this;
-    if (model === null) return;
+    const target = this.#route?.upstreamTarget;
+    if (model === null || target === undefined) return;
     this.#body = body;
     this.#state = 'waiting';
-    const id = this.#context.gate.admit({ model, body }, this);
+    const id = this.#context.gate.admit({ model, path: target.split('?', 1)[0] ?? target, body }, this);
     // A lease that came before `admit` returned brought the id with it.
     this.#gateId ??= id;
   }

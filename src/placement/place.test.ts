@@ -1,28 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type DeviceView, place, type ResidentView } from './place.ts';
+import { type PlacementNeed, place, type ResidentView } from './place.ts';
+import { device, resident, sleep, stop } from './view-fixtures.ts';
 
-function device(id: string, changes: Partial<DeviceView> = {}): DeviceView {
-  return {
-    id,
-    pool: null,
-    totalMib: 24_000,
-    budgetMib: 20_000,
-    availableMib: changes.budgetMib ?? 20_000,
-    reservedMib: 0,
-    leaving: [],
-    moving: false,
-    held: false,
-    residents: [],
-    ...changes,
-  };
+/** An engine on device a alone, which can only be stopped. */
+function stoppable(
+  model: string,
+  changes: Partial<ResidentView> & { lossMs?: number; freesMib?: number } = {},
+) {
+  const { lossMs = 100, freesMib = 10_000, ...rest } = changes;
+  return resident(model, { ways: [stop(freesMib, lossMs)], ...rest });
 }
 
-function resident(model: string, changes: Partial<ResidentView> = {}): ResidentView {
-  return { model, memoryMib: 10_000, yieldsInMs: 0, stopMs: 500, lossMs: 100, ...changes };
-}
-
-const NEED = { deviceCount: 1, pool: null, memoryMibPerDevice: 12_000 };
+const NEED: PlacementNeed = { deviceCount: 1, pool: null, memoryMibPerDevice: 12_000, onlyOn: null };
 
 test('the fullest device that still has room is taken', () => {
   const placement = place(NEED, [
@@ -47,13 +37,13 @@ test('only devices of the pool count', () => {
 
 test('room that is had at once beats a smaller loss later', () => {
   const placement = place(NEED, [
-    device('a', { reservedMib: 10_000, residents: [resident('busy', { yieldsInMs: 5_000, lossMs: 1 })] }),
-    device('b', { reservedMib: 10_000, residents: [resident('idle', { lossMs: 900 })] }),
+    device('a', { reservedMib: 10_000, residents: [stoppable('busy', { yieldsInMs: 5_000, lossMs: 1 })] }),
+    device('b', { reservedMib: 10_000, residents: [stoppable('idle', { lossMs: 900 })] }),
   ]);
   assert.deepEqual(placement, {
     kind: 'evict',
     deviceIds: ['b'],
-    victims: ['idle'],
+    victims: [{ model: 'idle', how: 'stop' }],
     victimsInMs: 0,
     inMs: 500,
   });
@@ -61,18 +51,18 @@ test('room that is had at once beats a smaller loss later', () => {
 
 test('memory that is leaving already asks for no more victims', () => {
   const leaving = [{ memoryMib: 12_000, inMs: 400 }];
-  const residents = [resident('other', { memoryMib: 8_000, yieldsInMs: 9_000 })];
+  const residents = [stoppable('other', { freesMib: 8_000, yieldsInMs: 9_000 })];
   const placement = place(NEED, [device('a', { reservedMib: 20_000, leaving, residents })]);
   assert.deepEqual(placement, { kind: 'evict', deviceIds: ['a'], victims: [], victimsInMs: 0, inMs: 400 });
 });
 
 test('an idle engine elsewhere beats a drain under way, and a stop that cannot be verified counts for nothing', () => {
   const draining = device('a', { reservedMib: 20_000, leaving: [{ memoryMib: 12_000, inMs: 60_000 }] });
-  const idle = device('b', { reservedMib: 20_000, residents: [resident('idle', { memoryMib: 20_000 })] });
+  const idle = device('b', { reservedMib: 20_000, residents: [stoppable('idle', { freesMib: 20_000 })] });
   assert.deepEqual(place(NEED, [draining, idle]), {
     kind: 'evict',
     deviceIds: ['b'],
-    victims: ['idle'],
+    victims: [{ model: 'idle', how: 'stop' }],
     victimsInMs: 0,
     inMs: 500,
   });
@@ -80,11 +70,14 @@ test('an idle engine elsewhere beats a drain under way, and a stop that cannot b
     reservedMib: 20_000,
     leaving: [{ memoryMib: 12_000, inMs: Number.POSITIVE_INFINITY }],
   });
-  assert.equal(place(NEED, [stuck]).kind, 'blocked');
+  assert.deepEqual(place(NEED, [stuck]), {
+    kind: 'blocked',
+    why: 'engines whose stop could not be verified hold 12000 MiB of the possible devices',
+  });
 });
 
 test('several devices of one engine are of one size', () => {
-  const need = { deviceCount: 2, pool: null, memoryMibPerDevice: 12_000 };
+  const need = { ...NEED, deviceCount: 2 };
   const mixed = [device('a'), device('b', { totalMib: 48_000, budgetMib: 45_000 })];
   assert.match(JSON.stringify(place(need, mixed)), /never.*2 device\(s\) of one size/);
   const placement = place(need, [...mixed, device('c', { totalMib: 48_000, budgetMib: 45_000 })]);
@@ -94,7 +87,7 @@ test('several devices of one engine are of one size', () => {
 test('engines that never give way block, and the reason says so', () => {
   const always = device('a', {
     reservedMib: 10_000,
-    residents: [resident('always', { yieldsInMs: Number.POSITIVE_INFINITY })],
+    residents: [stoppable('always', { yieldsInMs: Number.POSITIVE_INFINITY })],
   });
   assert.deepEqual(place(NEED, [always]), {
     kind: 'blocked',
@@ -104,7 +97,7 @@ test('engines that never give way block, and the reason says so', () => {
 });
 
 test('a need for whole devices takes the budget of each, and only empty ones', () => {
-  const whole = { deviceCount: 2, pool: null, memoryMibPerDevice: null };
+  const whole = { ...NEED, deviceCount: 2, memoryMibPerDevice: null };
   const placement = place(whole, [
     device('a'),
     device('b', { budgetMib: 18_000 }),
@@ -122,7 +115,7 @@ test('what can never fit is told with the numbers', () => {
 });
 
 test('foreign programs leave less room, and a whole device is what they leave of it, down to half', () => {
-  const whole = { deviceCount: 1, pool: null, memoryMibPerDevice: null };
+  const whole = { ...NEED, memoryMibPerDevice: null };
   assert.deepEqual(place(whole, [device('a', { availableMib: 15_000 })]), {
     kind: 'free',
     deviceIds: ['a'],
@@ -140,7 +133,7 @@ test('an engine that is stopping already is waited for rather than another one s
   const stopping = device('a', {
     reservedMib: 20_000,
     leaving: [{ memoryMib: 10_000, inMs: 300 }],
-    residents: [resident('idle')],
+    residents: [stoppable('idle')],
   });
   const need = { ...NEED, memoryMibPerDevice: 8_000 };
   assert.deepEqual(place(need, [stopping]), {
@@ -150,4 +143,79 @@ test('an engine that is stopping already is waited for rather than another one s
     victimsInMs: 0,
     inMs: 300,
   });
+});
+
+test('an engine that only sleeps is preferred where that frees enough, and stopped where it does not', () => {
+  const ways = [sleep(15_000, 50), stop(20_000, 4_000)];
+  const full = device('a', { reservedMib: 20_000, residents: [resident('big', { ways })] });
+  const asleep = place(NEED, [full]);
+  assert.deepEqual(asleep.kind === 'evict' && asleep.victims, [{ model: 'big', how: 'sleep' }]);
+  const stopped = place({ ...NEED, memoryMibPerDevice: 16_000 }, [full]);
+  assert.deepEqual(stopped.kind === 'evict' && stopped.victims, [{ model: 'big', how: 'stop' }]);
+});
+
+test('a quick stop does not beat a slower but far cheaper sleep, and the room is expected when the sleep is over', () => {
+  const ways = [{ ...sleep(18_000, 50), takesMs: 2_000 }, stop(20_000, 4_000)];
+  const full = device('a', { reservedMib: 20_000, residents: [resident('big', { ways })] });
+  assert.deepEqual(place(NEED, [full]), {
+    kind: 'evict',
+    deviceIds: ['a'],
+    victims: [{ model: 'big', how: 'sleep' }],
+    victimsInMs: 0,
+    inMs: 2_000,
+  });
+});
+
+test('an engine on several devices is paid once, so its devices are taken together', () => {
+  const pair = resident('pair', { deviceIds: ['a', 'c'], ways: [stop(15_000, 150)] });
+  const placement = place({ ...NEED, deviceCount: 2 }, [
+    device('a', { reservedMib: 15_000, residents: [pair] }),
+    device('b', {
+      reservedMib: 15_000,
+      residents: [resident('small', { deviceIds: ['b'], ways: [stop(15_000, 100)] })],
+    }),
+    device('c', { reservedMib: 15_000, residents: [pair] }),
+  ]);
+  assert.deepEqual(placement, {
+    kind: 'evict',
+    deviceIds: ['a', 'c'],
+    victims: [{ model: 'pair', how: 'stop' }],
+    victimsInMs: 0,
+    inMs: 500,
+  });
+});
+
+test('a model that sleeps is placed exactly where it sleeps, whatever the sizes, the pools and other room', () => {
+  const need = { ...NEED, deviceCount: 2, pool: 'x', onlyOn: ['c', 'a'] };
+  const large = { totalMib: 48_000, budgetMib: 45_000 };
+  const devices = [device('a'), device('b'), device('c', large), device('d', { reservedMib: 5_000 })];
+  assert.deepEqual(place(need, devices), {
+    kind: 'free',
+    deviceIds: ['c', 'a'],
+    memoryMibPerDevice: 12_000,
+  });
+  const shared = device('a', { reservedMib: 15_000, residents: [stoppable('other')] });
+  const evicted = place(need, [shared, ...devices.slice(1)]);
+  assert.deepEqual(evicted.kind === 'evict' && evicted.deviceIds, ['c', 'a']);
+  assert.deepEqual(place(need, [device('a', { held: true }), ...devices.slice(1)]), {
+    kind: 'blocked',
+    why: 'it sleeps on c, a and wakes nowhere else: 1 of 2 possible devices are set aside for models ahead of it',
+  });
+  assert.deepEqual(place(need, [device('a', { budgetMib: 9_000 }), device('b')]), {
+    kind: 'never',
+    why: 'it sleeps on c, a and wakes nowhere else; it needs 12000 MiB on each of them, but c is not there, a offers 9000 MiB',
+  });
+});
+
+test('also among too many devices for all sets, those of one large engine are taken together', () => {
+  const ids = Array.from({ length: 16 }, (_, index) => `d${index}`);
+  const odd = ids.filter((_, index) => index % 2 === 1);
+  const large = resident('large', { deviceIds: odd, ways: [stop(20_000, 500)] });
+  const devices = ids.map((id) => {
+    const small = resident(`on-${id}`, { deviceIds: [id], ways: [stop(20_000, 100)] });
+    return device(id, { reservedMib: 20_000, residents: [odd.includes(id) ? large : small] });
+  });
+  const placement = place({ ...NEED, deviceCount: 8 }, devices);
+  assert.deepEqual(placement.kind === 'evict' && placement.deviceIds, odd);
+  assert.deepEqual(placement.kind === 'evict' && placement.victims, [{ model: 'large', how: 'stop' }]);
 });

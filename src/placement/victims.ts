@@ -1,70 +1,53 @@
-/** Which engines on one device have to go. Pure arithmetic over what the caller says each would cost. */
+/** Which engines have to go, and how, so that each of some devices gets enough. Pure arithmetic over given losses. */
+import { exactVictims } from './exact-victims.ts';
+import { greedyVictims } from './greedy-victims.ts';
+import type { ResidentView, WayOut } from './place.ts';
 
 export interface VictimCandidate {
-  readonly name: string;
-  readonly memoryMib: number;
-  /** What losing it costs; any unit, additive. */
-  readonly cost: number;
+  readonly resident: ResidentView;
+  /** Positions, in the list of needs, of the devices on which it frees memory: at least one. */
+  readonly on: readonly number[];
+  /** At least one; those that free less first, each frees something, each costs more than the one before it. */
+  readonly ways: readonly WayOut[];
 }
 
-/** Up to this many candidates every subset is looked at; beyond, the greedy order by cost per MiB decides. */
+export interface ChosenVictim {
+  readonly resident: ResidentView;
+  readonly way: WayOut;
+}
+
+/** Up to this many ways of all candidates together the cheapest set is found exactly. */
 export const EXACT_CANDIDATES_MAX = 12;
 
 /**
- * The cheapest set of candidates that together free at least `neededMib`; null when all of them do not.
- * Ties go to the set that frees less. Exact up to `EXACT_CANDIDATES_MAX` candidates. Beyond that: greedy by cost per
- * MiB, then members that turned out superfluous are dropped, dearest first. All members but the last one taken cost no
- * more than the fractional optimum, so the sum is at most the optimum plus that one member.
+ * The candidates, each with one of its ways, that at the least loss in all free at least `neededMib[i]` on each device
+ * i; null when all of them do not. A candidate on several devices frees on all of them and is paid once. Losses are not
+ * negative. Exact up to `EXACT_CANDIDATES_MAX` ways, ties go to what frees less; beyond that greedy, with the ratios
+ * that greedy-victims.ts states. No member is superfluous in either case.
  */
 export function cheapestVictims(
   candidates: readonly VictimCandidate[],
-  neededMib: number,
-): readonly VictimCandidate[] | null {
-  if (neededMib <= 0) return [];
-  let totalMib = 0;
-  for (const candidate of candidates) totalMib += candidate.memoryMib;
-  if (totalMib < neededMib) return null;
-  return candidates.length <= EXACT_CANDIDATES_MAX
+  neededMib: readonly number[],
+): readonly ChosenVictim[] | null {
+  const wayCount = candidates.reduce((sum, candidate) => sum + candidate.ways.length, 0);
+  return wayCount <= EXACT_CANDIDATES_MAX
     ? exactVictims(candidates, neededMib)
     : greedyVictims(candidates, neededMib);
 }
 
-function exactVictims(candidates: readonly VictimCandidate[], neededMib: number): readonly VictimCandidate[] {
-  let best: readonly VictimCandidate[] = candidates;
-  let bestCost = Number.POSITIVE_INFINITY;
-  let bestFreedMib = Number.POSITIVE_INFINITY;
-  for (let mask = 1; mask < 1 << candidates.length; mask += 1) {
-    const chosen = candidates.filter((_, index) => (mask & (1 << index)) !== 0);
-    const freedMib = chosen.reduce((sum, candidate) => sum + candidate.memoryMib, 0);
-    if (freedMib < neededMib) continue;
-    const cost = chosen.reduce((sum, candidate) => sum + candidate.cost, 0);
-    if (cost < bestCost || (cost === bestCost && freedMib < bestFreedMib)) {
-      best = chosen;
-      bestCost = cost;
-      bestFreedMib = freedMib;
-    }
+/** The ways that can be part of a cheapest set: one that frees no more than another and costs no less cannot. */
+export function worthwhileWays(ways: readonly WayOut[]): readonly WayOut[] {
+  const kept: WayOut[] = [];
+  const largestFirst = ways.toReversed().sort((a, b) => b.freesMib - a.freesMib || a.lossMs - b.lossMs);
+  for (const way of largestFirst) {
+    if (way.freesMib <= 0) continue;
+    const larger = kept.at(-1);
+    if (larger === undefined || way.lossMs < larger.lossMs) kept.push(way);
   }
-  return best;
+  return kept.reverse();
 }
 
-function greedyVictims(
-  candidates: readonly VictimCandidate[],
-  neededMib: number,
-): readonly VictimCandidate[] {
-  const byDensity = [...candidates].sort(
-    (a, b) => a.cost / a.memoryMib - b.cost / b.memoryMib || b.memoryMib - a.memoryMib,
-  );
-  const chosen: VictimCandidate[] = [];
-  let freedMib = 0;
-  for (const candidate of byDensity) {
-    if (freedMib >= neededMib) break;
-    chosen.push(candidate);
-    freedMib += candidate.memoryMib;
-  }
-  for (const candidate of [...chosen].sort((a, b) => b.cost - a.cost)) {
-    if (freedMib - candidate.memoryMib < neededMib) continue;
-    chosen.splice(chosen.indexOf(candidate), 1);
-    freedMib -= candidate.memoryMib;
-  }
-  return chosen;
+/** What they cost in all. */
+export function lossOf(victims: readonly ChosenVictim[]): number {
+  return victims.reduce((sum, victim) => sum + victim.way.lossMs, 0);
 }

@@ -254,6 +254,24 @@ function runawayCases(run: Run): void {
     assert.equal(await bench.site.alive(pid), false);
   });
 
+  run(
+    'the processes of each launch are known while it lives, those that left its group too',
+    async (bench) => {
+      const first = await launch(bench, WITH_RUNAWAY);
+      const second = await launch(bench, OBEDIENT);
+      for (const { heard } of [first, second]) await heard.waitForLine(/up/);
+      const runaway = Number((await first.heard.waitForLine(/runaway/)).split(' ')[1]);
+      const known = await bench.runtime.processes();
+      assert.deepEqual([...known.keys()], [first.spec.launchId, second.spec.launchId]);
+      assert.ok(known.get(first.spec.launchId)?.includes(runaway), `${known.get(first.spec.launchId)}`);
+      for (const pid of known.get(second.spec.launchId) ?? []) {
+        assert.notEqual(pid, runaway);
+      }
+      for (const { handle } of [first, second]) await bench.runtime.kill(handle);
+      assert.equal((await bench.runtime.processes()).size, 0);
+    },
+  );
+
   run('R3: what an engine left when it died by itself is ended by the stop', async (bench) => {
     const { handle, heard, spec } = await launch(bench, WITH_ORPHAN);
     assert.deepEqual(await heard.waitForExit(), { code: 3, signal: null });

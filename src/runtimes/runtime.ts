@@ -81,6 +81,11 @@ export interface Runtime {
   adopt(observerFor: (engine: AdoptedEngine) => LaunchObserver): Promise<readonly AdoptedEngine[]>;
   /** The launch that a process of this host belongs to; null for a stranger, and where the runtime cannot say. */
   ownerOf(pid: number): LaunchId | null;
+  /**
+   * Living processes of each launch, for what they use of the host; launches of which it knows none are left out. Cheap:
+   * a process that has escaped both its leader's session and its own parents may be missing.
+   */
+  processes(): Promise<ReadonlyMap<LaunchId, readonly number[]>>;
   /** Stops watching without touching the engines (`--leave-engines`). */
   close(): Promise<void>;
 }

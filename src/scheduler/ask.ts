@@ -3,7 +3,7 @@
  * stop are expected to take, so that all are gone at the same time and no device stands idle for the slowest one.
  * Until then they serve on.
  */
-import type { ModelName } from '../core/ids.ts';
+import type { Victim } from '../placement/place.ts';
 import { leaveTakesMs, yieldsInMs } from './device-view.ts';
 import type { SchedulerState } from './state.ts';
 
@@ -11,7 +11,7 @@ import type { SchedulerState } from './state.ts';
 const NOW_MS = 1;
 
 export interface Asking {
-  readonly now: readonly ModelName[];
+  readonly now: readonly Victim[];
   /** When the next one is to be asked; null: all are. */
   readonly nextInMs: number | null;
 }
@@ -19,18 +19,18 @@ export interface Asking {
 /** `roomInMs`: when the room is expected. */
 export function whomToAsk(
   state: SchedulerState,
-  victims: readonly ModelName[],
+  victims: readonly Victim[],
   roomInMs: number,
   nowMs: number,
 ): Asking {
-  const now: ModelName[] = [];
+  const now: Victim[] = [];
   let nextInMs: number | null = null;
-  for (const name of victims) {
-    const model = state.models.get(name);
+  for (const victim of victims) {
+    const model = state.models.get(victim.model);
     if (model === undefined) continue;
     const mayInMs = yieldsInMs(state, model, nowMs);
-    const inMs = Math.max(mayInMs, roomInMs - leaveTakesMs(model, nowMs));
-    if (mayInMs === 0 && inMs < NOW_MS) now.push(name);
+    const inMs = Math.max(mayInMs, roomInMs - leaveTakesMs(model, victim.how, nowMs));
+    if (mayInMs === 0 && inMs < NOW_MS) now.push(victim);
     else nextInMs = Math.min(nextInMs ?? Number.POSITIVE_INFINITY, Math.max(NOW_MS, inMs));
   }
   return { now, nextInMs };

@@ -2,10 +2,11 @@
  * Exact timers: each model has at most one, armed for the nearest thing that is due. A deadline that moves later leaves
  * the armed timer alone (it fires, finds nothing due and is armed anew), so that a busy model costs no timer per request.
  */
-import { COLD } from './engine-state.ts';
+import { type AsleepState, COLD } from './engine-state.ts';
 import { engineExited } from './lifecycle.ts';
-import { drainDeadlinePassed, hasStartingNeighbour, stopEngine } from './moves.ts';
+import { dismiss, drainDeadlinePassed, hasDelicateNeighbour, stopEngine } from './moves.ts';
 import { expire, wish } from './requests.ts';
+import { sleepFailed } from './sleeping.ts';
 import { type Decision, isIdle, type ModelState } from './state.ts';
 
 /** An idle engine beside one that starts is looked at again after this. */
@@ -22,9 +23,13 @@ function engineDeadlineMs(model: ModelState): number {
   switch (engine.kind) {
     case 'cold':
       return model.round !== null && engine.notBeforeMs > 0 ? engine.notBeforeMs : NEVER;
+    case 'asleep':
+      return asleepDeadlineMs(model, engine);
     case 'failed':
       return model.policy.alwaysOn ? engine.untilMs : NEVER;
     case 'starting':
+    case 'falling_asleep':
+    case 'waking':
     case 'draining':
       return engine.deadlineMs;
     case 'stopping':
@@ -34,6 +39,14 @@ function engineDeadlineMs(model: ModelState): number {
     case 'external':
       return NEVER;
   }
+}
+
+/** A sleeper that nobody has asked for in its inactivity timeout is stopped: its memory is of use to others. */
+function asleepDeadlineMs(model: ModelState, engine: AsleepState): number {
+  if (model.round !== null) return engine.notBeforeMs > 0 ? engine.notBeforeMs : NEVER;
+  const { inactivityTimeoutMs, alwaysOn } = model.policy;
+  if (inactivityTimeoutMs === 0 || alwaysOn || engine.leaving !== null || !isIdle(model)) return NEVER;
+  return Math.max(engine.sinceMs, model.lastServedMs ?? 0) + inactivityTimeoutMs;
 }
 
 /** R5: idleness counts from the end of the last request, and never while one runs or waits. */
@@ -57,6 +70,10 @@ export function deadlinePassed(d: Decision, model: ModelState): void {
   if (engine.kind === 'cold' && model.round !== null && engine.notBeforeMs <= d.nowMs) {
     // The pause is over: forget it, so that it arms no timer again.
     model.engine = COLD;
+    d.review = true;
+  }
+  if (engine.kind === 'asleep' && model.round !== null && engine.notBeforeMs <= d.nowMs) {
+    engine.notBeforeMs = 0;
     d.review = true;
   }
   if (model.round !== null && model.reviewAtMs <= d.nowMs) d.review = true;
@@ -86,11 +103,21 @@ function engineDeadlinePassed(d: Decision, model: ModelState): void {
       });
       return;
     case 'awake':
-      if (hasStartingNeighbour(d, model)) {
+      if (hasDelicateNeighbour(d, model)) {
         engine.keepUntilMs = d.nowMs + NEIGHBOUR_RECHECK_MS;
         return;
       }
       stopEngine(d, model, `it has been idle for ${model.policy.inactivityTimeoutMs / 1000} s`);
+      return;
+    case 'falling_asleep':
+      sleepFailed(d, model, `it was not asleep within ${model.policy.sleepTimeoutMs / 1000} s`);
+      return;
+    case 'waking':
+      sleepFailed(d, model, `it was not awake within ${model.policy.wakeTimeoutMs / 1000} s`);
+      return;
+    case 'asleep':
+      if (model.round !== null) return;
+      dismiss(d, model, engine, `it was asked for nothing in ${model.policy.inactivityTimeoutMs / 1000} s`);
       return;
     case 'failed':
       // The pause is over: forget it, so that it arms no timer again.

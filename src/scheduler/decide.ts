@@ -16,11 +16,20 @@ import {
   probeAnswered,
   stopAnswered,
 } from './lifecycle.ts';
+import { roomMissing, useMeasured } from './memory-reports.ts';
 import type { SchedulerSetup } from './model-policy.ts';
-import { settleDrains } from './moves.ts';
 import { rebalance } from './rebalance.ts';
-import { commanded, configurationChanged, devicesChanged, forgetRemoved, shutdown } from './reconfigure.ts';
+import {
+  commanded,
+  configurationChanged,
+  devicesChanged,
+  forgetRemoved,
+  shutdown,
+  sized,
+} from './reconfigure.ts';
 import { arrived, finished, left, returned, wish } from './requests.ts';
+import { settleDrains } from './settling.ts';
+import { sleepAnswered, wakeAnswered } from './sleeping.ts';
 import { createSchedulerState, type Decision, type SchedulerState } from './state.ts';
 
 /** A review may free devices for another one (an idle engine stops, a plan ends); it settles within this many rounds. */
@@ -77,7 +86,7 @@ function apply(d: Decision, event: SchedulerEvent): void {
         });
         return;
       }
-      arrived(d, event.requestId, model, event.patienceMs);
+      arrived(d, event.requestId, model, event.patienceMs, event.light === true);
       return;
     }
     case 'left':
@@ -109,9 +118,20 @@ function apply(d: Decision, event: SchedulerEvent): void {
     case 'shutdown':
       shutdown(d, event.step, event.leaveEngines);
       return;
+    case 'sized':
+      sized(d, event.model, event.need);
+      return;
+    case 'host_memory':
+      d.state.hostBudgetMib = event.budgetMib;
+      d.review = true;
+      return;
     case 'phase':
     case 'ready':
     case 'exited':
+    case 'no_room':
+    case 'slept':
+    case 'woke':
+    case 'measured':
     case 'stopped':
     case 'probed':
       applyReport(d, event);
@@ -121,7 +141,12 @@ function apply(d: Decision, event: SchedulerEvent): void {
   }
 }
 
-type Report = Extract<SchedulerEvent, { kind: 'phase' | 'ready' | 'exited' | 'stopped' | 'probed' }>;
+type Report = Extract<
+  SchedulerEvent,
+  {
+    kind: 'phase' | 'ready' | 'exited' | 'no_room' | 'slept' | 'woke' | 'measured' | 'stopped' | 'probed';
+  }
+>;
 
 function applyReport(d: Decision, event: Report): void {
   const model = ofLaunch(d, event.launchId);
@@ -134,7 +159,19 @@ function applyReport(d: Decision, event: Report): void {
       becameReady(d, model, event.contextLength);
       return;
     case 'exited':
-      engineExited(d, model, event.failure);
+      engineExited(d, model, event.failure, event.mended ?? null);
+      return;
+    case 'no_room':
+      roomMissing(d, model, event.freeMib);
+      return;
+    case 'slept':
+      sleepAnswered(d, model, event);
+      return;
+    case 'woke':
+      wakeAnswered(d, model, event.ok, event.detail);
+      return;
+    case 'measured':
+      useMeasured(d, model, event.memoryMibPerDevice);
       return;
     case 'stopped':
       stopAnswered(d, model, event.verified);

@@ -1,48 +1,98 @@
 /** A scheduler's view of its devices for placement. */
-import type { DeviceView, LeavingView, Placement, ResidentView } from '../placement/place.ts';
+import type {
+  DeviceView,
+  LeavingView,
+  Placement,
+  PlacementNeed,
+  ResidentView,
+  WayOut,
+} from '../placement/place.ts';
 import { place } from '../placement/place.ts';
 import { evictionLossMs } from './credit.ts';
 import { drainRestMs, expectedDrainMs } from './drain-time.ts';
-import { isMoving, reservationOf } from './engine-state.ts';
+import { isMoving, type Reservation, reservationOf } from './engine-state.ts';
 import { availableMib, type DeviceBudget } from './model-policy.ts';
 import { budgetReadyMs } from './move-budget.ts';
+import { roomMib } from './shortage.ts';
 import type { ModelState, SchedulerState } from './state.ts';
-import { quantumMs, startCostMs, stopCostMs, yieldsAtMs } from './turn.ts';
+import {
+  canSleep,
+  quantumMs,
+  sleepCostMs,
+  startCostMs,
+  stopCostMs,
+  switchCostMs,
+  wakeCostMs,
+  yieldsAtMs,
+} from './turn.ts';
 
 /** A busy victim's clients wait while it is away: its queue weighs this many times its absence (scheduling.md section 7, lesson 3). */
 const BUSY_VICTIM_WEIGHT = 3;
 /** A load that nobody waits for may be given up before this share of its expected time. */
 const ABANDON_SHARE = 0.5;
 
-/** The placement of `model` among all devices that no plan of another model holds. */
+/**
+ * The placement of `model` among all devices that no plan of another model holds: of a sleeping one, its waking where it
+ * sleeps; its need must be known.
+ */
 export function placeNow(
   state: SchedulerState,
   model: ModelState,
   nowMs: number,
   onlyOn?: readonly string[],
 ): Placement {
+  const { engine } = model;
+  if (engine.kind !== 'asleep') return placeAnew(state, model, nowMs, onlyOn);
+  const { deviceIds, memoryMibPerDevice } = engine.awakeReservation;
+  return placeNeed(state, model, nowMs, {
+    deviceCount: deviceIds.length,
+    pool: null,
+    memoryMibPerDevice,
+    onlyOn: deviceIds,
+  });
+}
+
+/** The placement of a start, also of a model that sleeps somewhere. */
+export function placeAnew(
+  state: SchedulerState,
+  model: ModelState,
+  nowMs: number,
+  onlyOn?: readonly string[],
+): Placement {
+  const { need } = model;
+  if (need === null) return { kind: 'blocked', why: 'what it needs is being found out' };
+  const { deviceCount, memoryMibPerDevice } = need;
+  const { pool } = model.policy;
+  return placeNeed(state, model, nowMs, { deviceCount, pool, memoryMibPerDevice, onlyOn: onlyOn ?? null });
+}
+
+function placeNeed(state: SchedulerState, model: ModelState, nowMs: number, need: PlacementNeed): Placement {
   if (!state.devicesKnown) return { kind: 'blocked', why: 'the devices have not been read yet' };
-  const devices = deviceViews(state, model, nowMs).filter(
-    (device) => onlyOn === undefined || onlyOn.includes(device.id),
-  );
-  return place(model.policy, devices);
+  return place(need, deviceViews(state, model, nowMs));
 }
 
 /** Finds out anew, after a change of policies or devices, which models can never be loaded. */
 export function refreshFeasibility(state: SchedulerState): void {
   if (!state.devicesKnown) return;
   // Foreign programs may go again: what they take keeps nobody out for good.
-  const empty = [...state.devices.values()].map((device) => emptyView({ ...device, foreignMib: 0 }));
-  for (const model of state.models.values()) {
-    const placement = model.policy.managed ? place(model.policy, empty) : null;
-    model.neverFits = placement?.kind === 'never' ? placement.why : null;
-  }
+  const empty = [...state.devices.values()].map((device) =>
+    emptyView(device, availableMib({ ...device, foreignMib: 0 })),
+  );
+  for (const model of state.models.values()) model.neverFits = neverFits(model, empty);
 }
 
-function emptyView(device: DeviceBudget): WritableView {
+function neverFits({ policy, need }: ModelState, empty: readonly DeviceView[]): string | null {
+  if (!policy.managed || need === null) return null;
+  if (need.neverFits !== null) return need.neverFits;
+  const { deviceCount, memoryMibPerDevice } = need;
+  const placement = place({ deviceCount, pool: policy.pool, memoryMibPerDevice, onlyOn: null }, empty);
+  return placement.kind === 'never' ? placement.why : null;
+}
+
+function emptyView(device: DeviceBudget, available: number): WritableView {
   return {
     ...device,
-    availableMib: availableMib(device),
+    availableMib: available,
     reservedMib: 0,
     leaving: [],
     moving: false,
@@ -51,9 +101,11 @@ function emptyView(device: DeviceBudget): WritableView {
   };
 }
 
+/** The devices as `forModel` finds them: what stays of it where it sleeps is room for it. */
 function deviceViews(state: SchedulerState, forModel: ModelState, nowMs: number): DeviceView[] {
   const views = new Map<string, WritableView>();
-  for (const device of state.devices.values()) views.set(device.id, emptyView(device));
+  for (const device of state.devices.values())
+    views.set(device.id, emptyView(device, roomMib(state, device, nowMs)));
   for (const plan of state.plans.values()) {
     if (plan.model === forModel.policy.name) continue;
     for (const id of plan.deviceIds) {
@@ -63,50 +115,51 @@ function deviceViews(state: SchedulerState, forModel: ModelState, nowMs: number)
   }
   for (const model of state.models.values()) {
     const reservation = reservationOf(model.engine);
-    if (reservation === null) continue;
-    const resident = residentView(state, model, reservation.memoryMibPerDevice, nowMs);
-    const leaving = { memoryMib: reservation.memoryMibPerDevice, inMs: leavesInMs(model, nowMs) };
+    if (reservation === null || (model === forModel && model.engine.kind === 'asleep')) continue;
+    const resident = residentView(state, model, reservation, nowMs);
+    const leaving = leavingView(state, model, reservation, nowMs);
     for (const id of reservation.deviceIds) {
       const view = views.get(id);
       if (view === undefined) continue;
       view.reservedMib += reservation.memoryMibPerDevice;
       view.moving ||= isMoving(model.engine);
-      if (resident === null) view.leaving.push(leaving);
-      else view.residents.push(resident);
+      if (resident !== null) view.residents.push(resident);
+      else if (leaving !== null) view.leaving.push(leaving);
     }
   }
   return [...views.values()];
 }
 
-/** Null: it is on its way out already. */
+/** Null: it cannot be asked to go, or is on its way out already. */
 function residentView(
   state: SchedulerState,
   model: ModelState,
-  memoryMib: number,
+  reservation: Reservation,
   nowMs: number,
 ): ResidentView | null {
-  const engine = model.engine;
+  const { engine } = model;
+  const { memoryMibPerDevice } = reservation;
+  const stop = { how: 'stop', freesMib: memoryMibPerDevice, takesMs: stopCostMs(model) } as const;
   switch (engine.kind) {
     case 'awake': {
-      const lossMs = evictionLossMs(state, model, engine.reservation);
-      const queued = (model.queue.size + model.running.size) * BUSY_VICTIM_WEIGHT * startCostMs(model);
-      return {
-        model: model.policy.name,
-        memoryMib,
-        yieldsInMs: yieldsInMs(state, model, nowMs),
-        stopMs: leaveTakesMs(model, nowMs),
-        lossMs: lossMs + queued,
-      };
+      const view = residentOf(model, reservation, yieldsInMs(state, model, nowMs));
+      return { ...view, ways: waysOut(state, model, reservation, nowMs) };
     }
     case 'starting':
+    case 'waking':
       return {
-        model: model.policy.name,
-        memoryMib,
-        yieldsInMs: yieldsInMs(state, model, nowMs),
-        stopMs: stopCostMs(model),
-        lossMs: 0,
+        ...residentOf(model, reservation, yieldsInMs(state, model, nowMs)),
+        ways: [{ ...stop, lossMs: 0 }],
       };
+    case 'asleep': {
+      if (engine.leaving !== null) return null;
+      // Somebody waits for it where it is: to stop it would only move the trouble.
+      const isAwaited = model.queue.size > 0 || model.wanted;
+      const lossMs = startCostMs(model) * (isAwaited ? BUSY_VICTIM_WEIGHT : 1);
+      return { ...residentOf(model, reservation, 0), ways: [{ ...stop, lossMs }] };
+    }
     case 'draining':
+    case 'falling_asleep':
     case 'stopping':
     case 'cold':
     case 'failed':
@@ -115,34 +168,94 @@ function residentView(
   }
 }
 
-/** When an engine on its way out is expected to be gone; Infinity while its stop cannot be verified. */
-function leavesInMs(model: ModelState, nowMs: number): number {
-  const engine = model.engine;
-  if (engine.kind === 'stopping') {
-    return engine.unverified
-      ? Number.POSITIVE_INFINITY
-      : Math.max(0, stopCostMs(model) - (nowMs - engine.sinceMs));
-  }
-  if (engine.kind !== 'draining' || model.running.size === 0) return 0;
-  return drainRestMs(model, engine, nowMs) + stopCostMs(model);
+/** Sleeping loses what waking costs, stopping what a start costs; both less as the credit runs down. */
+function waysOut(
+  state: SchedulerState,
+  model: ModelState,
+  reservation: Reservation,
+  nowMs: number,
+): WayOut[] {
+  const creditMs = evictionLossMs(state, model, reservation);
+  const queued = (model.queue.size + model.running.size) * BUSY_VICTIM_WEIGHT;
+  const share = Math.min(1, creditMs / Math.max(1, switchCostMs(model)));
+  const coldMs = startCostMs(model);
+  const stop: WayOut = {
+    how: 'stop',
+    freesMib: reservation.memoryMibPerDevice,
+    takesMs: leaveTakesMs(model, 'stop', nowMs),
+    lossMs: share * (coldMs + stopCostMs(model)) + queued * coldMs,
+  };
+  if (!canSleep(model) || state.hostBudgetMib === null) return [stop];
+  const wakeMs = wakeCostMs(model);
+  const takesMs = leaveTakesMs(model, 'sleep', nowMs);
+  const freesMib = reservation.memoryMibPerDevice - (model.need?.residueMib ?? 0);
+  if (freesMib <= 0) return [stop];
+  return [
+    { how: 'sleep', freesMib, takesMs, lossMs: share * (wakeMs + sleepCostMs(model)) + queued * wakeMs },
+    stop,
+  ];
 }
 
-/** When it may be asked to go; of one that starts: when its turn is expected to end. Infinity: never. */
+/** Null: it does not leave. */
+function leavingView(
+  state: SchedulerState,
+  model: ModelState,
+  reservation: Reservation,
+  nowMs: number,
+): LeavingView | null {
+  const { engine } = model;
+  const memoryMib = reservation.memoryMibPerDevice;
+  switch (engine.kind) {
+    case 'stopping': {
+      const restMs = Math.max(0, stopCostMs(model) - (nowMs - engine.sinceMs));
+      return { memoryMib, inMs: engine.unverified ? Number.POSITIVE_INFINITY : restMs };
+    }
+    case 'falling_asleep': {
+      const restMs = Math.max(0, sleepCostMs(model) - (nowMs - engine.sinceMs));
+      return { memoryMib: sleepFreesMib(model, memoryMib), inMs: restMs };
+    }
+    case 'asleep':
+      return engine.leaving === null ? null : { memoryMib, inMs: stopCostMs(model) };
+    case 'draining': {
+      const freesMib =
+        engine.how === 'sleep' && state.hostBudgetMib !== null ? sleepFreesMib(model, memoryMib) : memoryMib;
+      if (model.running.size === 0) return { memoryMib: freesMib, inMs: 0 };
+      const leaveMs = engine.how === 'sleep' ? sleepCostMs(model) : stopCostMs(model);
+      return { memoryMib: freesMib, inMs: drainRestMs(model, engine, nowMs) + leaveMs };
+    }
+    default:
+      return null;
+  }
+}
+
+function residentOf(model: ModelState, { deviceIds }: Reservation, yields: number) {
+  return { model: model.policy.name, deviceIds, yieldsInMs: yields };
+}
+
+/** When it may be asked to go; of one that comes up: when its turn is expected to end. Infinity: never. */
 export function yieldsInMs(state: SchedulerState, model: ModelState, nowMs: number): number {
   const engine = model.engine;
+  if (engine.kind === 'asleep') return 0;
   if (engine.kind === 'awake') {
     const paidFromMs = budgetReadyMs(state, engine.reservation.deviceIds, nowMs);
     return Math.max(0, yieldsAtMs(model, engine, state.scheduling, paidFromMs) - nowMs);
   }
-  if (engine.kind !== 'starting' || model.policy.alwaysOn) return Number.POSITIVE_INFINITY;
+  if ((engine.kind !== 'starting' && engine.kind !== 'waking') || model.policy.alwaysOn)
+    return Number.POSITIVE_INFINITY;
   if (abandonable(model, nowMs)) return 0;
-  const restMs = Math.max(0, startCostMs(model) - (nowMs - engine.sinceMs));
+  const bringUpMs = engine.kind === 'waking' ? wakeCostMs(model) : startCostMs(model);
+  const restMs = Math.max(0, bringUpMs - (nowMs - engine.sinceMs));
   return restMs + quantumMs(model, state.scheduling);
 }
 
 /** From being asked until its memory is back. */
-export function leaveTakesMs(model: ModelState, nowMs: number): number {
-  return expectedDrainMs(model, nowMs) + stopCostMs(model);
+export function leaveTakesMs(model: ModelState, how: 'sleep' | 'stop', nowMs: number): number {
+  const drainMs = model.engine.kind === 'asleep' ? 0 : expectedDrainMs(model, nowMs);
+  return drainMs + (how === 'sleep' ? sleepCostMs(model) : stopCostMs(model));
+}
+
+function sleepFreesMib(model: ModelState, memoryMib: number): number {
+  return Math.max(0, memoryMib - (model.need?.residueMib ?? 0));
 }
 
 /** A load whose last waiter left and that is less than half done gives way to a model that somebody waits for. */

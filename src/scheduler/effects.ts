@@ -10,7 +10,7 @@ export type Effect =
       /** Null for servers that we do not manage. */
       readonly launchId: LaunchId | null;
       readonly waitedMs: number;
-      readonly load: 'hot' | 'cold';
+      readonly load: 'hot' | 'wake' | 'cold';
       readonly queueDepth: number;
       readonly reason: string;
     }
@@ -32,6 +32,23 @@ export type Effect =
       readonly model: ModelName;
       readonly launchId: LaunchId;
       readonly deviceIds: readonly DeviceId[];
+      readonly memoryMibPerDevice: number;
+      readonly reason: string;
+    }
+  /** Nothing runs on it. Answered with `slept`. */
+  | {
+      readonly kind: 'sleep';
+      readonly model: ModelName;
+      readonly launchId: LaunchId;
+      readonly level: 1 | 2;
+      readonly reason: string;
+    }
+  /** Answered with `woke` or `no_room`. */
+  | {
+      readonly kind: 'wake';
+      readonly model: ModelName;
+      readonly launchId: LaunchId;
+      readonly level: 1 | 2;
       readonly memoryMibPerDevice: number;
       readonly reason: string;
     }

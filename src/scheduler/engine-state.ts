@@ -1,6 +1,8 @@
 /**
  * The life of one model's engine. Each state owns its deadlines; `deadlines.ts` turns the nearest one into a timer.
- * cold -> starting -> awake -> draining -> stopping -> cold, and `failed` from starting or after repeated deaths.
+ * cold -> starting -> awake -> draining -> stopping -> cold, and `failed` from starting or after repeated deaths;
+ * draining -> falling_asleep -> asleep -> waking -> awake where the engine can sleep. What goes wrong on that way leaves
+ * the engine in a state that nobody knows: it is stopped and starts anew.
  */
 import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
 import type { EngineFailure } from './events.ts';
@@ -33,8 +35,10 @@ export interface StartingState {
 
 export interface AwakeState {
   readonly kind: 'awake';
-  readonly reservation: Reservation;
+  /** Changes when its use is measured. */
+  reservation: Reservation;
   readonly readyMs: number;
+  readonly broughtBy: 'wake' | 'cold';
   /** Last moment at which it had work (or became ready). */
   lastUseMs: number;
   /** Not given away before this: a load whose waiters left keeps its room for their retry. */
@@ -56,7 +60,44 @@ export interface DrainingState {
   /** The model that gets the devices; null: nobody in particular (unload, configuration). */
   beneficiary: ModelName | null;
   readonly reason: string;
+  /** What follows when nothing runs any more; a sleep that host memory does not allow by then becomes a stop. */
+  readonly how: 'sleep' | 'stop';
   wasCut: boolean;
+}
+
+export interface FallingAsleepState {
+  readonly kind: 'falling_asleep';
+  readonly reservation: Reservation;
+  readonly level: 1 | 2;
+  readonly sinceMs: number;
+  readonly deadlineMs: number;
+  readonly reason: string;
+}
+
+export interface AsleepState {
+  readonly kind: 'asleep';
+  /** What it takes again when it wakes. */
+  readonly awakeReservation: Reservation;
+  /** What stays on its devices meanwhile. */
+  readonly reservation: Reservation;
+  readonly level: 1 | 2;
+  readonly hostMib: number;
+  readonly sinceMs: number;
+  /** Landlord priority in host memory (credit.ts). */
+  readonly hostCredit: number;
+  /** No waking before this time: its devices had no room, whatever was reckoned. */
+  notBeforeMs: number;
+  /** Not null: it is to be stopped, as soon as no neighbour moves. */
+  leaving: string | null;
+}
+
+export interface WakingState {
+  readonly kind: 'waking';
+  readonly reservation: Reservation;
+  /** The state that it goes back to when its devices have no room after all. */
+  readonly asleep: AsleepState;
+  readonly sinceMs: number;
+  readonly deadlineMs: number;
 }
 
 export interface StoppingState {
@@ -90,17 +131,23 @@ export type EngineState =
   | StartingState
   | AwakeState
   | DrainingState
+  | FallingAsleepState
+  | AsleepState
+  | WakingState
   | StoppingState
   | FailedState
   | ExternalState;
 
 export const COLD: ColdState = { kind: 'cold', notBeforeMs: 0, failure: null };
 
-/** The memory that a state holds on devices, or null. */
+/** The memory that a state holds on devices, or null; of a sleeping engine, what stays there. */
 export function reservationOf(engine: EngineState): Reservation | null {
   switch (engine.kind) {
     case 'starting':
     case 'awake':
+    case 'falling_asleep':
+    case 'asleep':
+    case 'waking':
     case 'stopping':
       return engine.reservation;
     case 'draining':
@@ -114,5 +161,13 @@ export function reservationOf(engine: EngineState): Reservation | null {
 
 /** Memory on the devices is changing: no second move may begin there. */
 export function isMoving(engine: EngineState): boolean {
-  return engine.kind === 'starting' || engine.kind === 'stopping';
+  return engine.kind === 'stopping' || isDelicate(engine);
+}
+
+/**
+ * A neighbour's move would break this one: memory that comes back while vLLM profiles fails its start, and one that goes
+ * fails a sleep (vllm.md sections 2 and 5).
+ */
+export function isDelicate(engine: EngineState): boolean {
+  return engine.kind === 'starting' || engine.kind === 'falling_asleep' || engine.kind === 'waking';
 }

@@ -8,7 +8,7 @@ import { placeNow } from './device-view.ts';
 import { drainsWithoutLimit } from './drain-time.ts';
 import { reservationOf } from './engine-state.ts';
 import type { ModelState, SchedulerState } from './state.ts';
-import { startCostMs, stopCostMs } from './turn.ts';
+import { bringUpCostMs, sleepCostMs, startCostMs, stopCostMs, wakeCostMs } from './turn.ts';
 
 export interface Estimate {
   /** Milliseconds until a request that arrives now would be dispatched; null: nobody can say. */
@@ -39,6 +39,23 @@ export function estimate(state: SchedulerState, name: ModelName, nowMs: number):
       const why = `it has been starting for ${seconds(elapsedMs)} s (${engine.phase})`;
       return { ...answer(restMs, why, basis, engine.phase), percent: engine.percent };
     }
+    case 'waking': {
+      const elapsedMs = nowMs - engine.sinceMs;
+      const restMs = Math.max(0, wakeCostMs(model) - elapsedMs);
+      const why = `it has been waking for ${seconds(elapsedMs)} s`;
+      return answer(restMs, why, model.wakeMs === null ? 'assumed' : 'measured', 'waking');
+    }
+    case 'falling_asleep': {
+      const restMs = Math.max(0, sleepCostMs(model) - (nowMs - engine.sinceMs));
+      const why = `it is falling asleep: ${engine.reason}`;
+      return answer(restMs + wakeCostMs(model), why, 'assumed', 'falling asleep');
+    }
+    case 'asleep': {
+      const { leaving, notBeforeMs } = engine;
+      if (leaving === null) return placedEstimate(state, model, notBeforeMs, nowMs);
+      const readyInMs = stopCostMs(model) + startCostMs(model);
+      return answer(readyInMs, `it is to be stopped: ${leaving}`, 'assumed', 'asleep');
+    }
     case 'draining':
       return answer(
         null,
@@ -63,20 +80,24 @@ export function estimate(state: SchedulerState, name: ModelName, nowMs: number):
         'failed',
       );
     case 'cold':
-      return coldEstimate(state, model, engine.notBeforeMs, nowMs);
+      return placedEstimate(state, model, engine.notBeforeMs, nowMs);
     default:
       return assertNever(engine, 'engine state');
   }
 }
 
-function coldEstimate(
+/** It has no engine, or one that sleeps. */
+function placedEstimate(
   state: SchedulerState,
   model: ModelState,
   notBeforeMs: number,
   nowMs: number,
 ): Estimate {
   const pauseMs = Math.max(0, notBeforeMs - nowMs);
-  const basis = model.startMs === null ? 'assumed' : 'measured';
+  const isAsleep = model.engine.kind === 'asleep';
+  const basis = (isAsleep ? model.wakeMs : model.startMs) === null ? 'assumed' : 'measured';
+  const bringUpMs = bringUpCostMs(model);
+  const what = isAsleep ? 'it has to wake' : 'it has to start';
   const placement = placeNow(state, model, nowMs, state.plans.get(model.policy.name)?.deviceIds);
   switch (placement.kind) {
     case 'never':
@@ -84,7 +105,7 @@ function coldEstimate(
     case 'blocked':
       return answer(null, placement.why, 'assumed', 'waiting');
     case 'free':
-      return answer(pauseMs + startCostMs(model), 'it has to start', basis, 'cold');
+      return answer(pauseMs + bringUpMs, what, basis, isAsleep ? 'asleep' : 'cold');
     case 'evict': {
       const endless = [...state.models.values()].find(
         (other) =>
@@ -102,14 +123,10 @@ function coldEstimate(
       }
       const turn =
         placement.victimsInMs > 0 ? `, whose turn ends in ${seconds(placement.victimsInMs)} s` : '';
-      const whom = placement.victims.length > 0 ? ` after ${placement.victims.join(', ')}${turn}` : '';
+      const names = placement.victims.map((victim) => victim.model).join(', ');
+      const whom = placement.victims.length > 0 ? ` after ${names}${turn}` : '';
       // Others may be ahead, and running requests may take their drain: an honest guess, no more.
-      return answer(
-        pauseMs + placement.inMs + startCostMs(model),
-        `it has to start${whom}`,
-        'assumed',
-        'waiting',
-      );
+      return answer(pauseMs + placement.inMs + bringUpMs, `${what}${whom}`, 'assumed', 'waiting');
     }
     default:
       return assertNever(placement, 'placement');

@@ -1,5 +1,6 @@
 /** Everything that happens to the scheduler. Plain data with ids: a list of these, with their times, is a run. */
-import type { LaunchId, ModelName, RequestId } from '../core/ids.ts';
+import type { DeviceId, LaunchId, ModelName, RequestId } from '../core/ids.ts';
+import type { ModelNeed } from './model-need.ts';
 import type { AdoptedLaunch, DeviceBudget, ModelPolicy, SchedulingPolicy } from './model-policy.ts';
 
 export type SchedulerEvent =
@@ -8,6 +9,8 @@ export type SchedulerEvent =
       readonly requestId: RequestId;
       readonly model: ModelName;
       readonly patienceMs: number | null;
+      /** Needs no device: a sleeping engine answers it too, and nobody is evicted for it. */
+      readonly light?: true;
     }
   /** The client of a waiting request is gone. */
   | { readonly kind: 'left'; readonly requestId: RequestId }
@@ -39,7 +42,46 @@ export type SchedulerEvent =
       readonly launchId: LaunchId;
       readonly model: ModelName;
       readonly failure: EngineFailure;
+      /** What was changed so that another start may succeed; it then starts at once. Only for failed starts. */
+      readonly mended?: string;
     }
+  /** Its devices do not have the memory that they should: the launch, or the waking, was not begun. */
+  | {
+      readonly kind: 'no_room';
+      readonly launchId: LaunchId;
+      readonly model: ModelName;
+      readonly freeMib: Readonly<Record<DeviceId, number>>;
+    }
+  /** Answer to a `sleep` effect. Not `ok`: its state is unknown. */
+  | {
+      readonly kind: 'slept';
+      readonly launchId: LaunchId;
+      readonly model: ModelName;
+      readonly ok: boolean;
+      /** What stays on each device, and what its processes hold of the host; null where nobody can tell. */
+      readonly residueMib: number | null;
+      readonly hostMib: number | null;
+      readonly detail: string;
+    }
+  /** Answer to a `wake` effect. Not `ok`: its state is unknown. */
+  | {
+      readonly kind: 'woke';
+      readonly launchId: LaunchId;
+      readonly model: ModelName;
+      readonly ok: boolean;
+      readonly detail: string;
+    }
+  /** What a model takes is known, or known better. */
+  | { readonly kind: 'sized'; readonly model: ModelName; readonly need: ModelNeed }
+  /** What a running engine really holds on each of its devices. */
+  | {
+      readonly kind: 'measured';
+      readonly launchId: LaunchId;
+      readonly model: ModelName;
+      readonly memoryMibPerDevice: number;
+    }
+  /** Host memory that our engines may use in all. */
+  | { readonly kind: 'host_memory'; readonly budgetMib: number }
   /** Answer to a `stop` effect. Not verified: something of it is left, its memory stays reserved. */
   | {
       readonly kind: 'stopped';

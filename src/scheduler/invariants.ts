@@ -1,6 +1,6 @@
 /** What must hold after every event. Cheap enough for every simulation step; production asserts the memory at each start. */
 import { assert } from '../core/assert.ts';
-import { isMoving, reservationOf } from './engine-state.ts';
+import { isDelicate, isMoving, reservationOf } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
 import { assertMoveBudgets } from './move-budget.ts';
 import type { SchedulerState } from './state.ts';
@@ -40,7 +40,12 @@ function assertWayForward(state: SchedulerState, name: string): void {
   const model = state.models.get(name);
   if (model === undefined || model.queue.size === 0 || state.closing !== 'no') return;
   const { kind } = model.engine;
-  if (kind === 'cold' || kind === 'failed')
+  const isLight = kind === 'asleep' && model.queue.isLight;
+  if (
+    kind === 'cold' ||
+    kind === 'failed' ||
+    (kind === 'asleep' && model.engine.leaving === null && !isLight)
+  )
     assert(state.contenders.has(model), `${name} has requests and does not contend`);
   if (kind === 'awake' && !model.engine.suspect) {
     assert(
@@ -62,12 +67,13 @@ function assertDevices(state: SchedulerState): void {
     const reservation = reservationOf(model.engine);
     for (const id of reservation?.deviceIds ?? []) {
       reserved.set(id, (reserved.get(id) ?? 0) + (reservation?.memoryMibPerDevice ?? 0));
-      if (model.engine.kind === 'starting') moving.set(id, (moving.get(id) ?? 0) + 1);
+      if (isDelicate(model.engine)) moving.set(id, (moving.get(id) ?? 0) + 1);
     }
     if (isMoving(model.engine))
       assert(reservation !== null, `${model.policy.name} moves without a reservation`);
   }
-  for (const [id, starts] of moving) assert(starts <= 1, `${starts} engines start on ${id} at once`);
+  for (const [id, starts] of moving)
+    assert(starts <= 1, `${starts} engines start, fall asleep or wake on ${id} at once`);
   for (const [id, device] of state.devices) {
     const mib = reserved.get(id) ?? 0;
     // A budget that shrank under engines that run is an event, not a fault.

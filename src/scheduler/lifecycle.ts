@@ -8,8 +8,16 @@ import {
   START_BACKOFF_MAX_MS,
   START_BACKOFF_MS,
 } from '../core/limits.ts';
-import { renewCredit } from './credit.ts';
-import { type ColdState, type FailedState, type Reservation, reservationOf } from './engine-state.ts';
+import { hostCreditOf, renewCredit } from './credit.ts';
+import {
+  type AsleepState,
+  type AwakeState,
+  COLD,
+  type ColdState,
+  type FailedState,
+  type Reservation,
+  reservationOf,
+} from './engine-state.ts';
 import type { EngineFailure } from './events.ts';
 import type { AdoptedLaunch, ModelPolicy } from './model-policy.ts';
 import { moveEnded } from './move-budget.ts';
@@ -17,6 +25,7 @@ import { noteOverBudget, stopEngine } from './moves.ts';
 import { granted } from './rank.ts';
 import { engineFailed, SHUTTING_DOWN, startFailed } from './refusals.ts';
 import { pump, refuseQueue, wish } from './requests.ts';
+import { sleepFailed } from './sleeping.ts';
 import { createModelState, type Decision, type ModelState } from './state.ts';
 import { learn } from './turn.ts';
 
@@ -43,6 +52,7 @@ export function becameReady(d: Decision, model: ModelState, contextLength: numbe
   if (engine.kind !== 'starting') return;
   model.startMs = learn(model.startMs, d.nowMs - engine.sinceMs);
   moveEnded(d.state, engine.reservation, d.nowMs);
+  model.mends = 0;
   const unasked = model.queue.size === 0 && !model.policy.alwaysOn;
   model.contextLength = contextLength ?? model.contextLength;
   model.wanted = false;
@@ -50,6 +60,7 @@ export function becameReady(d: Decision, model: ModelState, contextLength: numbe
     kind: 'awake',
     reservation: engine.reservation,
     readyMs: d.nowMs,
+    broughtBy: 'cold',
     lastUseMs: d.nowMs,
     keepUntilMs: unasked ? d.nowMs + ABANDONED_LOAD_KEEP_MS : 0,
     suspect: false,
@@ -61,10 +72,28 @@ export function becameReady(d: Decision, model: ModelState, contextLength: numbe
   pump(d, model);
 }
 
-/** The process ended, or was found not to answer. */
-export function engineExited(d: Decision, model: ModelState, failure: EngineFailure): void {
+/** Starts in a row that may fail and be mended; beyond, a failure counts as one. */
+const MENDS_MAX = 4;
+
+/**
+ * The process ended, or was found not to answer. `mended`: what was changed so that the next start may succeed; such a
+ * failure counts as none.
+ */
+export function engineExited(
+  d: Decision,
+  model: ModelState,
+  failure: EngineFailure,
+  mended: string | null = null,
+): void {
   const engine = model.engine;
-  if (engine.kind === 'starting') {
+  if (engine.kind === 'starting' && mended !== null && model.mends < MENDS_MAX) {
+    model.mends += 1;
+    stopEngine(d, model, `its start failed (${failure.text}); ${mended}`, COLD, 0);
+  } else if (engine.kind === 'asleep' || engine.kind === 'falling_asleep') {
+    stopEngine(d, model, `it died asleep: ${failure.text}`, COLD, 0);
+  } else if (engine.kind === 'waking') {
+    sleepFailed(d, model, `it died while it woke: ${failure.text}`);
+  } else if (engine.kind === 'starting') {
     const next = afterFailedStart(d, model, failure);
     stopEngine(d, model, `its start failed: ${failure.text}`, next, 0);
     const retryMs = next.kind === 'failed' ? next.untilMs - d.nowMs : next.notBeforeMs - d.nowMs;
@@ -185,15 +214,7 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
     endUnwanted(d, launch.model, reservation);
     return;
   }
-  model.engine = {
-    kind: 'awake',
-    reservation,
-    readyMs: d.nowMs,
-    lastUseMs: d.nowMs,
-    keepUntilMs: 0,
-    suspect: false,
-    lostWhileAlone: null,
-  };
+  model.engine = launch.asleep === true ? adoptedAsleep(d, model, reservation) : adoptedAwake(d, reservation);
   model.contextLength = contextLength;
   state.launches.set(reservation.launchId, model);
   granted(state, model);
@@ -203,6 +224,36 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
   d.touched.add(model);
   d.review = true;
   pump(d, model);
+}
+
+function adoptedAwake(d: Decision, reservation: Reservation): AwakeState {
+  return {
+    kind: 'awake',
+    reservation,
+    readyMs: d.nowMs,
+    broughtBy: 'cold',
+    lastUseMs: d.nowMs,
+    keepUntilMs: 0,
+    suspect: false,
+    lostWhileAlone: null,
+  };
+}
+
+/** At which level it sleeps nobody can say: the way of waking from level 2 is right for both. */
+function adoptedAsleep(d: Decision, model: ModelState, reservation: Reservation): AsleepState {
+  const hostMib = model.need?.hostAsleepMib ?? 0;
+  const residueMib = Math.min(reservation.memoryMibPerDevice, model.need?.residueMib ?? 0);
+  return {
+    kind: 'asleep',
+    awakeReservation: reservation,
+    reservation: { ...reservation, memoryMibPerDevice: residueMib },
+    level: 2,
+    hostMib,
+    sinceMs: d.nowMs,
+    hostCredit: hostCreditOf(d.state, model, hostMib),
+    notBeforeMs: 0,
+    leaving: null,
+  };
 }
 
 function isWantedAs(d: Decision, model: ModelState, launch: AdoptedLaunch): boolean {
@@ -240,9 +291,8 @@ function leftoverPolicy(name: ModelName, reservation: Reservation): ModelPolicy 
   return {
     name,
     managed: true,
-    deviceCount: reservation.deviceIds.length,
     pool: null,
-    memoryMibPerDevice: reservation.memoryMibPerDevice,
+    need: null,
     alwaysOn: false,
     inactivityTimeoutMs: 0,
     minResidenceMs: 0,
@@ -254,6 +304,8 @@ function leftoverPolicy(name: ModelName, reservation: Reservation): ModelPolicy 
     queueSize: 0,
     stopGraceMs: LEFTOVER_STOP_GRACE_MS,
     assumedStartMs: 0,
+    sleepTimeoutMs: 0,
+    wakeTimeoutMs: 0,
     signature: reservation.signature,
   };
 }

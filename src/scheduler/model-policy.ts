@@ -1,15 +1,15 @@
 /** What the scheduler needs to know of the configuration: plain, serialisable, with every default filled. */
 import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
+import type { ModelNeed } from './model-need.ts';
 
 export interface ModelPolicy {
   readonly name: ModelName;
   /** False for servers that somebody else runs (`url`): always awake for us, no device, no turn. */
   readonly managed: boolean;
-  readonly deviceCount: number;
   /** Pool in which it may be placed; null: any device. */
   readonly pool: string | null;
-  /** Reserved on each of its devices; null: the whole budget of each. */
-  readonly memoryMibPerDevice: number | null;
+  /** As it is known at the start; null: it is being found out, and the model waits for the event `sized`. */
+  readonly need: ModelNeed | null;
   readonly alwaysOn: boolean;
   /** 0: never stopped for idleness. */
   readonly inactivityTimeoutMs: number;
@@ -25,6 +25,9 @@ export interface ModelPolicy {
   readonly stopGraceMs: number;
   /** Start cost to reckon with until one was measured. */
   readonly assumedStartMs: number;
+  /** Time limits of the two moves, beyond those that their executor keeps. */
+  readonly sleepTimeoutMs: number;
+  readonly wakeTimeoutMs: number;
   /** Changes when a running engine no longer is what the configuration asks for. */
   readonly signature: string;
 }
@@ -54,6 +57,8 @@ export interface SchedulingPolicy {
 export interface LearnedCost {
   readonly startMs: number | null;
   readonly stopMs: number | null;
+  readonly sleepMs: number | null;
+  readonly wakeMs: number | null;
 }
 
 /** All that a scheduler begins with; the header of a recorded run. */
@@ -63,6 +68,8 @@ export interface SchedulerSetup {
   readonly devices: readonly DeviceBudget[] | null;
   readonly scheduling: SchedulingPolicy;
   readonly learned: Readonly<Record<ModelName, LearnedCost>>;
+  /** Host memory that our engines may use in all; null: not known yet, and nothing falls asleep. */
+  readonly hostBudgetMib: number | null;
   /** First part of every launch id of this run. */
   readonly launchPrefix: string;
 }
@@ -74,4 +81,5 @@ export interface AdoptedLaunch {
   readonly deviceIds: readonly DeviceId[];
   readonly memoryMibPerDevice: number;
   readonly signature: string;
+  readonly asleep?: true;
 }

@@ -20,14 +20,17 @@ function worstExcess(seed: number, defect: (world: SchedulerWorld) => void = () 
       deviceCount: prng.next() < 0.2 ? Math.min(2, devices) : 1,
       minResidenceMs: prng.next() < 0.2 ? 5_000 : 0,
       drainTimeoutMs: 20_000,
+      // Half of them sleep instead of being stopped, as far as the host goes.
+      sleepLevel: index % 2 === 0 ? 1 : 0,
     }),
   );
+  const setup = testSetup(
+    policies,
+    Array.from({ length: devices }, () => 16_000),
+  );
   const world = new SchedulerWorld(
-    testSetup(
-      policies,
-      Array.from({ length: devices }, () => 16_000),
-    ),
-    { stopMs: 1_000 },
+    { ...setup, hostBudgetMib: 50_000 },
+    { stopMs: 1_000, sleepMs: 1_500, wakeMs: 2_000 },
   );
   const startMs = new Map(policies.map((policy) => [policy.name, 1_000 + prng.integer(20_000)]));
   // A start takes up to three times of what it usually does: what was learned is wrong half of the time.

@@ -5,10 +5,10 @@
  * A move: the model in use leaves, and whoever starts next in the room comes up. Rooms of idle models cost nothing.
  */
 import { assert } from '../core/assert.ts';
-import type { DeviceId, LaunchId } from '../core/ids.ts';
-import type { Reservation } from './engine-state.ts';
-import type { SchedulerState } from './state.ts';
-import { startCostMs, stopCostMs } from './turn.ts';
+import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
+import { isMoving, type Reservation, reservationOf } from './engine-state.ts';
+import type { ModelState, SchedulerState } from './state.ts';
+import { sleepCostMs, startCostMs, stopCostMs, wakeCostMs } from './turn.ts';
 
 /** Balances are sums of fractions: less than this is nothing. */
 const NOTHING_MS = 0.001;
@@ -24,15 +24,40 @@ export interface MoveBudget {
   readonly paying: Set<LaunchId>;
   /** Room was taken from a model in use: the next start here is the other half of that move. */
   owed: boolean;
+  /** For whom it was taken; others that leave for the same one are part of the same move. */
+  owedTo: ModelName | null;
 }
 
 /** A model that is still in use begins to leave its devices. */
-export function payForLeaving(state: SchedulerState, reservation: Reservation, nowMs: number): void {
+export function payForLeaving(
+  state: SchedulerState,
+  reservation: Reservation,
+  beneficiary: ModelName,
+  nowMs: number,
+): void {
   for (const id of reservation.deviceIds) {
     const budget = settled(state, id, nowMs);
     budget.paying.add(reservation.launchId);
     budget.owed = true;
+    budget.owedTo = beneficiary;
   }
+}
+
+/**
+ * May a model in use leave now that its drain is over? Others may have moved there meanwhile, and have spent what there
+ * was when it was asked.
+ */
+export function mayLeave(
+  state: SchedulerState,
+  reservation: Reservation,
+  beneficiary: ModelName,
+  nowMs: number,
+): boolean {
+  return reservation.deviceIds.every((id) => {
+    const budget = state.moveBudgets.get(id);
+    const isSameMove = budget?.owed && budget.owedTo === beneficiary;
+    return isSameMove || budgetReadyMs(state, [id], nowMs) <= nowMs;
+  });
 }
 
 /** A model begins to come up: paid for on those devices that were taken from a model in use. */
@@ -87,18 +112,29 @@ function expectedRestMs(state: SchedulerState, budget: MoveBudget, nowMs: number
   let restMs = 0;
   for (const launchId of budget.paying) {
     const model = state.launches.get(launchId);
-    if (model?.engine.kind === 'starting')
-      restMs = Math.max(restMs, startCostMs(model) - (nowMs - model.engine.sinceMs));
-    else if (model?.engine.kind === 'stopping')
-      restMs = Math.max(restMs, stopCostMs(model) - (nowMs - model.engine.sinceMs));
+    if (model !== undefined && isMoving(model.engine) && 'sinceMs' in model.engine)
+      restMs = Math.max(restMs, moveCostMs(model) - (nowMs - model.engine.sinceMs));
   }
   return restMs;
+}
+
+function moveCostMs(model: ModelState): number {
+  switch (model.engine.kind) {
+    case 'starting':
+      return startCostMs(model);
+    case 'waking':
+      return wakeCostMs(model);
+    case 'falling_asleep':
+      return sleepCostMs(model);
+    default:
+      return stopCostMs(model);
+  }
 }
 
 function settled(state: SchedulerState, id: DeviceId, nowMs: number): MoveBudget {
   const known = state.moveBudgets.get(id);
   if (known === undefined) {
-    const fresh = { balanceMs: 0, atMs: nowMs, paying: new Set<LaunchId>(), owed: false };
+    const fresh = { balanceMs: 0, atMs: nowMs, paying: new Set<LaunchId>(), owed: false, owedTo: null };
     state.moveBudgets.set(id, fresh);
     return fresh;
   }
@@ -121,9 +157,10 @@ export function assertMoveBudgets(state: SchedulerState): void {
     for (const launchId of budget.paying) {
       const engine = state.launches.get(launchId)?.engine;
       assert(
-        (engine?.kind === 'starting' || engine?.kind === 'stopping') &&
-          engine.reservation.launchId === launchId &&
-          engine.reservation.deviceIds.includes(id),
+        engine !== undefined &&
+          isMoving(engine) &&
+          reservationOf(engine)?.launchId === launchId &&
+          reservationOf(engine)?.deviceIds.includes(id) === true,
         `${id} pays for ${launchId}, which does not move there`,
       );
     }

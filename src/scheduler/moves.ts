@@ -1,7 +1,13 @@
 /** The moves themselves: each changes an engine's state and says the effect that carries it out. */
 import { assert } from '../core/assert.ts';
-import { chargeRent } from './credit.ts';
-import { COLD, type ColdState, type FailedState, reservationOf } from './engine-state.ts';
+import {
+  type AsleepState,
+  COLD,
+  type ColdState,
+  type FailedState,
+  isDelicate,
+  reservationOf,
+} from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
 import { payForComing, payForLeaving } from './move-budget.ts';
 import { granted, leaveContest } from './rank.ts';
@@ -12,6 +18,13 @@ import { inUseUntilMs } from './turn.ts';
 
 /** After the cut: how long the front may take to end its requests before the engine goes anyway. */
 const CUT_GRACE_MS = 5_000;
+
+/** Why it is brought up, for reasons. */
+export function whoWaits(model: ModelState): string {
+  return model.queue.size > 0
+    ? `${model.queue.size} request(s) wait for it`
+    : 'it is wanted without a request';
+}
 
 export function startEngine(
   d: Decision,
@@ -28,6 +41,8 @@ export function startEngine(
       `starting ${model.policy.name} would over-commit ${id}`,
     );
   }
+  const { kind } = model.engine;
+  assert(kind === 'cold' || kind === 'failed', `${model.policy.name} is ${kind} and cannot be started`);
   state.launchCount += 1;
   const launchId = `${state.launchPrefix}-${state.launchCount.toString(36)}`;
   model.engine = {
@@ -43,19 +58,17 @@ export function startEngine(
   granted(state, model);
   state.plans.delete(model.policy.name);
   d.touched.add(model);
-  const who =
-    model.queue.size > 0 ? `${model.queue.size} request(s) wait for it` : 'it is wanted without a request';
   d.effects.push({
     kind: 'start',
     model: model.policy.name,
     launchId,
     deviceIds,
     memoryMibPerDevice,
-    reason: `${who}, and ${deviceIds.join(', ')} ${deviceIds.length === 1 ? 'has' : 'have'} room`,
+    reason: `${whoWaits(model)}, and ${deviceIds.join(', ')} ${deviceIds.length === 1 ? 'has' : 'have'} room`,
   });
 }
 
-/** Stops a starting, awake or drained engine; its memory stays reserved until the stop is verified. */
+/** Stops an engine in whatever state it holds memory; its memory stays reserved until the stop is verified. */
 export function stopEngine(
   d: Decision,
   model: ModelState,
@@ -69,7 +82,7 @@ export function stopEngine(
     `${model.policy.name} has nothing to stop`,
   );
   if (model.engine.kind === 'draining' && model.engine.beneficiary !== null && model.engine.inUse)
-    payForLeaving(d.state, reservation, d.nowMs);
+    payForLeaving(d.state, reservation, model.engine.beneficiary, d.nowMs);
   model.engine = {
     kind: 'stopping',
     reservation,
@@ -84,8 +97,21 @@ export function stopEngine(
   d.effects.push({ kind: 'stop', model: model.policy.name, launchId: reservation.launchId, graceMs, reason });
 }
 
+/** A sleeper is to be stopped, as soon as no neighbour is at a delicate point; then it may contend again. */
+export function dismiss(d: Decision, model: ModelState, engine: AsleepState, reason: string): void {
+  engine.leaving = reason;
+  withdraw(d, model);
+  d.touched.add(model);
+}
+
 /** No new dispatch; what runs may finish until the drain limit. */
-export function beginDrain(d: Decision, model: ModelState, beneficiary: string | null, reason: string): void {
+export function beginDrain(
+  d: Decision,
+  model: ModelState,
+  beneficiary: string | null,
+  reason: string,
+  how: 'sleep' | 'stop' = 'stop',
+): void {
   assert(model.engine.kind === 'awake', `${model.policy.name} is not awake`);
   model.engine = {
     kind: 'draining',
@@ -95,6 +121,7 @@ export function beginDrain(d: Decision, model: ModelState, beneficiary: string |
     inUse: d.nowMs < inUseUntilMs(model, model.engine, d.state.scheduling),
     beneficiary,
     reason,
+    how,
     wasCut: false,
   };
   d.touched.add(model);
@@ -108,25 +135,20 @@ export function resumeFromDrain(d: Decision, model: ModelState): void {
   pump(d, model);
 }
 
-/**
- * A drain ends when nothing runs any more, and no neighbour is starting: memory that comes back while vLLM profiles
- * breaks its start (vllm.md section 5).
- */
-export function settleDrains(d: Decision): void {
-  for (const model of d.state.models.values()) {
-    const engine = model.engine;
-    if (engine.kind !== 'draining' || model.running.size > 0 || hasStartingNeighbour(d, model)) continue;
-    // Only who goes for another's sake is evicted: an idle timeout or a death says nothing about the value of the rest.
-    if (engine.beneficiary !== null) chargeRent(d.state, model);
-    stopEngine(d, model, engine.reason);
-  }
+/** Somebody on its devices is at a point at which memory must not come back. */
+export function hasDelicateNeighbour(d: Decision, model: ModelState): boolean {
+  return hasNeighbour(d, model, isDelicate);
 }
 
-export function hasStartingNeighbour(d: Decision, model: ModelState): boolean {
+export function hasNeighbour(
+  d: Decision,
+  model: ModelState,
+  matches: (engine: ModelState['engine']) => boolean,
+): boolean {
   const mine = reservationOf(model.engine)?.deviceIds ?? [];
   for (const other of d.state.models.values()) {
-    if (other === model || other.engine.kind !== 'starting') continue;
-    if (other.engine.reservation.deviceIds.some((id) => mine.includes(id))) return true;
+    if (other === model || !matches(other.engine)) continue;
+    if (reservationOf(other.engine)?.deviceIds.some((id) => mine.includes(id))) return true;
   }
   return false;
 }

@@ -13,6 +13,8 @@ import type { DeviceBudget, ModelPolicy, SchedulerSetup } from './model-policy.t
 
 const SEEDS = 300;
 const ACTIONS = 120;
+/** Moves that the runs must have seen: else the test proves less than it says. */
+const counts: Record<string, number> = {};
 /** Past every patience, drain and backoff of these runs. */
 const LIVENESS_MS = 3_000_000;
 
@@ -22,6 +24,9 @@ function randomPolicy(prng: Prng, name: string, devices: number): ModelPolicy {
     deviceCount: prng.next() < 0.2 ? Math.min(2, devices) : 1,
     pool: prng.next() < 0.3 ? 'p' : null,
     memoryMibPerDevice: prng.next() < 0.2 ? null : 2_000 + prng.integer(14_000),
+    sleepLevel: prng.next() < 0.6 ? 1 : 0,
+    hostAwakeMib: 2_000,
+    hostAsleepMib: 4_000 + prng.integer(20_000),
     alwaysOn: prng.next() < 0.1,
     inactivityTimeoutMs: prng.next() < 0.3 ? 20_000 : 0,
     minResidenceMs: prng.next() < 0.3 ? 5_000 : 0,
@@ -51,13 +56,42 @@ function randomSetup(prng: Prng): SchedulerSetup {
   const models = Array.from({ length: 2 + prng.integer(6) }, (_, index) =>
     randomPolicy(prng, `m${index}`, devices),
   );
-  return { ...testSetup(models), devices: randomDevices(prng, devices) };
+  const hostBudgetMib = prng.next() < 0.2 ? null : 10_000 + prng.integer(80_000);
+  return { ...testSetup(models), devices: randomDevices(prng, devices), hostBudgetMib };
 }
 
 /** Something that happens to a world; weights by repetition. */
 type Action = (world: SchedulerWorld, prng: Prng, model: string) => void;
 
 const request: Action = (world, _prng, model) => void world.request(model);
+const lightRequest: Action = (world, _prng, model) => void world.request(model, null, true);
+const size: Action = (world, prng, model) => {
+  const need = world.state.models.get(model)?.need;
+  if (need === undefined || need === null) return;
+  const memoryMibPerDevice = 2_000 + prng.integer(18_000);
+  world.send({ kind: 'sized', model, need: { ...need, memoryMibPerDevice } });
+};
+const measure: Action = (world, prng, model) => {
+  const launchId = world.launchIdOf(model);
+  if (launchId === null) return;
+  world.send({ kind: 'measured', model, launchId, memoryMibPerDevice: 1_000 + prng.integer(15_000) });
+};
+const hostMemory: Action = (world, prng) =>
+  void world.send({ kind: 'host_memory', budgetMib: prng.integer(90_000) });
+const lackRoom: Action = (world, prng, model) => {
+  const engine = world.state.models.get(model)?.engine;
+  if (engine?.kind !== 'starting' && engine?.kind !== 'waking') return;
+  const { launchId, deviceIds } = engine.reservation;
+  const freeMib = Object.fromEntries(deviceIds.map((id) => [id, prng.integer(2_000)]));
+  world.send({ kind: 'no_room', model, launchId, freeMib });
+};
+const mend: Action = (world, _prng, model) => {
+  const engine = world.state.models.get(model)?.engine;
+  if (engine?.kind !== 'starting') return;
+  const failure = { cause: 'out_of_memory', text: 'out of memory', retryable: true };
+  const { launchId } = engine.reservation;
+  world.send({ kind: 'exited', model, launchId, failure, mended: 'more is reserved' });
+};
 const pass: Action = (world, prng) => world.clock.advanceTo(world.clock.nowMs() + prng.integer(8_000));
 
 function liveRequest(world: SchedulerWorld, prng: Prng): RequestRecord | undefined {
@@ -104,6 +138,13 @@ const reconfigure: Action = (world, prng) => {
 const ACTIONS_BY_CHANCE: readonly Action[] = [
   ...Array.from({ length: 24 }, () => request),
   ...Array.from({ length: 10 }, () => pass),
+  lightRequest,
+  lightRequest,
+  size,
+  measure,
+  hostMemory,
+  lackRoom,
+  mend,
   leave,
   leave,
   leave,
@@ -130,6 +171,12 @@ test(`${SEEDS} random runs keep the invariants, lose no request and replay to th
     const world = new SchedulerWorld(setup);
     const began = [...world.effects];
     world.probeAnswer = () => prng.next() < 0.7;
+    // Beyond every drain limit.
+    world.serviceMs.set('m0', 60_000);
+    world.sleepAnswer = () => {
+      const chance = prng.next();
+      return chance < 0.85 ? 'ok' : chance < 0.92 ? 'failed' : chance < 0.96 ? 'silent' : 'no_room';
+    };
     for (let step = 0; step < ACTIONS; step += 1) {
       const action = ACTIONS_BY_CHANCE[prng.integer(ACTIONS_BY_CHANCE.length)] ?? pass;
       action(world, prng, `m${prng.integer(8)}`);
@@ -143,9 +190,12 @@ test(`${SEEDS} random runs keep the invariants, lose no request and replay to th
       assert.equal(world.state.launches.size, 0, `seed ${seed}: an engine is left after the shutdown`);
     }
     const header = { kind: 'run', version: 'test', startedAt: '', beganMs: 0, setup, effects: began };
+    for (const { kind } of world.effects) counts[kind] = (counts[kind] ?? 0) + 1;
     const result = replayLines([header, ...world.events].map((line) => JSON.stringify(line)));
     assert.deepEqual(result, { kind: 'same', events: world.events.length }, `seed ${seed}`);
   }
+  for (const kind of ['start', 'stop', 'sleep', 'wake', 'probe', 'cut'])
+    assert.ok((counts[kind] ?? 0) > 20, `too few of ${kind}: ${JSON.stringify(counts)}`);
 });
 
 test('replay notices a decision that differs', () => {

@@ -8,7 +8,7 @@
  */
 import type { ModelName } from '../core/ids.ts';
 import type { ModelState, Plan, SchedulerState } from './state.ts';
-import { startCostMs } from './turn.ts';
+import { bringUpCostMs } from './turn.ts';
 
 /** Counts a request that has just arrived as if it had waited a second already, so that many fresh ones weigh more than one. */
 const FRESH_REQUEST_MS = 1_000;
@@ -79,5 +79,5 @@ export function rankContenders(
 
 function score(model: ModelState, nowMs: number): number {
   const work = model.queue.waitedSumMs(nowMs) + model.queue.size * FRESH_REQUEST_MS;
-  return work / (Math.max(1, startCostMs(model)) * Math.max(1, model.policy.deviceCount));
+  return work / (Math.max(1, bringUpCostMs(model)) * Math.max(1, model.need?.deviceCount ?? 1));
 }

@@ -6,22 +6,27 @@
  *  3. What nobody waits for any more goes on as before: its drain is taken back.
  * Invariant B1: a device is held for at most one model.
  */
-import type { Placement } from '../placement/place.ts';
+import type { Placement, Victim } from '../placement/place.ts';
 import { whomToAsk } from './ask.ts';
-import { abandonable, placeNow } from './device-view.ts';
+import { chargeHostRent } from './credit.ts';
+import { abandonable, placeAnew, placeNow } from './device-view.ts';
 import { drainRestMs } from './drain-time.ts';
 import { type DrainingState, reservationOf } from './engine-state.ts';
+import { shrinkToHost } from './host-memory.ts';
 import { availableMib } from './model-policy.ts';
 import { budgetReadyMs } from './move-budget.ts';
-import { beginDrain, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
+import { beginDrain, dismiss, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
 import { advanceRounds, leaveContest, rankContenders } from './rank.ts';
 import { neverFits } from './refusals.ts';
 import { refuseQueue } from './requests.ts';
+import { nextShortageMs } from './shortage.ts';
+import { wakeEngine } from './sleeping.ts';
 import { type Decision, isIdle, type ModelState, type Plan } from './state.ts';
-import { yieldsAtMs } from './turn.ts';
+import { canSleep, startCostMs, stopCostMs, wakeCostMs, yieldsAtMs } from './turn.ts';
 
 export function rebalance(d: Decision): void {
   if (d.state.overBudget.size > 0) shrinkToBudgets(d);
+  shrinkToHost(d);
   const before = new Map(d.state.plans);
   // Plans are made anew in rank order, so that a model never waits behind devices set aside for one that ranks after it.
   d.state.plans.clear();
@@ -43,13 +48,22 @@ function seat(d: Decision, model: ModelState, before: Plan | null): void {
   }
   // A pause after a failure holds no devices.
   model.blocked = true;
-  if (model.engine.kind === 'cold' && model.engine.notBeforeMs > d.nowMs) return;
+  const { engine } = model;
+  if ((engine.kind === 'cold' || engine.kind === 'asleep') && engine.notBeforeMs > d.nowMs) return;
+  model.reviewAtMs = nextShortageMs(d.state, d.nowMs);
   const placement = choose(d, model, before);
+  if (engine.kind === 'asleep' && isSoonerElsewhere(d, model, placement)) {
+    dismiss(d, model, engine, 'it can be started elsewhere sooner than its own devices have room');
+    return;
+  }
   switch (placement.kind) {
     case 'free':
-      startEngine(d, model, placement.deviceIds, placement.memoryMibPerDevice);
+      if (engine.kind === 'asleep') wakeEngine(d, model);
+      else startEngine(d, model, placement.deviceIds, placement.memoryMibPerDevice);
       return;
     case 'evict':
+      // Nobody is evicted for requests that need no device.
+      if (model.queue.isLight && !model.wanted && !model.policy.alwaysOn) return;
       model.blocked = false;
       d.state.plans.set(model.policy.name, {
         model: model.policy.name,
@@ -80,16 +94,38 @@ function choose(d: Decision, model: ModelState, before: Plan | null): Placement 
 
 function askVictims(
   d: Decision,
-  victims: readonly string[],
+  victims: readonly Victim[],
   roomInMs: number,
   beneficiary: ModelState,
 ): void {
   const asking = whomToAsk(d.state, victims, roomInMs, d.nowMs);
-  for (const name of asking.now) giveWay(d, name, beneficiary);
-  if (asking.nextInMs !== null) beneficiary.reviewAtMs = d.nowMs + asking.nextInMs;
+  for (const victim of asking.now) giveWay(d, victim, beneficiary);
+  if (asking.nextInMs !== null)
+    beneficiary.reviewAtMs = Math.min(beneficiary.reviewAtMs, d.nowMs + asking.nextInMs);
 }
 
-function giveWay(d: Decision, name: string, beneficiary: ModelState): void {
+/**
+ * A sleeper whose own devices are taken for longer than a start takes goes where nobody who works has to give way. To
+ * start in a busy engine's place would save it time and cost the devices more than its waking does.
+ */
+function isSoonerElsewhere(d: Decision, model: ModelState, waking: Placement): boolean {
+  if (waking.kind === 'free') return false;
+  const anew = placeAnew(d.state, model, d.nowMs);
+  if (anew.kind !== 'free' && anew.kind !== 'evict') return false;
+  const isUnclaimed = anew.kind === 'free' || anew.victimsInMs === 0;
+  // Devices that are held for somebody come back when that one has had its turn.
+  if (waking.kind !== 'evict') return isUnclaimed || !isHeldFromIt(d, model);
+  const startMs = stopCostMs(model) + (anew.kind === 'evict' ? anew.inMs : 0) + startCostMs(model);
+  return isUnclaimed && startMs + NEW_CHOICE_GAIN_MS < waking.inMs + wakeCostMs(model);
+}
+
+function isHeldFromIt(d: Decision, model: ModelState): boolean {
+  const deviceIds = reservationOf(model.engine)?.deviceIds ?? [];
+  const plans = [...d.state.plans.values()].filter((plan) => plan.model !== model.policy.name);
+  return plans.some((plan) => plan.deviceIds.some((id) => deviceIds.includes(id)));
+}
+
+function giveWay(d: Decision, { model: name, how }: Victim, beneficiary: ModelState): void {
   const victim = d.state.models.get(name);
   if (victim === undefined) return;
   const engine = victim.engine;
@@ -102,7 +138,11 @@ function giveWay(d: Decision, name: string, beneficiary: ModelState): void {
       victim,
       beneficiary.policy.name,
       `${why} and ${beneficiary.policy.name} waits for its devices`,
+      how,
     );
+  } else if (engine.kind === 'asleep' && engine.leaving === null) {
+    chargeHostRent(d.state, engine.hostCredit);
+    dismiss(d, victim, engine, `${beneficiary.policy.name} needs what it still holds on its devices`);
   }
 }
 
@@ -131,13 +171,22 @@ function shrinkToBudgets(d: Decision): void {
     for (const model of idle) {
       if (excessMib <= 0) break;
       excessMib -= reservationOf(model.engine)?.memoryMibPerDevice ?? 0;
-      beginDrain(d, model, null, `only ${limitMib} MiB of ${id} may be reserved now`);
+      const how = canSleep(model) ? 'sleep' : 'stop';
+      beginDrain(d, model, null, `only ${limitMib} MiB of ${id} may be reserved now`, how);
+    }
+    for (const model of residents) {
+      const { engine } = model;
+      if (excessMib <= 0) break;
+      if (engine.kind !== 'asleep' || engine.leaving !== null) continue;
+      excessMib -= engine.reservation.memoryMibPerDevice;
+      dismiss(d, model, engine, `only ${limitMib} MiB of ${id} may be reserved now`);
     }
   }
 }
 
 function leavingMib(model: ModelState): number {
-  const leaving = model.engine.kind === 'draining' || model.engine.kind === 'stopping';
+  const { kind } = model.engine;
+  const leaving = kind === 'draining' || kind === 'stopping' || kind === 'falling_asleep';
   return leaving ? (reservationOf(model.engine)?.memoryMibPerDevice ?? 0) : 0;
 }
 

@@ -1,11 +1,13 @@
 /** Changes from outside the flow of requests: configuration, devices, an operator's word, the end. */
 import { assertNever } from '../core/assert.ts';
+import type { ModelName } from '../core/ids.ts';
 import { refreshFeasibility } from './device-view.ts';
-import { COLD, reservationOf } from './engine-state.ts';
+import { COLD, isDelicate, reservationOf } from './engine-state.ts';
 import type { OperatorCommand, SchedulerEvent } from './events.ts';
+import type { ModelNeed } from './model-need.ts';
 import type { DeviceBudget } from './model-policy.ts';
 import { settleBudgets } from './move-budget.ts';
-import { beginDrain, noteOverBudget, stopEngine, withdraw } from './moves.ts';
+import { beginDrain, dismiss, noteOverBudget, stopEngine, withdraw } from './moves.ts';
 import { modelRemoved, SHUTTING_DOWN } from './refusals.ts';
 import { pump, refuseQueue, wish } from './requests.ts';
 import { createModelState, type Decision, type ModelState } from './state.ts';
@@ -36,6 +38,8 @@ export function configurationChanged(
 function adjust(d: Decision, model: ModelState, policy: ModelState['policy']): void {
   const stale = policy.signature !== model.policy.signature;
   model.policy = policy;
+  // What was found out about the same launch still holds.
+  if (stale || policy.need !== null) model.need = policy.need;
   d.touched.add(model);
   pump(d, model);
   if (!stale) return;
@@ -43,6 +47,9 @@ function adjust(d: Decision, model: ModelState, policy: ModelState['policy']): v
   // Measured with another launch.
   model.startMs = null;
   model.stopMs = null;
+  model.sleepMs = null;
+  model.wakeMs = null;
+  model.sleepFaults = 0;
   retire(d, model, 'its configuration changed');
 }
 
@@ -78,7 +85,9 @@ function retire(d: Decision, model: ModelState, reason: string): void {
   const engine = model.engine;
   if (engine.kind === 'starting') stopEngine(d, model, reason);
   else if (engine.kind === 'awake') beginDrain(d, model, null, reason);
-  else if (engine.kind === 'draining') model.engine = { ...engine, beneficiary: null, reason };
+  else if (engine.kind === 'draining') model.engine = { ...engine, beneficiary: null, reason, how: 'stop' };
+  else if (engine.kind === 'asleep') dismiss(d, model, engine, reason);
+  // One that falls asleep or wakes is looked at when it has: in between nobody can say what it holds.
 }
 
 export function devicesChanged(d: Decision, devices: readonly DeviceBudget[]): void {
@@ -92,6 +101,16 @@ export function devicesChanged(d: Decision, devices: readonly DeviceBudget[]): v
   noteOverBudget(d, state.devices.keys());
   refreshFeasibility(state);
   for (const model of state.models.values()) wish(d, model);
+  d.review = true;
+}
+
+/** What the model takes is known, or known better; a launch that runs is as it is. */
+export function sized(d: Decision, name: ModelName, need: ModelNeed): void {
+  const model = d.state.models.get(name);
+  if (model === undefined || model.removed) return;
+  model.need = need;
+  refreshFeasibility(d.state);
+  d.touched.add(model);
   d.review = true;
 }
 
@@ -109,7 +128,7 @@ export function commanded(d: Decision, command: OperatorCommand): void {
   if (model === undefined || !model.policy.managed) return;
   switch (command.kind) {
     case 'load':
-      if (model.engine.kind === 'awake' || model.engine.kind === 'starting') return;
+      if (model.engine.kind === 'awake' || isDelicate(model.engine)) return;
       model.wanted = true;
       wish(d, model);
       return;
@@ -168,7 +187,8 @@ function endModel(d: Decision, model: ModelState): void {
       reason: 'engines are left running',
     });
     model.engine = COLD;
-  } else if (engine.kind === 'starting' || engine.kind === 'awake' || engine.kind === 'draining') {
+  } else if (engine.kind !== 'stopping' && reservationOf(engine) !== null) {
+    // Also one that sleeps: nobody could tell at which level.
     stopEngine(d, model, 'the gateway stops');
   }
 }

@@ -8,7 +8,7 @@ import type { Refusal } from '../core/errors.ts';
 import type { RequestId } from '../core/ids.ts';
 import { LONE_DEATHS_MAX, RESENDS_MAX } from '../core/limits.ts';
 import { renewCredit } from './credit.ts';
-import type { AwakeState } from './engine-state.ts';
+import { reservationOf } from './engine-state.ts';
 import { estimate } from './estimate.ts';
 import type { ReturnCause } from './events.ts';
 import { joinContest, leaveContest } from './rank.ts';
@@ -34,10 +34,11 @@ export function arrived(
   requestId: RequestId,
   model: ModelState,
   patienceMs: number | null,
+  light: boolean,
 ): void {
   assert(!d.state.requests.has(requestId), `request ${requestId} arrived twice`);
   const patience = patienceMs ?? model.policy.queueTimeoutMs;
-  const refusal = refusalOnArrival(d, model, patience);
+  const refusal = refusalOnArrival(d, model, patience, light);
   if (refusal !== null) {
     d.effects.push({ kind: 'refuse', requestId, refusal, reason: `refused on arrival: ${refusal.code}` });
     // It comes back when the model may be expected: that must then be true.
@@ -57,13 +58,14 @@ export function arrived(
     arrivedMs: d.nowMs,
     deadlineMs: d.nowMs + patience,
     patienceMs: patience,
+    light,
     resends: 0,
     loneDeaths: 0,
   };
   d.state.requests.set(requestId, model);
   // The short way: nothing waits and a slot is free.
-  if (hasFreeSlot(model)) {
-    dispatch(d, model, request, engine.kind === 'awake' ? engine : null);
+  if (hasFreeSlot(model, light)) {
+    dispatch(d, model, request);
     return;
   }
   model.queue.push(request);
@@ -76,12 +78,17 @@ export function arrived(
  * 1. Closing. 2. Taken out. 3. Failed or in backoff after a failed start. 4. Can never fit. 5. Queue full.
  * 6. Expected (by measured costs only) after its patience ends.
  */
-function refusalOnArrival(d: Decision, model: ModelState, patienceMs: number): Refusal | null {
+function refusalOnArrival(
+  d: Decision,
+  model: ModelState,
+  patienceMs: number,
+  light: boolean,
+): Refusal | null {
   if (d.state.closing !== 'no') return SHUTTING_DOWN;
   if (model.removed) return modelRemoved(model);
   const standing = standingRefusal(d, model);
   if (standing !== null) return standing;
-  if (hasFreeSlot(model)) return null;
+  if (hasFreeSlot(model, light)) return null;
   if (model.neverFits !== null && isWithoutEngine(model)) return neverFits(model, model.neverFits);
   const expected = estimate(d.state, model.policy.name, d.nowMs);
   if (model.queue.size >= model.policy.queueSize) return queueFull(model, expected.readyInMs ?? 1_000);
@@ -219,26 +226,38 @@ function endRunning(d: Decision, model: ModelState, request: RunningRequest): vo
     d.review = true;
 }
 
-function hasFreeSlot(model: ModelState): boolean {
+function hasFreeSlot(model: ModelState, light: boolean): boolean {
   const engine = model.engine;
+  // A sleeping engine answers what needs no device; everybody else waits for its waking.
+  if (engine.kind === 'asleep')
+    return light && engine.leaving === null && model.running.size < model.policy.maxConcurrent;
   const open = engine.kind === 'external' || (engine.kind === 'awake' && !engine.suspect);
   return open && model.queue.size === 0 && model.running.size < model.policy.maxConcurrent;
 }
 
-/** Hands waiting requests to an awake engine while it has slots. */
+/** Hands waiting requests to an awake engine while it has slots; to a sleeping one, if none of them needs a device. */
 export function pump(d: Decision, model: ModelState): void {
   if (model.queue.size === 0) return;
   const engine = model.engine;
-  if (engine.kind !== 'external' && !(engine.kind === 'awake' && !engine.suspect)) return;
+  const open =
+    engine.kind === 'external' ||
+    (engine.kind === 'awake' && !engine.suspect) ||
+    (engine.kind === 'asleep' && engine.leaving === null && model.queue.isLight);
+  if (!open) return;
   while (model.running.size < model.policy.maxConcurrent) {
     const request = model.queue.shift();
     if (request === null) return;
-    dispatch(d, model, request, engine.kind === 'awake' ? engine : null);
+    dispatch(d, model, request);
   }
 }
 
-function dispatch(d: Decision, model: ModelState, request: QueuedRequest, awake: AwakeState | null): void {
-  assert(model.running.size < model.policy.maxConcurrent, `${model.policy.name} has no free slot`);
+function dispatch(d: Decision, model: ModelState, request: QueuedRequest): void {
+  const { engine } = model;
+  const awake = engine.kind === 'awake' ? engine : null;
+  const { name, maxConcurrent } = model.policy;
+  assert(model.running.size < maxConcurrent, `${name} has no free slot`);
+  const answers = awake !== null || engine.kind === 'external' || (engine.kind === 'asleep' && request.light);
+  assert(answers, `${name} is ${engine.kind} and would swallow the request`);
   model.running.set(request.requestId, { ...request, dispatchedMs: d.nowMs });
   if (awake !== null) {
     awake.lastUseMs = d.nowMs;
@@ -249,11 +268,14 @@ function dispatch(d: Decision, model: ModelState, request: QueuedRequest, awake:
     kind: 'dispatch',
     requestId: request.requestId,
     model: model.policy.name,
-    launchId: awake === null ? null : awake.reservation.launchId,
+    launchId: reservationOf(engine)?.launchId ?? null,
     waitedMs: d.nowMs - request.arrivedMs,
-    load: awake !== null && awake.readyMs > request.arrivedMs ? 'cold' : 'hot',
+    load: awake !== null && awake.readyMs > request.arrivedMs ? awake.broughtBy : 'hot',
     queueDepth: model.queue.size,
-    reason: 'its engine is awake and has a free slot',
+    reason:
+      engine.kind === 'asleep'
+        ? 'its engine sleeps, and the request needs no device'
+        : 'its engine is awake and has a free slot',
   });
 }
 
@@ -301,7 +323,10 @@ export function wish(d: Decision, model: ModelState): void {
   if (d.state.closing !== 'no' || model.removed) return;
   const engine = model.engine;
   const wants = model.queue.size > 0 || model.wanted || (model.policy.alwaysOn && model.policy.managed);
-  const without = engine.kind === 'cold' || (engine.kind === 'failed' && d.nowMs >= engine.untilMs);
+  const without =
+    engine.kind === 'cold' ||
+    (engine.kind === 'asleep' && engine.leaving === null) ||
+    (engine.kind === 'failed' && d.nowMs >= engine.untilMs);
   // While it drains or stops it joins when it is gone: its place is then in the next round.
   if (!wants || !without) return;
   joinContest(d.state, model);

@@ -20,6 +20,8 @@ interface Scenario {
   /** Device counts of the models that are asked for once a minute. */
   readonly wide: readonly number[];
   readonly serviceMs: (prng: Prng) => number;
+  /** All sleep instead of being stopped. */
+  readonly sleep?: true;
   readonly defect?: (world: SchedulerWorld) => void;
 }
 
@@ -42,8 +44,10 @@ const longRequests = (prng: Prng): number => Math.min(115_000, -26_000 * Math.lo
 
 function run(scenario: Scenario): Figures {
   const prng = createPrng(scenario.seed);
+  const sleepLevel = scenario.sleep === true ? 1 : 0;
   const singles = Array.from({ length: scenario.singles }, (_, index) =>
     testPolicy(`s${index}`, {
+      sleepLevel,
       memoryMibPerDevice: gib(14 + prng.integer(7)),
       maxConcurrent: 4,
       assumedStartMs: 40_000,
@@ -52,6 +56,7 @@ function run(scenario: Scenario): Figures {
   );
   const wide = scenario.wide.map((deviceCount, index) =>
     testPolicy(`wide${index}`, {
+      sleepLevel,
       deviceCount,
       memoryMibPerDevice: gib(20),
       assumedStartMs: 40_000,
@@ -64,7 +69,10 @@ function run(scenario: Scenario): Figures {
     policies,
     Array.from({ length: scenario.devices }, () => gib(24)),
   );
-  const world = new SchedulerWorld(setup, { stopMs: STOP_MS });
+  const world = new SchedulerWorld(
+    { ...setup, hostBudgetMib: gib(1_000) },
+    { stopMs: STOP_MS, sleepMs: 2_500, wakeMs: 3_000 },
+  );
   world.startMsOf = (model) => startMs.get(model) ?? 0;
   world.serviceMsOf = () => Math.round(scenario.serviceMs(prng));
   const meter = new SchedulerMeter(world);
@@ -149,7 +157,7 @@ function figuresLine(what: string, figures: Figures): string {
     `of a single ${seconds(figures.singleWaitMs)} s (bound ${seconds(figures.boundMs('s0'))} s)`,
     `reserved idle ${(100 * figures.idleShare).toFixed(2)} %`,
     `excess of paid moves ${Math.max(0, ...worst).toFixed(2)} of one move`,
-    `${figures.world.count('start')} starts (${figures.world.count('start', 'wide0')} of wide0)`,
+    `${figures.world.count('wake')} wakings, ${figures.world.count('start')} starts (${figures.world.count('start', 'wide0')} of wide0)`,
     `${figures.world.count('cut')} cuts`,
   ].join(', ');
 }
@@ -161,6 +169,7 @@ for (const [what, scenario] of [
   ['TP4 and 12 singles on 8 devices', { ...BASE, devices: 8 }],
   ['two TP2 and 8 singles on 4 devices', { ...BASE, singles: 8, wide: [2, 2] }],
   ['TP4 and 12 singles with long requests on 4 devices', { ...BASE, serviceMs: longRequests }],
+  ['TP4 and 12 singles that sleep on 4 devices', { ...BASE, sleep: true }],
 ] as const) {
   test(`${what}: waits are bounded, and devices hardly stand idle`, (context) => {
     const figures = run(scenario);

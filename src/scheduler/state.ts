@@ -4,6 +4,7 @@ import { IdMap } from '../core/id-map.ts';
 import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
 import type { Effect } from './effects.ts';
 import { COLD, type EngineState } from './engine-state.ts';
+import type { ModelNeed } from './model-need.ts';
 import type {
   DeviceBudget,
   LearnedCost,
@@ -21,6 +22,8 @@ export interface RunningRequest extends QueuedRequest {
 
 export interface ModelState {
   policy: ModelPolicy;
+  /** Null: it is being found out, and nothing is started. */
+  need: ModelNeed | null;
   engine: EngineState;
   readonly queue: WaitingQueue;
   readonly running: IdMap<RunningRequest>;
@@ -33,6 +36,12 @@ export interface ModelState {
   /** Measured costs; null until the first. */
   startMs: number | null;
   stopMs: number | null;
+  sleepMs: number | null;
+  wakeMs: number | null;
+  /** Sleeps and wakings that went wrong; beyond a limit it is stopped instead. */
+  sleepFaults: number;
+  /** Starts in a row that failed and were mended. */
+  mends: number;
   /** When its last request ended; null: it never had one. */
   lastServedMs: number | null;
   /** Learned gap between an answer and the next request of its clients; null until the first. */
@@ -68,6 +77,12 @@ export interface Plan {
   readonly startsMs: number;
 }
 
+export interface Shortage {
+  /** In use beyond what engines of ours hold. */
+  readonly takenMib: number;
+  readonly untilMs: number;
+}
+
 export interface SchedulerState {
   readonly models: Map<ModelName, ModelState>;
   readonly devices: Map<DeviceId, DeviceBudget>;
@@ -86,8 +101,14 @@ export interface SchedulerState {
   readonly overBudget: Set<DeviceId>;
   /** What moves between busy models may cost each device; absent: nothing was spent there yet. */
   readonly moveBudgets: Map<DeviceId, MoveBudget>;
+  /** Devices that had less room than was reckoned, until when, and what of them is taken. */
+  readonly shortages: Map<DeviceId, Shortage>;
   /** The Landlord line: credits are counted from here; it rises with each eviction. */
   creditLine: number;
+  /** The same for sleepers in host memory. */
+  hostCreditLine: number;
+  /** Host memory that our engines may use in all; null: not known, and nothing falls asleep. */
+  hostBudgetMib: number | null;
   /** Of the decision under way. */
   readonly touched: TouchedModels;
   readonly launchPrefix: string;
@@ -127,6 +148,7 @@ export interface Decision {
 export function createModelState(policy: ModelPolicy, learned: LearnedCost | undefined): ModelState {
   return {
     policy,
+    need: policy.need,
     engine: policy.managed ? COLD : { kind: 'external' },
     queue: new WaitingQueue(),
     running: new IdMap(),
@@ -135,6 +157,10 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     contextLength: null,
     startMs: learned?.startMs ?? null,
     stopMs: learned?.stopMs ?? null,
+    sleepMs: learned?.sleepMs ?? null,
+    wakeMs: learned?.wakeMs ?? null,
+    sleepFaults: 0,
+    mends: 0,
     lastServedMs: null,
     gapMs: null,
     credit: 0,
@@ -169,7 +195,10 @@ export function createSchedulerState(setup: SchedulerSetup): SchedulerState {
     rounds: new Map(),
     overBudget: new Set(),
     moveBudgets: new Map(),
+    shortages: new Map(),
     creditLine: 0,
+    hostCreditLine: 0,
+    hostBudgetMib: setup.hostBudgetMib,
     touched: new TouchedModels(),
     launchPrefix: setup.launchPrefix,
     launchCount: 0,

@@ -13,6 +13,8 @@ export interface QueuedRequest {
   readonly arrivedMs: number;
   readonly deadlineMs: number;
   readonly patienceMs: number;
+  /** Needs no device. */
+  readonly light: boolean;
   /** Times it was sent to an engine and may have been seen there. */
   resends: number;
   /** Engines that died with this request alone in flight. */
@@ -24,6 +26,12 @@ export class WaitingQueue {
   #returned = new IdMap<QueuedRequest>();
   #deadlines = new DeadlineHeap();
   #arrivedSumMs = 0;
+  #lightCount = 0;
+
+  /** Requests wait, and none of them needs a device. */
+  get isLight(): boolean {
+    return this.#lightCount > 0 && this.#lightCount === this.size;
+  }
 
   get size(): number {
     return this.#fresh.size + this.#returned.size;
@@ -56,6 +64,7 @@ export class WaitingQueue {
     if (request === undefined) return null;
     source.delete(requestId);
     this.#arrivedSumMs -= request.arrivedMs;
+    if (request.light) this.#lightCount -= 1;
     if (this.size === 0) {
       this.#arrivedSumMs = 0;
       this.#deadlines.clear();
@@ -96,6 +105,7 @@ export class WaitingQueue {
 
   #added(request: QueuedRequest): void {
     this.#arrivedSumMs += request.arrivedMs;
+    if (request.light) this.#lightCount += 1;
     if (request.deadlineMs < Number.POSITIVE_INFINITY) this.#deadlines.push(request);
   }
 }

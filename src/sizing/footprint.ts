@@ -12,8 +12,14 @@ import { type KvNeed, type KvType, kvNeed } from './kv-cache.ts';
 import type { FloatType, ModelFacts, Quantization } from './model-facts.ts';
 import { type StageWeights, stageWeights } from './weights.ts';
 
-export const BUDGET_OVERHEAD_FACTOR = 1.1;
-export const BUDGET_OVERHEAD_MIB = 1024;
+/** What is added to weights and cache: `(weights + KV cache) x factor + mib`. */
+export interface Overhead {
+  readonly factor: number;
+  readonly mib: number;
+}
+
+/** BUDGET_OVERHEAD_FACTOR and BUDGET_OVERHEAD_MIB where nobody configured others. */
+export const USUAL_OVERHEAD: Overhead = { factor: 1.1, mib: 1024 };
 
 const MIB = 1024 * 1024;
 
@@ -37,6 +43,7 @@ export interface FootprintRequest {
 
 export interface Footprint {
   readonly request: FootprintRequest;
+  readonly overhead: Overhead;
   readonly maxModelLen: number;
   /** The stage that needs most, counted from 0. */
   readonly stage: number;
@@ -50,7 +57,11 @@ export interface Footprint {
 }
 
 /** The error says in words which of the wishes cannot be had. */
-export function footprint(facts: ModelFacts, request: FootprintRequest): Result<Footprint, string> {
+export function footprint(
+  facts: ModelFacts,
+  request: FootprintRequest,
+  overhead: Overhead = USUAL_OVERHEAD,
+): Result<Footprint, string> {
   const fault = parallelFault(facts, request);
   if (fault !== null) return failure(fault);
   const maxModelLen = request.maxModelLen ?? facts.nativeMaxModelLen;
@@ -59,12 +70,17 @@ export function footprint(facts: ModelFacts, request: FootprintRequest): Result<
       return failure(
         'the configuration does not tell how long a context the model takes: give `max_model_len`',
       );
-    return success(largestStage(facts, request, 1));
+    return success(largestStage(facts, request, overhead, 1));
   }
-  return success(largestStage(facts, request, maxModelLen));
+  return success(largestStage(facts, request, overhead, maxModelLen));
 }
 
-function largestStage(facts: ModelFacts, request: FootprintRequest, maxModelLen: number): Footprint {
+function largestStage(
+  facts: ModelFacts,
+  request: FootprintRequest,
+  overhead: Overhead,
+  maxModelLen: number,
+): Footprint {
   const dtype = request.dtype ?? facts.dtype;
   const stages = stageWeights(facts, {
     tensorParallel: request.tensorParallel,
@@ -84,9 +100,9 @@ function largestStage(facts: ModelFacts, request: FootprintRequest, maxModelLen:
     });
     const kvBytes = kv.bytesPerRequest + (request.sequences - 1) * kv.bytesPerFurtherRequest;
     const needed = weights.bytesPerRank + kvBytes;
-    const overheadBytes = needed * (BUDGET_OVERHEAD_FACTOR - 1) + BUDGET_OVERHEAD_MIB * MIB;
+    const overheadBytes = needed * (overhead.factor - 1) + overhead.mib * MIB;
     const totalMib = Math.ceil((needed + overheadBytes) / MIB);
-    return { request, maxModelLen, stage, weights, kv, kvBytes, overheadBytes, totalMib };
+    return { request, overhead, maxModelLen, stage, weights, kv, kvBytes, overheadBytes, totalMib };
   });
   const [largest] = footprints.sort((a, b) => b.totalMib - a.totalMib);
   assert(largest !== undefined, 'a model has a stage');
@@ -108,17 +124,24 @@ function parallelFault(
     if (mixer.kind !== 'attention' && mixer.kind !== 'latent') continue;
     if (mixer.heads % tensorParallel !== 0)
       return `${mixer.heads} attention heads cannot be divided evenly among ${tensorParallel} devices`;
+    if (mixer.kind === 'attention' && !sharesEvenly(mixer.kvHeads, tensorParallel))
+      return `${mixer.kvHeads} key-value heads cannot be divided evenly among ${tensorParallel} devices`;
   }
   if (pipelineParallel > Math.max(1, facts.layers.length))
     return `${facts.layers.length} layers cannot be divided into ${pipelineParallel} pipeline stages`;
   return null;
 }
 
+/** Each rank has whole key-value heads, or each head is on a whole number of ranks (`models/llama.py`, LlamaAttention). */
+function sharesEvenly(kvHeads: number, ranks: number): boolean {
+  return kvHeads === 0 || (kvHeads >= ranks ? kvHeads % ranks === 0 : ranks % kvHeads === 0);
+}
+
 /** Sequences that fit on devices with `deviceMib` each; null: any number (models without a cache). */
 export function sequencesThatFit(need: Footprint, deviceMib: number): number | null {
   const { bytesPerRequest, bytesPerFurtherRequest } = need.kv;
   const left =
-    ((deviceMib - BUDGET_OVERHEAD_MIB) * MIB) / BUDGET_OVERHEAD_FACTOR -
+    ((deviceMib - need.overhead.mib) * MIB) / need.overhead.factor -
     need.weights.bytesPerRank -
     bytesPerRequest;
   if (left < 0) return 0;

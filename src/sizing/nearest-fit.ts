@@ -20,7 +20,7 @@ const TENSOR_PARALLEL_CHOICES = [2, 4, 8, 16];
 /** Empty: nothing here makes it fit into `deviceMib` a device. */
 export function nearestFit(facts: ModelFacts, need: Footprint, deviceMib: number): FittingChange[] {
   const fits = (request: FootprintRequest): Footprint | null => {
-    const tried = footprint(facts, request);
+    const tried = footprint(facts, request, need.overhead);
     return tried.ok && tried.value.totalMib <= deviceMib ? tried.value : null;
   };
   const { request } = need;

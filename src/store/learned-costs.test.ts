@@ -1,31 +1,65 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { readLearnedCosts, writeLearnedCosts } from './learned-costs.ts';
+import { readLearnedCosts, type StoredCost, writeLearnedCosts } from './learned-costs.ts';
+import { openStateDatabase, type StateDatabase, type StateDatabaseOptions } from './state-database.ts';
 
-async function fileOf(t: TestContext): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'costs-'));
-  t.after(() => rm(directory, { recursive: true, force: true }));
-  return join(directory, 'costs.json');
+interface Place {
+  readonly former: string;
+  open(access?: StateDatabaseOptions['access']): StateDatabase;
 }
 
-test('what was written is read back', async (t) => {
-  const file = await fileOf(t);
-  const costs = { a: { signature: 's', startMs: 1200.5, stopMs: null } };
-  await writeLearnedCosts(file, costs);
-  assert.deepEqual(await readLearnedCosts(file), costs);
+function place(t: TestContext): Place {
+  const directory = mkdtempSync(join(tmpdir(), 'costs-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return {
+    former: join(directory, 'learned-costs.json'),
+    open(access = 'own') {
+      const opened = openStateDatabase({ directory, access, onFault: assert.fail });
+      assert.ok(opened.ok);
+      const { database } = opened.value;
+      t.after(() => database.close());
+      return database;
+    },
+  };
+}
+
+const FORMER = { signature: 's', startMs: 1, stopMs: 2 };
+const COST: StoredCost = { ...FORMER, sleepMs: null, wakeMs: null };
+
+test('what was written last is read back, by the next gateway too', (t) => {
+  const { open } = place(t);
+  const database = open();
+  writeLearnedCosts(database, { a: COST, gone: COST });
+  const costs = { a: { ...COST, startMs: 1200.5, stopMs: null, wakeMs: 800 }, b: { ...COST, sleepMs: 0 } };
+  writeLearnedCosts(database, costs);
+  assert.deepEqual(readLearnedCosts(database), costs);
+  database.close();
+  assert.deepEqual(readLearnedCosts(open()), costs);
 });
 
-test('a file that is missing, cut off or of another shape means that nothing is known', async (t) => {
-  const file = await fileOf(t);
-  assert.deepEqual(await readLearnedCosts(file), {});
-  const entry = { signature: 's', startMs: 1, stopMs: 2 };
-  for (const text of ['{"a": {"sig', 'null', '[]', JSON.stringify({ a: { ...entry, startMs: 'soon' } })]) {
-    await writeFile(file, text);
-    assert.deepEqual(await readLearnedCosts(file), {}, text);
+test('the former file moves into the database once', (t) => {
+  const { former, open } = place(t);
+  writeFileSync(former, JSON.stringify({ a: FORMER }));
+  const database = open();
+  assert.deepEqual(readLearnedCosts(open('read')), { a: COST });
+  assert.ok(existsSync(former), 'a reader moves nothing');
+  assert.deepEqual(readLearnedCosts(database), { a: COST });
+  assert.ok(!existsSync(former));
+  assert.deepEqual(readLearnedCosts(database), { a: COST });
+});
+
+test('K1: of a former file that is cut off or of another shape nothing is known', (t) => {
+  const { former, open } = place(t);
+  const database = open();
+  const texts = ['{"a": {"sig', 'null', '[]', JSON.stringify({ a: { ...FORMER, startMs: 'soon' } })];
+  for (const text of texts) {
+    writeFileSync(former, text);
+    assert.deepEqual(readLearnedCosts(database), {}, text);
+    assert.ok(!existsSync(former));
   }
-  await writeFile(file, JSON.stringify({ a: { ...entry, startMs: -1 }, b: entry }));
-  assert.deepEqual(await readLearnedCosts(file), { b: entry });
+  writeFileSync(former, JSON.stringify({ a: { ...FORMER, startMs: -1 }, b: FORMER }));
+  assert.deepEqual(readLearnedCosts(database), { b: COST });
 });

@@ -1,10 +1,13 @@
 /**
- * What starts and stops have cost on this machine, kept across restarts of the gateway: without it the first estimates
- * and turns after each restart would rest on guesses. A cost counts only for the launch that it was measured with.
- *  K1. A missing or unreadable file means that nothing is known; it never keeps the gateway from starting.
+ * What moves of engines have cost on this machine, kept across restarts of the gateway: without it the first estimates and
+ * turns after each restart would rest on guesses. A cost counts only for the launch that it was measured with.
+ *  K1. Costs that cannot be read are not known; that never keeps the gateway from starting.
  */
-import { readFile } from 'node:fs/promises';
-import { writeDurably } from './durable-file.ts';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { numberOrNullIn, textIn } from './rows.ts';
+import type { StateDatabase } from './state-database.ts';
 
 export interface StoredCost {
   /** Of the launch that was measured (model, flags, devices). */
@@ -12,37 +15,90 @@ export interface StoredCost {
   /** Milliseconds; null: not measured yet. */
   readonly startMs: number | null;
   readonly stopMs: number | null;
+  readonly sleepMs: number | null;
+  readonly wakeMs: number | null;
 }
 
+/** By model name. */
 export type StoredCosts = Readonly<Record<string, StoredCost>>;
 
-/** By model name. */
-export async function readLearnedCosts(file: string): Promise<StoredCosts> {
+/** Where costs were kept before there was a database. */
+const FORMER_FILE = 'learned-costs.json';
+
+/** The former file, if there still is one, moves into the database first. */
+export function readLearnedCosts(database: StateDatabase): StoredCosts {
+  const file = join(database.directory, FORMER_FILE);
+  const former = readFormer(file);
+  if (former !== null && database.kept) {
+    database.change('what moves have cost', (connection) => {
+      insertCosts(connection, former);
+      // Within the transaction: a file that stays would be taken over again and again.
+      rmSync(file);
+    });
+  }
+  const stored = database.read('what moves have cost', [], (connection) =>
+    connection
+      .prepare('SELECT * FROM costs')
+      .all()
+      .map((row): [string, StoredCost] => [
+        textIn(row, 'model'),
+        {
+          signature: textIn(row, 'signature'),
+          startMs: numberOrNullIn(row, 'start_ms'),
+          stopMs: numberOrNullIn(row, 'stop_ms'),
+          sleepMs: numberOrNullIn(row, 'sleep_ms'),
+          wakeMs: numberOrNullIn(row, 'wake_ms'),
+        },
+      ]),
+  );
+  return { ...Object.fromEntries(stored), ...former };
+}
+
+/** Replaces all that is stored. A failure is told by the database. */
+export function writeLearnedCosts(database: StateDatabase, costs: StoredCosts): void {
+  database.change('what moves have cost', (connection) => {
+    connection.exec('DELETE FROM costs');
+    insertCosts(connection, costs);
+  });
+}
+
+function insertCosts(connection: DatabaseSync, costs: StoredCosts): void {
+  const insert = connection.prepare(
+    'INSERT OR REPLACE INTO costs (model, signature, start_ms, stop_ms, sleep_ms, wake_ms) VALUES (?, ?, ?, ?, ?, ?)',
+  );
+  for (const [model, { signature, startMs, stopMs, sleepMs, wakeMs }] of Object.entries(costs))
+    insert.run(model, signature, startMs, stopMs, sleepMs, wakeMs);
+}
+
+/** Null without a file that can be read; of a torn or foreign one nothing is known. */
+function readFormer(file: string): StoredCosts | null {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    return null;
+  }
   let parsed: unknown;
   try {
-    parsed = JSON.parse(await readFile(file, 'utf8'));
+    parsed = JSON.parse(text);
   } catch {
     return {};
   }
   if (parsed === null || typeof parsed !== 'object') return {};
-  const costs: Record<string, StoredCost> = {};
-  for (const [model, value] of Object.entries(parsed)) {
-    if (isStoredCost(value)) costs[model] = value;
-  }
-  return costs;
+  const costs = Object.entries(parsed).flatMap(([model, value]): [string, StoredCost][] => {
+    const cost = formerCost(value);
+    return cost === null ? [] : [[model, cost]];
+  });
+  return Object.fromEntries(costs);
 }
 
-/** Rejects when the disk does; the caller goes on without. */
-export async function writeLearnedCosts(file: string, costs: StoredCosts): Promise<void> {
-  await writeDurably(file, `${JSON.stringify(costs, null, 1)}\n`);
-}
-
-function isStoredCost(value: unknown): value is StoredCost {
-  if (value === null || typeof value !== 'object') return false;
+function formerCost(value: unknown): StoredCost | null {
+  if (value === null || typeof value !== 'object') return null;
   const { signature, startMs, stopMs } = value as Record<string, unknown>;
-  return typeof signature === 'string' && isCost(startMs) && isCost(stopMs);
+  if (typeof signature !== 'string' || !isCost(startMs) || !isCost(stopMs)) return null;
+  return { signature, startMs, stopMs, sleepMs: null, wakeMs: null };
 }
 
-function isCost(value: unknown): boolean {
+function isCost(value: unknown): value is number | null {
   return value === null || (typeof value === 'number' && Number.isFinite(value) && value >= 0);
 }

@@ -139,7 +139,7 @@ export class GatewayMetrics {
   observed(event: SchedulerEvent, effects: readonly Effect[]): void {
     if (event.kind === 'ready' || event.kind === 'exited') this.#startEnded(event);
     for (const effect of effects) {
-      if (effect.kind !== 'start' && effect.kind !== 'stop' && effect.kind !== 'probe') continue;
+      if (!('launchId' in effect) || effect.kind === 'dispatch' || effect.kind === 'release') continue;
       this.#moves.cell({ model: effect.model, move: effect.kind }).value += 1;
       if (effect.kind === 'start') this.#startedMs.set(effect.launchId, this.#nowMs());
     }

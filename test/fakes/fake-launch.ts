@@ -43,11 +43,20 @@ export class FakeLaunchWorld {
         kill: async () => this.stopResult,
         adopt: async () => [],
         ownerOf: () => null,
+        processes: async () => new Map(),
         close: async () => {},
       },
       engine: {
         kind: 'fake',
-        capabilities: { unixSocket: true, sleepLevels: [], keepAliveMs: 5_000, assumedStartMs: 1_000 },
+        capabilities: {
+          unixSocket: true,
+          sleepLevels: [],
+          sleepsOn: [],
+          routesAsleep: [],
+          keepAliveMs: 5_000,
+          assumedStartMs: 1_000,
+          hostMib: 0,
+        },
         listensOn: () => 'unix',
         command: () => ({ argv: ['engine'], environment: {} }),
         probe: async () => {
@@ -58,6 +67,11 @@ export class FakeLaunchWorld {
           line.startsWith('phase ')
             ? { phase: 'loading', percent: Number(line.slice(6)) }
             : servingLine(line),
+        parseMemory: () => null,
+        sleep: async () => ({ kind: 'done' }),
+        wake: async () => ({ kind: 'done' }),
+        isAsleep: async () => false,
+        warmUp: async () => ({ kind: 'done' }),
         diagnose: (exit, lines) => ({
           cause: 'unknown',
           text: `ended with ${exit.code}`,
@@ -71,6 +85,9 @@ export class FakeLaunchWorld {
       openEndpoint: (_model, options) => createEndpoint(options),
       deviceEnvironment: {},
       readMemory: async () => [memoryReading('g', this.usedMib)],
+      readHost: async () => null,
+      memoryReported: () => {},
+      mend: () => null,
       connectTimeoutMs: 1_000,
       silenceTimeoutMs: 1_000,
       send: (event) => this.events.push(event),

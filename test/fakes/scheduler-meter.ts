@@ -62,7 +62,11 @@ export class SchedulerMeter {
     for (const effect of effects) if (effect.kind === 'dispatch') dispatched.add(effect.model);
     const asked = new Set<string>();
     for (const effect of effects)
-      if (effect.kind === 'stop' && effect.reason.includes('waits for its devices')) asked.add(effect.model);
+      if (
+        (effect.kind === 'stop' || effect.kind === 'sleep') &&
+        effect.reason.includes('waits for its devices')
+      )
+        asked.add(effect.model);
     // Who leaves before who comes: a start may follow in the same decision.
     const models = [...this.#world.state.models.values()];
     for (const model of models) this.#observeLeaving(model, asked.has(model.policy.name), nowMs);
@@ -75,12 +79,12 @@ export class SchedulerMeter {
     const seen = this.#of(model);
     const { engine } = model;
     const wasAwake = seen.kind === 'awake';
-    if (wasAwake && seen.awake !== null && (engine.kind === 'draining' || engine.kind === 'stopping'))
+    if (wasAwake && seen.awake !== null && (engine.kind === 'draining' || isLeaving(engine.kind)))
       seen.wasInUse = nowMs < inUseUntilMs(model, seen.awake, this.#world.state.scheduling);
-    if (seen.kind === 'stopping' && engine.kind !== 'stopping') this.#close(seen, nowMs);
-    if (seen.kind !== 'stopping' && engine.kind === 'stopping' && asked && seen.wasInUse) {
+    if (isLeaving(seen.kind) && !isLeaving(engine.kind)) this.#close(seen, nowMs);
+    if (!isLeaving(seen.kind) && isLeaving(engine.kind) && asked && seen.wasInUse) {
       this.#moves += 1;
-      for (const id of engine.reservation.deviceIds) {
+      for (const id of reservationOf(engine)?.deviceIds ?? []) {
         // Several who leave one device for the same newcomer are one move.
         const move = this.#owed.get(id) ?? this.#moves;
         this.#open(seen, id, move, nowMs);
@@ -92,10 +96,9 @@ export class SchedulerMeter {
   #observeComing(model: ModelState, nowMs: number): void {
     const seen = this.#of(model);
     const { engine } = model;
-    if (seen.kind === 'starting' && engine.kind !== 'starting' && engine.kind !== 'stopping')
-      this.#close(seen, nowMs);
-    if (seen.kind !== 'starting' && engine.kind === 'starting') {
-      for (const id of engine.reservation.deviceIds) {
+    if (isComing(seen.kind) && !isComing(engine.kind) && engine.kind !== 'stopping') this.#close(seen, nowMs);
+    if (!isComing(seen.kind) && isComing(engine.kind)) {
+      for (const id of reservationOf(engine)?.deviceIds ?? []) {
         const move = this.#owed.get(id);
         if (move !== undefined) this.#open(seen, id, move, nowMs);
         this.#owed.delete(id);
@@ -120,7 +123,7 @@ export class SchedulerMeter {
     const busy = new Set<string>();
     for (const model of state.models.values()) {
       const { engine } = model;
-      const works = engine.kind === 'starting' || engine.kind === 'stopping' || model.running.size > 0;
+      const works = isComing(engine.kind) || isLeaving(engine.kind) || model.running.size > 0;
       if (works) for (const id of reservationOf(engine)?.deviceIds ?? []) busy.add(id);
     }
     const idle: string[] = [];
@@ -190,4 +193,12 @@ function excess(intervals: readonly Interval[], share: number): MoveExcess {
     }
   }
   return { excessMs, longestMoveMs: Math.max(0, ...byMove.values()), moves: byMove.size };
+}
+
+function isLeaving(kind: EngineState['kind']): boolean {
+  return kind === 'stopping' || kind === 'falling_asleep';
+}
+
+function isComing(kind: EngineState['kind']): boolean {
+  return kind === 'starting' || kind === 'waking';
 }

@@ -11,6 +11,7 @@ import type { Effect } from '../../src/scheduler/effects.ts';
 import { reservationOf } from '../../src/scheduler/engine-state.ts';
 import type { SchedulerEvent } from '../../src/scheduler/events.ts';
 import { assertInvariants } from '../../src/scheduler/invariants.ts';
+import type { ModelNeed } from '../../src/scheduler/model-need.ts';
 import type { ModelPolicy, SchedulerSetup } from '../../src/scheduler/model-policy.ts';
 import type { SchedulerState } from '../../src/scheduler/state.ts';
 
@@ -22,6 +23,8 @@ export interface WorldTimes {
   startMs: number;
   stopMs: number;
   serviceMs: number;
+  sleepMs: number;
+  wakeMs: number;
 }
 
 export interface RequestRecord {
@@ -33,13 +36,29 @@ export interface RequestRecord {
   refusal: Refusal | null;
 }
 
-export function testPolicy(name: string, changes: Partial<ModelPolicy> = {}): ModelPolicy {
+export function testNeed(changes: Partial<ModelNeed> = {}): ModelNeed {
+  return {
+    deviceCount: 1,
+    memoryMibPerDevice: 10_000,
+    sleepLevel: 0,
+    residueMib: 500,
+    hostAwakeMib: 4_000,
+    hostAsleepMib: 15_000,
+    neverFits: null,
+    ...changes,
+  };
+}
+
+/** Changes of the need may stand beside those of the policy. */
+export function testPolicy(name: string, changes: Partial<ModelPolicy & ModelNeed> = {}): ModelPolicy {
+  const needKeys = Object.keys(testNeed());
+  const entries = Object.entries(changes);
+  const ofNeed = Object.fromEntries(entries.filter(([key]) => needKeys.includes(key)));
   return {
     name,
     managed: true,
-    deviceCount: 1,
     pool: null,
-    memoryMibPerDevice: 10_000,
+    need: testNeed(ofNeed),
     alwaysOn: false,
     inactivityTimeoutMs: 0,
     minResidenceMs: 0,
@@ -51,8 +70,10 @@ export function testPolicy(name: string, changes: Partial<ModelPolicy> = {}): Mo
     queueSize: 200,
     stopGraceMs: 10_000,
     assumedStartMs: 2_000,
+    sleepTimeoutMs: 60_000,
+    wakeTimeoutMs: 60_000,
     signature: name,
-    ...changes,
+    ...Object.fromEntries(entries.filter(([key]) => !needKeys.includes(key))),
   };
 }
 
@@ -71,6 +92,7 @@ export function testSetup(
     })),
     scheduling: { switchShare: 0.2, lingerMaxMs: 15_000 },
     learned: {},
+    hostBudgetMib: null,
     launchPrefix: 'run',
   };
 }
@@ -95,6 +117,8 @@ export class SchedulerWorld {
   /** How long the next start of a model takes, and its next request; null: `times`. */
   startMsOf: ((model: string) => number) | null = null;
   serviceMsOf: ((model: string) => number) | null = null;
+  /** Answers to `sleep` and `wake`; absent: both go well. */
+  sleepAnswer: (kind: 'sleep' | 'wake', model: string) => 'ok' | 'failed' | 'no_room' | 'silent' = () => 'ok';
   /** Service times by model, instead of `times.serviceMs`. */
   readonly serviceMs = new Map<string, number>();
   readonly times: WorldTimes;
@@ -104,7 +128,14 @@ export class SchedulerWorld {
   #atOnce = 0;
 
   constructor(setup: SchedulerSetup, times: Partial<WorldTimes> = {}) {
-    this.times = { startMs: 2_000, stopMs: 500, serviceMs: 1_000, ...times };
+    this.times = {
+      startMs: 2_000,
+      stopMs: 500,
+      serviceMs: 1_000,
+      sleepMs: 200,
+      wakeMs: 300,
+      ...times,
+    };
     const { state, effects } = beginScheduling(setup, 0);
     this.state = state;
     for (const effect of effects) this.#carryOut(effect);
@@ -132,7 +163,7 @@ export class SchedulerWorld {
       throw new Error(`more than ${EVENTS_AT_ONCE_MAX} events at ${atMs} ms`);
   }
 
-  request(model: string, patienceMs: number | null = null): RequestRecord {
+  request(model: string, patienceMs: number | null = null, light = false): RequestRecord {
     const id = this.#nextId;
     this.#nextId += 1;
     const record: RequestRecord = {
@@ -144,7 +175,13 @@ export class SchedulerWorld {
       refusal: null,
     };
     this.requests.set(id, record);
-    this.send({ kind: 'arrived', requestId: id, model, patienceMs });
+    this.send({
+      kind: 'arrived',
+      requestId: id,
+      model,
+      patienceMs,
+      ...(light ? { light: true as const } : {}),
+    });
     return record;
   }
 
@@ -189,6 +226,24 @@ export class SchedulerWorld {
         if (stuck > 0) this.stuckStops.set(model, stuck - 1);
         this.clock.setTimer(nowMs + this.times.stopMs, () =>
           this.send({ kind: 'stopped', launchId, model, verified: stuck === 0, detail: '' }),
+        );
+        return;
+      }
+      case 'sleep':
+      case 'wake': {
+        const { launchId, model, kind } = effect;
+        const answer = this.sleepAnswer(kind, model);
+        if (answer === 'silent') return;
+        const takesMs = kind === 'sleep' ? this.times.sleepMs : this.times.wakeMs;
+        const about = { launchId, model, ok: answer === 'ok', detail: '' };
+        this.clock.setTimer(nowMs + takesMs, () =>
+          this.send(
+            answer === 'no_room' && kind === 'wake'
+              ? { kind: 'no_room', launchId, model, freeMib: {} }
+              : kind === 'sleep'
+                ? { kind: 'slept', ...about, residueMib: null, hostMib: null }
+                : { kind: 'woke', ...about },
+          ),
         );
         return;
       }

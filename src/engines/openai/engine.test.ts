@@ -26,6 +26,17 @@ test('a command is launched with its values and a small environment', () => {
   });
 });
 
+test('an unknown server is not believed to sleep', async () => {
+  const http = { request: () => Promise.reject(new Error('nobody is asked')) };
+  const options = { level: 1, timeoutMs: 1_000, signal: new AbortController().signal } as const;
+  assert.deepEqual([engine.capabilities.sleepLevels, engine.capabilities.sleepsOn], [[], []]);
+  assert.equal((await engine.sleep(http, options)).kind, 'failed');
+  assert.equal((await engine.wake(http, options)).kind, 'failed');
+  assert.equal(await engine.isAsleep(http, 1_000), null);
+  assert.deepEqual(await engine.warmUp(http, modelFixture(), options), { kind: 'done' });
+  assert.equal(engine.parseMemory('Model loading took 1.0 GiB memory'), null);
+});
+
 test('the end of an unknown server is explained as far as the world agrees on words', () => {
   const diagnose = (code: number, ...lines: string[]) => engine.diagnose({ code, signal: null }, lines);
   assert.equal(diagnose(1, 'ggml: cudaMalloc failed: out of memory').cause, 'out_of_memory');

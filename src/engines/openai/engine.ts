@@ -5,7 +5,7 @@
 import type { ResolvedModel } from '../../config/resolved-config.ts';
 import { assert } from '../../core/assert.ts';
 import { commandArgv, commandListensOn } from '../command-template.ts';
-import type { Engine } from '../engine.ts';
+import type { Engine, SleepResult } from '../engine.ts';
 import type { Environment } from '../engine-environment.ts';
 import { deviceEnvironment, inheritedEnvironment } from '../engine-environment.ts';
 import type { ProbeTarget } from '../openai-probe.ts';
@@ -15,6 +15,8 @@ import { diagnoseServer } from './diagnosis.ts';
 /** Node's and uvicorn's default is 5 s. */
 const FOREIGN_KEEP_ALIVE_MS = 5_000;
 
+const CANNOT_SLEEP: SleepResult = { kind: 'failed', detail: 'a server of this kind cannot sleep' };
+
 /** `environment` is the gateway's own, of which a command gets an allow-list. */
 export function createOpenAiEngine(environment: Environment): Engine {
   return {
@@ -22,8 +24,11 @@ export function createOpenAiEngine(environment: Environment): Engine {
     capabilities: {
       unixSocket: true,
       sleepLevels: [],
+      sleepsOn: [],
+      routesAsleep: [],
       keepAliveMs: FOREIGN_KEEP_ALIVE_MS,
       assumedStartMs: 10_000,
+      hostMib: 1024,
     },
     listensOn: (model) => commandListensOn(model.command ?? []),
     command: (model, context) => {
@@ -41,6 +46,11 @@ export function createOpenAiEngine(environment: Environment): Engine {
     },
     probe: (http, model, timeoutMs, signal) => probeOpenAi(http, targetOf(model), timeoutMs, signal),
     parseLine: () => null,
+    parseMemory: () => null,
+    sleep: () => Promise.resolve(CANNOT_SLEEP),
+    wake: () => Promise.resolve(CANNOT_SLEEP),
+    isAsleep: () => Promise.resolve(null),
+    warmUp: () => Promise.resolve({ kind: 'done' }),
     diagnose: diagnoseServer,
   };
 }

@@ -11,8 +11,11 @@ export function createSimulatedEngine(environment: Environment): Engine {
   return createVllmEngine({
     kind: 'simulated',
     assumedStartMs: 2_000,
+    hostMib: 150,
     // Run by our own Node, so that neither PATH nor an execute permission matters.
     executable: () => [process.execPath, PROGRAM],
+    // It knows every flag; a Python beside our Node has nothing to do with it.
+    version: () => null,
     environment,
   });
 }

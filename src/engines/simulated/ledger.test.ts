@@ -36,6 +36,32 @@ async function sleepingProcess(t: TestContext): Promise<{ pid: number; kill: () 
   };
 }
 
+test('host memory has claims of its own, which no device shows', (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'ledger-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const devices = [{ id: 'd0', name: 'Device 0', totalMib: 1000 }];
+  const ledger = prepareLedger(directory, devices, 500);
+  assert.deepEqual(ledger.host(), { totalMib: 500, usedMib: 0, claims: [] });
+  assert.equal(ledger.claimHost(process.pid, 'p', 400).kind, 'claimed');
+  ledger.claim(process.pid, 'p', [{ deviceId: 'd0', usedMib: 700 }]);
+  const host = openLedger(directory).host();
+  assert.deepEqual([host?.usedMib, host?.claims.map((held) => held.pid)], [400, [process.pid]]);
+  assert.deepEqual(
+    ledger.read().map((use) => use.usedMib),
+    [700],
+  );
+  assert.equal(ledger.claimHost(process.pid, 'p', 501).kind, 'refused');
+  assert.equal(ledger.host()?.usedMib, 400);
+  ledger.release(process.pid);
+  assert.equal(ledger.host()?.usedMib, 0);
+});
+
+test('without host memory in the ledger there is none to run out of', (t) => {
+  const ledger = ledgerOf(t, 1000);
+  assert.equal(ledger.claimHost(process.pid, 'p', 1e9).kind, 'claimed');
+  assert.equal(ledger.host(), null);
+});
+
 test('a claim replaces the process’s own, and is refused as a whole beyond the memory', async (t) => {
   const ledger = ledgerOf(t, 1000, 1000);
   const other = await sleepingProcess(t);

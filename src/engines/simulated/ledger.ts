@@ -1,7 +1,7 @@
 /**
  * The memory of simulated devices, shared by processes that know nothing of each other: what a driver keeps for real ones.
  *
- * L1. The claims on a device never exceed its memory: a claim that does not fit is refused as a whole.
+ * L1. The claims on a device, and those on the host, never exceed its memory: what does not fit is refused as a whole.
  * L2. A change is one compare-and-swap: whoever links `state.<n+1>.json` first has it, everybody else reads again. There is
  *     no lock, so nobody can die while holding one.
  * L3. A claim counts only while its process lives (process id and start time), so SIGKILL releases as it does on a GPU.
@@ -13,6 +13,9 @@ import { assert } from '../../core/assert.ts';
 
 /** Environment variable that names the directory of the ledger; without it an engine has no devices. */
 export const LEDGER_VARIABLE = 'VLLM_SIM_LEDGER';
+
+/** Among claims the host stands like a device of this name, which no device has. */
+const HOST_POOL = '(host)';
 
 /** Old versions kept for readers that are in the middle of one. */
 const KEPT_VERSIONS = 8;
@@ -56,6 +59,13 @@ export interface DeviceUse {
   readonly claims: readonly LedgerClaim[];
 }
 
+/** The machine's own memory, in which engines that sleep keep their weights. */
+export interface HostUse {
+  readonly totalMib: number;
+  readonly usedMib: number;
+  readonly claims: readonly LedgerClaim[];
+}
+
 interface LedgerState {
   readonly version: number;
   readonly claims: readonly LedgerClaim[];
@@ -68,15 +78,23 @@ export interface Ledger {
   read(): readonly DeviceUse[];
   /** All or none of `requests` for the process `pid`. Throws for a device that the ledger does not have. */
   claim(pid: number, processName: string, requests: readonly ClaimRequest[]): ClaimResult;
-  /** Gives back all that `pid` holds. */
+  /** Claims of living processes on the host; null where the ledger has no host memory. */
+  host(): HostUse | null;
+  /** Replaces what `pid` holds of the host. Without host memory in the ledger everything fits. */
+  claimHost(pid: number, processName: string, usedMib: number): ClaimResult;
+  /** Gives back all that `pid` holds, of devices and of the host. */
   release(pid: number): void;
 }
 
-/** Creates (or keeps) a ledger of these devices. Claims of living processes survive a second call. */
-export function prepareLedger(directory: string, devices: readonly LedgerDevice[]): Ledger {
+/** Creates (or keeps) a ledger of these devices, and of `hostMib` of host memory. Living claims survive a second call. */
+export function prepareLedger(
+  directory: string,
+  devices: readonly LedgerDevice[],
+  hostMib: number | null = null,
+): Ledger {
   mkdirSync(directory, { recursive: true });
   const temporary = join(directory, `devices.${randomBytes(6).toString('hex')}.tmp`);
-  writeFileSync(temporary, JSON.stringify({ devices }));
+  writeFileSync(temporary, JSON.stringify({ devices, ...(hostMib === null ? {} : { hostMib }) }));
   renameSync(temporary, join(directory, 'devices.json'));
   return openLedger(directory);
 }
@@ -85,13 +103,30 @@ export function prepareLedger(directory: string, devices: readonly LedgerDevice[
 export function openLedger(directory: string): Ledger {
   const parsed = JSON.parse(readFileSync(join(directory, 'devices.json'), 'utf8')) as {
     devices: LedgerDevice[];
+    hostMib?: number;
   };
   const devices = parsed.devices;
+  const hostPools: readonly LedgerDevice[] =
+    parsed.hostMib === undefined ? [] : [{ id: HOST_POOL, name: 'host memory', totalMib: parsed.hostMib }];
   return {
     directory,
     devices,
     read: () => usesOf(devices, livingClaims(readState(directory).claims)),
     claim: (pid, processName, requests) => claim(directory, devices, pid, processName, requests),
+    host: () => {
+      const [use] = usesOf(hostPools, livingClaims(readState(directory).claims));
+      return use === undefined
+        ? null
+        : { totalMib: use.device.totalMib, usedMib: use.usedMib, claims: use.claims };
+    },
+    claimHost: (pid, processName, usedMib) =>
+      claim(
+        directory,
+        hostPools,
+        pid,
+        processName,
+        hostPools.map(({ id }) => ({ deviceId: id, usedMib })),
+      ),
     release: (pid) => {
       change(directory, (claims) => ({ claims: claims.filter((held) => held.pid !== pid), result: null }));
     },

@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { LaunchContext } from '../engine.ts';
 import { contextFixture, modelFixture } from '../engine-fixtures.ts';
-import { type ParserNames, utilization, vllmArgv } from './argv.ts';
+import { type Installation, utilization, vllmArgv } from './argv.ts';
 
-const NO_PARSERS = (): ParserNames => ({ tool: null, reasoning: null });
+const NO_PARSERS: Installation = {
+  executable: ['vllm'],
+  parsers: () => ({ tool: null, reasoning: null }),
+  version: () => null,
+};
 
 test('a plain model is served under its name, on its socket, within its reservation', () => {
   assert.deepEqual(vllmArgv(modelFixture(), contextFixture(), NO_PARSERS), [
@@ -25,10 +30,8 @@ test('every option becomes its flag, and a TCP address host and port', () => {
   const model = modelFixture({
     servedName: 'behind',
     vllm: {
-      executable: ['python3', '-m', 'wrapper'],
       maxModelLen: 4096,
       maxNumSeqs: 0,
-      tensorParallelSize: 2,
       quantization: 'awq',
       dtype: 'half',
       enforceEager: true,
@@ -37,13 +40,19 @@ test('every option becomes its flag, and a TCP address host and port', () => {
   });
   const argv = vllmArgv(
     model,
-    contextFixture({ listen: { kind: 'tcp', host: '127.0.0.1', port: 9123 } }),
-    NO_PARSERS,
+    contextFixture({
+      listen: { kind: 'tcp', host: '127.0.0.1', port: 9123 },
+      deviceIds: ['GPU-1', 'GPU-2'],
+      kvCacheBytes: 1_073_741_824,
+      sleepMode: true,
+    }),
+    { ...NO_PARSERS, executable: ['python3', '-m', 'wrapper'] },
   );
   assert.deepEqual(argv, [
     ...['python3', '-m', 'wrapper', 'serve', 'acme/small', '--served-model-name', 'behind'],
     ...['--host', '127.0.0.1', '--port', '9123', '--max-model-len', '4096', '--tensor-parallel-size', '2'],
-    ...['--quantization', 'awq', '--dtype', 'half', '--gpu-memory-utilization', '0.25', '--enforce-eager'],
+    ...['--quantization', 'awq', '--dtype', 'half', '--gpu-memory-utilization', '0.25'],
+    ...['--kv-cache-memory-bytes', '1073741824', '--enable-sleep-mode', '--enforce-eager'],
     ...['--enable-prefix-caching', '--seed', '7'],
   ]);
 });
@@ -60,12 +69,15 @@ for (const [extraArgs, dropped] of [
   [['-tp', '4'], '--tensor-parallel-size'],
   [['-q', 'fp8'], '--quantization'],
   [['--device-memory-utilization', '0.5'], '--gpu-memory-utilization'],
+  [['--kv_cache_memory_bytes', '4G'], '--kv-cache-memory-bytes'],
+  [['--no-enable-sleep-mode'], '--enable-sleep-mode'],
 ] as const) {
   test(`extra_args ${extraArgs.join(' ')} replace our ${dropped}`, () => {
     const model = modelFixture({
-      vllm: { enforceEager: true, tensorParallelSize: 2, quantization: 'awq', extraArgs },
+      vllm: { enforceEager: true, quantization: 'awq', extraArgs },
     });
-    const argv = vllmArgv(model, contextFixture(), NO_PARSERS);
+    const context = contextFixture({ deviceIds: ['a', 'b'], kvCacheBytes: 1, sleepMode: true });
+    const argv = vllmArgv(model, context, NO_PARSERS);
     const generated = argv.slice(0, -extraArgs.length);
     assert.ok(!generated.includes(dropped), argv.join(' '));
     assert.deepEqual(argv.slice(-extraArgs.length), extraArgs);
@@ -81,7 +93,37 @@ test('extra_args cannot move an engine away from where the gateway looks for it'
   assert.ok(argv.includes('--uds'));
 });
 
-const BOTH = (): ParserNames => ({ tool: 'hermes', reasoning: 'qwen3' });
+test('the ranks are the devices that it got, on the host those that are configured', () => {
+  const ranks = (
+    deviceIds: readonly string[],
+    deviceSource: LaunchContext['deviceSource'],
+  ): string | undefined => {
+    const model = modelFixture({ vllm: { tensorParallelSize: 2 } });
+    const argv = vllmArgv(model, contextFixture({ deviceIds, deviceSource }), NO_PARSERS);
+    return argv[argv.indexOf('--tensor-parallel-size') + 1];
+  };
+  assert.equal(ranks(['a', 'b', 'c', 'd'], 'nvidia'), '4');
+  assert.equal(ranks([], 'host'), '2');
+  const alone = vllmArgv(modelFixture({ vllm: { tensorParallelSize: 2 } }), contextFixture(), NO_PARSERS);
+  assert.ok(!alone.includes('--tensor-parallel-size'));
+});
+
+test('flags are left out that the launch must do without, or that this vLLM is too old for', () => {
+  const generated = (version: string | null, ...withoutFlags: readonly string[]): string => {
+    const context = contextFixture({ kvCacheBytes: 1, sleepMode: true, withoutFlags: new Set(withoutFlags) });
+    return vllmArgv(modelFixture(), context, { ...NO_PARSERS, version: () => version })
+      .filter((word) => ['--uds', '--kv-cache-memory-bytes', '--enable-sleep-mode'].includes(word))
+      .join(' ');
+  };
+  const all = '--uds --kv-cache-memory-bytes --enable-sleep-mode';
+  assert.equal(generated(null), all);
+  assert.equal(generated('0.32.0+cpu'), all);
+  assert.equal(generated('0.10.1'), '--uds --enable-sleep-mode');
+  assert.equal(generated('0.8.2'), '--uds');
+  assert.equal(generated(null, '--enable-sleep-mode', '--uds'), '--uds --kv-cache-memory-bytes');
+});
+
+const BOTH: Installation = { ...NO_PARSERS, parsers: () => ({ tool: 'hermes', reasoning: 'qwen3' }) };
 
 test('parsers become their flags, unless extra_args have them', () => {
   const flagsWith = (extraArgs: readonly string[]): string =>
@@ -112,15 +154,22 @@ test('a command of its own is filled in and nothing is added', () => {
 });
 
 test('utilisation is the reservation, rounded down, and never above the configured one for whole devices', () => {
-  const of = (memoryMibPerDevice: number, deviceMemoryMib: number, reserved: number | null): number =>
+  const of = (
+    memoryMibPerDevice: number,
+    deviceMemoryMib: number,
+    reserved: number | null,
+    kvCacheBytes: number | null = null,
+  ): number =>
     utilization(modelFixture({ need: { deviceCount: 1, pool: null, memoryMibPerDevice: reserved } }), {
       memoryMibPerDevice,
       deviceMemoryMib,
+      kvCacheBytes,
     });
   assert.equal(of(1000, 3000, 1000), 0.3333);
   assert.equal(of(0.9 * 24_564, 24_564, 22_107), 0.9);
   assert.equal(of(23_000, 24_000, 23_000), 0.9583);
   assert.equal(of(23_000, 24_000, null), 0.9);
+  assert.equal(of(23_000, 24_000, null, 1), 0.9583);
   assert.equal(of(12_000, 24_000, null), 0.5);
   assert.equal(of(30_000, 24_000, 30_000), 1);
 });

@@ -7,6 +7,7 @@ import type { ResolvedModel } from '../../config/resolved-config.ts';
 import { assert } from '../../core/assert.ts';
 import { commandArgv } from '../command-template.ts';
 import type { LaunchContext } from '../engine.ts';
+import { knowsFlag } from './installed-version.ts';
 
 /** Where listening is decided: the gateway would not find an engine that listens elsewhere. */
 const FLAGS_KEPT: ReadonlySet<string> = new Set(['--uds', '--host', '--port']);
@@ -17,6 +18,7 @@ const FLAG_ALIASES: Readonly<Record<string, string>> = {
   '-q': '--quantization',
   '--device-memory-utilization': '--gpu-memory-utilization',
   '--no-enforce-eager': '--enforce-eager',
+  '--no-enable-sleep-mode': '--enable-sleep-mode',
   '--no-enable-auto-tool-choice': '--enable-auto-tool-choice',
 };
 
@@ -28,20 +30,33 @@ export interface ParserNames {
 
 type Flag = readonly [name: string, ...values: string[]];
 
-/** argv of a launch: the model's own `command` where it has one, else `vllm serve`; only that one asks for `parsers`. */
+/** What a command line needs to know of the installed vLLM; asked only where it matters. */
+export interface Installation {
+  readonly executable: readonly string[];
+  readonly parsers: () => ParserNames;
+  /** Null: unknown. */
+  readonly version: () => string | null;
+}
+
+/**
+ * argv of a launch: the model's own `command` where it has one, else `vllm serve`. Not generated are flags that the
+ * user's `extra_args` name, that this launch must do without, or that the installed vLLM is too old for.
+ */
 export function vllmArgv(
   model: ResolvedModel,
   context: LaunchContext,
-  parsers: () => ParserNames,
-  executable: readonly string[] = model.vllm.executable,
+  installation: Installation,
 ): readonly string[] {
   if (model.command !== null) return commandArgv(model.command, model, context);
   assert(model.repo !== null, `model ${model.name} has neither a repository nor a command`);
   const given = namesOf(model.vllm.extraArgs);
-  const generated = [...flags(model, context), ...parserFlags(parsers())].filter(
-    ([name]) => FLAGS_KEPT.has(name) || !given.has(name),
+  const version = installation.version();
+  const generated = [...flags(model, context), ...parserFlags(installation.parsers())].filter(
+    ([name]) =>
+      FLAGS_KEPT.has(name) ||
+      !(given.has(name) || context.withoutFlags.has(name) || !knowsFlag(version, name)),
   );
-  return [...executable, 'serve', model.repo, ...generated.flat(), ...model.vllm.extraArgs];
+  return [...installation.executable, 'serve', model.repo, ...generated.flat(), ...model.vllm.extraArgs];
 }
 
 function flags(model: ResolvedModel, context: LaunchContext): readonly Flag[] {
@@ -49,12 +64,15 @@ function flags(model: ResolvedModel, context: LaunchContext): readonly Flag[] {
   const list: Flag[] = [['--served-model-name', model.servedName], ...listenFlags(context)];
   if (vllm.maxModelLen > 0) list.push(['--max-model-len', String(vllm.maxModelLen)]);
   if (vllm.maxNumSeqs > 0) list.push(['--max-num-seqs', String(vllm.maxNumSeqs)]);
-  if (vllm.tensorParallelSize > 1) list.push(['--tensor-parallel-size', String(vllm.tensorParallelSize)]);
+  const ranks = context.deviceSource === 'host' ? vllm.tensorParallelSize : context.deviceIds.length;
+  if (ranks > 1) list.push(['--tensor-parallel-size', String(ranks)]);
   if (vllm.quantization !== null) list.push(['--quantization', vllm.quantization]);
   if (vllm.dtype !== null) list.push(['--dtype', vllm.dtype]);
   if (context.deviceSource !== 'host') {
     list.push(['--gpu-memory-utilization', String(utilization(model, context))]);
   }
+  if (context.kvCacheBytes !== null) list.push(['--kv-cache-memory-bytes', String(context.kvCacheBytes)]);
+  if (context.sleepMode) list.push(['--enable-sleep-mode']);
   if (vllm.enforceEager) list.push(['--enforce-eager']);
   return list;
 }
@@ -76,16 +94,18 @@ function listenFlags({ listen }: LaunchContext): readonly Flag[] {
 }
 
 /**
- * Share of each device that vLLM may take: what was reserved there, and for a model that gets whole devices not more
- * than its configured utilisation. Rounded down, so that the engine never claims a byte beyond its reservation.
+ * Share of each device that vLLM may take: what was reserved there. For a model that gets whole devices not more than
+ * its configured utilisation, unless the size of its KV cache is given: then this share only has to cover the whole,
+ * because vLLM checks it against what is free and sizes nothing by it. Rounded down, so that the engine never claims a
+ * byte beyond its reservation.
  */
 export function utilization(
   model: ResolvedModel,
-  context: Pick<LaunchContext, 'memoryMibPerDevice' | 'deviceMemoryMib'>,
+  context: Pick<LaunchContext, 'memoryMibPerDevice' | 'deviceMemoryMib' | 'kvCacheBytes'>,
 ): number {
   const share = context.deviceMemoryMib > 0 ? context.memoryMibPerDevice / context.deviceMemoryMib : 1;
-  const wanted =
-    model.need.memoryMibPerDevice === null ? Math.min(share, model.vllm.gpuMemoryUtilization) : share;
+  const isBounded = model.need.memoryMibPerDevice === null && context.kvCacheBytes === null;
+  const wanted = isBounded ? Math.min(share, model.vllm.gpuMemoryUtilization) : share;
   // A reservation of 0.9 x total divides to 0.8999999: without the nudge rounding down would lose a step.
   return Math.max(0.0001, Math.min(1, Math.floor(wanted * 10_000 + 1e-6) / 10_000));
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DiagnosisCause, ExitStatus } from '../engine.ts';
+import type { DiagnosisCause, ExitStatus, LaunchRemedy } from '../engine.ts';
 import { diagnoseVllm } from './diagnosis.ts';
 
 const FAILED: ExitStatus = { code: 1, signal: null };
@@ -33,6 +33,8 @@ interface Case {
   readonly retryable: boolean;
   readonly lastLine?: RegExp;
   readonly exit?: ExitStatus;
+  /** Absent: none is expected. */
+  readonly remedy?: LaunchRemedy;
 }
 
 const CASES: Readonly<Record<string, Case>> = {
@@ -43,6 +45,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /^out of memory: 21\.31 GiB \(0\.9 of the device\) were wanted, but only 3\.21 of 23\.68 GiB were free on cuda:0/,
     retryable: true,
+    remedy: { shortMib: Math.ceil((21.31 - 3.21) * 1024) },
     lastLine: /^ValueError: Free memory on device/,
   },
   'host memory full at the start': {
@@ -52,6 +55,16 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /21\.5 GiB \(0\.92 of the device\) were wanted, but only 3\.1 of 23\.4 GiB/,
     retryable: true,
+    remedy: { shortMib: 18_842 },
+  },
+  'host memory full at the cache': {
+    cause: 'out_of_memory',
+    lines: startFailure(
+      'ValueError: Available memory on node 0 (3.0/23.4 GiB) on kv cache allocation is less than requested memory for kv (4.5 GiB). Decrease --kv-cache-memory-bytes, VLLM_CPU_KVCACHE_SPACE, or reduce CPU memory used by other processes.',
+    ),
+    text: /a KV cache of 4\.5 GiB was wanted, but only 3\.0 of 23\.4 GiB were free on node 0/,
+    retryable: true,
+    remedy: { shortMib: 1536 },
   },
   'an unknown wording of it': {
     cause: 'out_of_memory',
@@ -71,6 +84,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ],
     text: /no room for the KV cache \(-1\.25 GiB\)/,
     retryable: false,
+    remedy: { shortMib: 1280 },
   },
   'context beyond the cache, with what would fit': {
     cause: 'context_too_long',
@@ -79,6 +93,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /131072 tokens needs 16\.00 GiB of KV cache, but only 4\.12 GiB are left; a max_model_len of 33744 would fit/,
     retryable: false,
+    remedy: { neededKvBytes: Math.ceil(16.005 * 1024 ** 3), shortMib: Math.ceil(11.89 * 1024) },
   },
   'context beyond the cache, without it': {
     cause: 'context_too_long',
@@ -87,6 +102,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /only 4\.12 GiB are left$/,
     retryable: false,
+    remedy: { neededKvBytes: Math.ceil(16.005 * 1024 ** 3), shortMib: Math.ceil(11.89 * 1024) },
   },
   'auto-fit impossible': {
     cause: 'out_of_memory',
@@ -110,6 +126,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /^out of memory: 2\.00 GiB could not be allocated, 1\.31 GiB of 23\.68 GiB were free$/,
     retryable: true,
+    remedy: { shortMib: 707 },
   },
   'CUDA out of memory while warming up': {
     cause: 'out_of_memory',
@@ -219,6 +236,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ],
     text: /remove --enable-sleep-mode/,
     retryable: false,
+    remedy: { refusedFlags: ['--enable-sleep-mode'] },
   },
   'unknown flag': {
     cause: 'unknown_flag',
@@ -229,6 +247,7 @@ const CASES: Readonly<Record<string, Case>> = {
     exit: { code: 2, signal: null },
     text: /^this vLLM does not know the arguments --fly --high$/,
     retryable: false,
+    remedy: { refusedFlags: ['--fly', '--high'] },
   },
   'flag with a bad value': {
     cause: 'unknown_flag',
@@ -308,6 +327,7 @@ const CASES: Readonly<Record<string, Case>> = {
     exit: { code: 0, signal: null },
     text: /20\.00 MiB could not be allocated$/,
     retryable: true,
+    remedy: { shortMib: 20 },
   },
   'unknown failure: the exception, not what stands around it': {
     cause: 'unknown',
@@ -352,6 +372,7 @@ for (const [name, expected] of Object.entries(CASES)) {
     assert.equal(found.cause, expected.cause, JSON.stringify(found));
     assert.match(found.text, expected.text);
     assert.equal(found.retryable, expected.retryable);
+    assert.deepEqual(found.remedy, expected.remedy);
     if (expected.lastLine !== undefined) assert.match(found.lastLine, expected.lastLine);
     assert.ok(!found.text.endsWith('.'), 'the catalogue brings the full stop');
   });

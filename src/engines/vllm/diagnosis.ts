@@ -6,6 +6,7 @@
 import type { DiagnosisRule } from '../diagnosis-rules.ts';
 import { diagnoseBy } from '../diagnosis-rules.ts';
 import type { Diagnosis, ExitStatus } from '../engine.ts';
+import { gibOf, leastLeft, neededCache, refused, shortOf, torchGib } from './launch-remedies.ts';
 
 const MEMORY: readonly DiagnosisRule[] = [
   {
@@ -15,12 +16,22 @@ const MEMORY: readonly DiagnosisRule[] = [
     retryable: true,
     text: (m) =>
       `out of memory: ${m[5]} GiB (${m[4]} of the device) were wanted, but only ${m[2]} of ${m[3]} GiB were free on ${m[1]} at the start`,
+    remedy: (m) => shortOf(gibOf(m[5]) - gibOf(m[2])),
   },
   {
     cause: 'out_of_memory',
     pattern: /(?:Free|Available) memory on (?:device|node) .* on startup is less than desired .*/,
     retryable: true,
     text: (m) => `out of memory: ${m[0]}`,
+  },
+  {
+    cause: 'out_of_memory',
+    pattern:
+      /Available memory on node (\S+)\s*\(([\d.]+)\/([\d.]+) GiB\) on kv cache allocation is less than requested memory for kv \(([\d.]+) GiB\)/,
+    retryable: true,
+    text: (m) =>
+      `out of memory: a KV cache of ${m[4]} GiB was wanted, but only ${m[2]} of ${m[3]} GiB were free on node ${m[1]}`,
+    remedy: (m) => shortOf(gibOf(m[4]) - gibOf(m[2])),
   },
   {
     cause: 'context_too_long',
@@ -31,6 +42,7 @@ const MEMORY: readonly DiagnosisRule[] = [
       `a context of ${m[1]} tokens needs ${m[2]} GiB of KV cache, but only ${m[3]} GiB are left${
         m[4] === undefined ? '' : `; a max_model_len of ${m[4]} would fit`
       }`,
+    remedy: (m) => neededCache(gibOf(m[2]), gibOf(m[3])),
   },
   {
     cause: 'out_of_memory',
@@ -43,21 +55,26 @@ const MEMORY: readonly DiagnosisRule[] = [
     pattern: /No available memory for the cache blocks/,
     retryable: false,
     text: (_, lines) => {
-      const left = lastMatch(lines, /Available KV cache memory: (-?[\d.]+) GiB/);
-      const room = left === undefined ? '' : ` (${left} GiB)`;
+      const left = leastLeft(lines);
+      const room = left === null ? '' : ` (${left} GiB)`;
       return `out of memory: the weights leave no room for the KV cache${room}; reserve more memory for this model`;
+    },
+    remedy: (_, lines) => {
+      const left = leastLeft(lines);
+      return left === null ? null : shortOf(-Number(left));
     },
   },
   {
     cause: 'out_of_memory',
     pattern:
-      /out of memory\. Tried to allocate ([\d.]+ [KMG]iB)(?:.*total capacity of ([\d.]+ [KMG]iB) of which ([\d.]+ [KMG]iB) is free)?/,
+      /out of memory\. Tried to allocate ([\d.]+ (?:[KMG]iB|bytes))(?:.*total capacity of ([\d.]+ [KMG]iB) of which ([\d.]+ (?:[KMG]iB|bytes)) is free)?/,
     retryable: true,
     whileServing: true,
     text: (m) =>
       `out of memory: ${m[1]} could not be allocated${
         m[2] === undefined ? '' : `, ${m[3]} of ${m[2]} were free`
       }`,
+    remedy: (m) => shortOf(torchGib(m[1]) - torchGib(m[3])),
   },
   {
     cause: 'out_of_memory',
@@ -114,6 +131,7 @@ const CONFIGURATION: readonly DiagnosisRule[] = [
     pattern: /Sleep mode is not supported on current platform/,
     retryable: false,
     text: () => 'sleep mode is not supported on this platform; remove --enable-sleep-mode',
+    remedy: () => ({ refusedFlags: ['--enable-sleep-mode'] }),
   },
   {
     cause: 'tool_parser_missing',
@@ -132,6 +150,7 @@ const CONFIGURATION: readonly DiagnosisRule[] = [
     pattern: /error: unrecognized arguments: (.*)/,
     retryable: false,
     text: (m) => `this vLLM does not know the arguments ${m[1]}`,
+    remedy: (m) => refused(m[1]),
   },
   {
     cause: 'unknown_flag',
@@ -207,12 +226,4 @@ const SERVING = /^Application startup complete/;
 /** `lines` oldest first, as the runtime delivered them. */
 export function diagnoseVllm(exit: ExitStatus, lines: readonly string[]): Diagnosis {
   return diagnoseBy(RULES, SERVING, exit, lines);
-}
-
-function lastMatch(lines: readonly string[], pattern: RegExp): string | undefined {
-  for (let index = lines.length - 1; index >= 0; index -= 1) {
-    const found = pattern.exec(lines[index] ?? '')?.[1];
-    if (found !== undefined) return found;
-  }
-  return undefined;
 }

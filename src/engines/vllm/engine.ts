@@ -7,15 +7,30 @@ import { probeOpenAi } from '../openai-probe.ts';
 import { vllmArgv } from './argv.ts';
 import { diagnoseVllm } from './diagnosis.ts';
 import { VLLM_KEEP_ALIVE_MS, vllmEnvironment } from './environment.ts';
+import { parseVllmMemory } from './memory-lines.ts';
 import { chooseParsers } from './parsers-choice.ts';
 import { parseVllmLine } from './phases.ts';
+import { isVllmAsleep, sleepVllm, wakeVllm } from './sleep.ts';
+import { warmUpVllm } from './warm-up.ts';
+
+/** Answered by the API server's own process, with the tokenizer alone. */
+const ROUTES_ASLEEP: readonly string[] = [
+  '/tokenize',
+  '/detokenize',
+  '/tokenizer_info',
+  '/v1/messages/count_tokens',
+];
 
 export interface VllmEngineOptions {
   readonly kind: string;
   /** Start time to reckon with until one was measured. */
   readonly assumedStartMs: number;
+  /** Host memory of its processes to reckon with until it was measured. */
+  readonly hostMib: number;
   /** argv prefix that runs the server. */
   readonly executable: (model: ResolvedModel) => readonly string[];
+  /** Release that this runs; null: unknown. */
+  readonly version: (model: ResolvedModel) => string | null;
   /** The gateway's own environment, of which the engine gets an allow-list. */
   readonly environment: Environment;
 }
@@ -26,20 +41,22 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
     capabilities: {
       unixSocket: true,
       sleepLevels: [1, 2],
+      sleepsOn: ['nvidia', 'amd', 'simulated'],
+      routesAsleep: ROUTES_ASLEEP,
       keepAliveMs: VLLM_KEEP_ALIVE_MS,
       assumedStartMs: options.assumedStartMs,
+      hostMib: options.hostMib,
     },
     listensOn: (model) => (model.command === null ? 'unix' : commandListensOn(model.command)),
     command: (model, context) => ({
-      argv: vllmArgv(
-        model,
-        context,
-        () => {
+      argv: vllmArgv(model, context, {
+        executable: options.executable(model),
+        parsers: () => {
           const { tool, reasoning } = chooseParsers(model, options.environment);
           return { tool: tool.parser, reasoning: reasoning.parser };
         },
-        options.executable(model),
-      ),
+        version: () => options.version(model),
+      }),
       environment: vllmEnvironment(model, context, options.environment),
     }),
     probe: (http, model, timeoutMs, signal) =>
@@ -50,6 +67,11 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
         signal,
       ),
     parseLine: parseVllmLine,
+    parseMemory: parseVllmMemory,
+    sleep: sleepVllm,
+    wake: wakeVllm,
+    isAsleep: isVllmAsleep,
+    warmUp: warmUpVllm,
     diagnose: diagnoseVllm,
   };
 }

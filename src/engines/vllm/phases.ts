@@ -27,6 +27,8 @@ const RULES: readonly Rule[] = [
   [/^Initial profiling\/warmup run took/, 'profiling', null],
   [/^Estimated CUDA graph memory: /, 'profiling', null],
   [/^Available KV cache memory: /, 'profiling', null],
+  [/^Initial free memory .* reserved .* for KV Cache/, 'profiling', null],
+  [/^Explicitly set .* for KV cache/, 'profiling', null],
   [/^\w+ KV cache size: [\d,]+ tokens/, 'profiling', 100],
   [/^Auto-fit max_model_len: /, 'profiling', null],
   [/^Capturing CUDA graphs?[^:]*:\s+(\d+)%/, 'capturing', 'first_group'],

@@ -101,6 +101,21 @@ test('R1: the record is on disk before the program runs, without the environment
   await runtime.kill(result.handle);
 });
 
+test('memory that runs out ends an engine and its children before us', async (t) => {
+  if (process.platform !== 'linux') return t.skip('no such thing on this system');
+  const runtime = await open(await temporaryDirectory(t));
+  t.after(() => runtime.close());
+  const heard = createRecordingObserver();
+  // The score is written right after the spawn, so the program may look a moment before; a child shows what it inherits.
+  const script =
+    'until [ "$(cat /proc/self/oom_score_adj)" = 500 ]; do sleep 0.01; done; echo raised; sleep 300';
+  const result = await runtime.launch(await specOf(runtime, 'oom-1', script), heard);
+  assert.ok(result.kind === 'launched');
+  await heard.waitForLine(/^raised/);
+  assert.notEqual((await readFile('/proc/self/oom_score_adj', 'latin1')).trim(), '500');
+  await runtime.kill(result.handle);
+});
+
 test('only we may enter the state directory', async (t) => {
   const directory = join(await temporaryDirectory(t), 'state');
   const runtime = await open(directory);

@@ -169,6 +169,12 @@ class ProcessRuntime implements Runtime {
     return null;
   }
 
+  async processes(): Promise<ReadonlyMap<LaunchId, readonly number[]>> {
+    const marks = [...this.#launches.values()].map((watched) => watched.mark());
+    const found = await this.#table.families(marks);
+    return new Map(marks.flatMap(({ launchId }, at) => pidsOf(launchId, found[at] ?? [])));
+  }
+
   /** R3. */
   async #end(watched: WatchedLaunch, graceMs: number, hurry: AbortSignal): Promise<StopResult> {
     const startedMs = performance.now();
@@ -265,6 +271,13 @@ class ProcessRuntime implements Runtime {
     this.#launches.clear();
     await this.#lock.release();
   }
+}
+
+function pidsOf(
+  launchId: LaunchId,
+  processes: readonly ProcessIdentity[],
+): (readonly [LaunchId, readonly number[]])[] {
+  return processes.length === 0 ? [] : [[launchId, processes.map(({ pid }) => pid)]];
 }
 
 function identityOf(table: ProcessTable, pid: number): ProcessIdentity {

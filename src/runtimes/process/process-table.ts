@@ -42,6 +42,8 @@ export interface ProcessTable {
   carries(pid: number, launchId: LaunchId): 'yes' | 'no' | 'unknown';
   /** Living processes of a launch, us excepted. */
   members(mark: LaunchMark): Promise<readonly ProcessIdentity[]>;
+  /** Of each mark its members by session and descent alone, which one reading of the table tells. */
+  families(marks: readonly LaunchMark[]): Promise<readonly (readonly ProcessIdentity[])[]>;
 }
 
 /** Files read at once in a scan: enough to be quick, few enough to leave the thread pool to others. */
@@ -79,11 +81,11 @@ function procTable(root: string, bootId: string): ProcessTable {
     },
     async members(mark) {
       const rows = await readTable(root, mark.launchId);
-      return belonging(rows, mark, bootId).map(({ facts: { pid, startTicks } }) => ({
-        pid,
-        startTicks,
-        bootId,
-      }));
+      return identities(belonging(rows, mark, bootId), bootId);
+    },
+    async families(marks) {
+      const rows = marks.length === 0 ? [] : await readTable(root, null);
+      return marks.map((mark) => identities(belonging(rows, mark, bootId), bootId));
     },
   };
 }
@@ -93,7 +95,12 @@ interface Row {
   readonly carries: 'yes' | 'no' | 'unknown';
 }
 
-async function readTable(root: string, launchId: LaunchId): Promise<readonly Row[]> {
+function identities(rows: readonly Row[], bootId: string): readonly ProcessIdentity[] {
+  return rows.map(({ facts: { pid, startTicks } }) => ({ pid, startTicks, bootId }));
+}
+
+/** `launchId` null: environments, which cost the most, are not read. */
+async function readTable(root: string, launchId: LaunchId | null): Promise<readonly Row[]> {
   const pids = (await readdir(root)).filter((name) => /^\d+$/.test(name)).map(Number);
   const rows: Row[] = [];
   const readNext = async (): Promise<void> => {
@@ -106,10 +113,12 @@ async function readTable(root: string, launchId: LaunchId): Promise<readonly Row
   return rows;
 }
 
-async function readRow(root: string, pid: number, launchId: LaunchId): Promise<Row | null> {
+async function readRow(root: string, pid: number, launchId: LaunchId | null): Promise<Row | null> {
   try {
     const facts = parseStat(pid, await readFile(`${root}/${pid}/stat`, 'latin1'));
     if (facts === null) return null;
+    // Unread, it is no evidence: only a leader that is proven to be ours makes the rest ours (T2).
+    if (launchId === null) return { facts, carries: 'no' };
     const environment = await readFile(`${root}/${pid}/environ`).catch(() => null);
     return { facts, carries: environment === null ? 'unknown' : judgeEnvironment(environment, launchId) };
   } catch {
@@ -197,9 +206,13 @@ function groupsOnly(): ProcessTable {
     facts: () => null,
     isAlive: ({ pid }) => groupExists(pid),
     carries: () => 'unknown',
-    members: async ({ leader, watched }) =>
-      leader !== null && watched && groupExists(leader.pid) ? [leader] : [],
+    members: async (mark) => leaderOf(mark),
+    families: async (marks) => marks.map(leaderOf),
   };
+}
+
+function leaderOf({ leader, watched }: LaunchMark): readonly ProcessIdentity[] {
+  return leader !== null && watched && groupExists(leader.pid) ? [leader] : [];
 }
 
 function groupExists(leaderPid: number): boolean {

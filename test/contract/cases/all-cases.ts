@@ -5,6 +5,7 @@ import { connectionCases, plainCases, startOutputCases } from './endings.ts';
 import { errorCases } from './errors.ts';
 import { failedStartCases } from './failed-starts.ts';
 import { guardedCases } from './guarded.ts';
+import { portCases } from './port.ts';
 import { routeCases } from './routes.ts';
 import { sleepCases } from './sleep.ts';
 import { streamCases } from './streams.ts';
@@ -16,6 +17,7 @@ export const contractCases: readonly ContractCase[] = [
   ...streamCases,
   ...errorCases,
   ...sleepCases,
+  ...portCases,
   ...connectionCases,
   ...guardedCases,
   ...plainCases,

@@ -46,6 +46,21 @@ export const sleepCases: readonly ContractCase[] = [
     },
   },
   {
+    name: 'asleep, what only needs the tokenizer is answered',
+    server: 'chat',
+    run: async ({ ask, askQuietly, model }) => {
+      const messages = [{ role: 'user', content: 'one two three' }];
+      await askQuietly(post('/sleep?level=1'));
+      const answer = await ask('tokenize', { path: '/tokenize', json: { model, prompt: 'one two three' } });
+      const { tokens }: { tokens: number[] } = JSON.parse(answer.body);
+      await ask('tokenize messages', { path: '/tokenize', json: { model, messages } });
+      await ask('detokenize', { path: '/detokenize', json: { model, tokens } });
+      await ask('count_tokens', { path: '/v1/messages/count_tokens', json: { model, messages } });
+      await ask('still asleep', { path: '/is_sleeping' });
+      await askQuietly(post('/wake_up'));
+    },
+  },
+  {
     name: 'asleep, a request hangs; leaving removes it',
     server: 'chat',
     run: async (context) => {

@@ -40,6 +40,10 @@ export interface Faults {
   readonly probeHang: boolean;
   readonly ignoreSigterm: boolean;
   readonly sleepFails: boolean;
+  readonly sleepFreesNothing: boolean;
+  readonly sleepHangs: boolean;
+  readonly wakeHangs: boolean;
+  readonly wakeFails: boolean;
 }
 
 const NONE: Faults = {
@@ -60,6 +64,10 @@ const NONE: Faults = {
   probeHang: false,
   ignoreSigterm: false,
   sleepFails: false,
+  sleepFreesNothing: false,
+  sleepHangs: false,
+  wakeHangs: false,
+  wakeFails: false,
 };
 
 /** Names and meanings, for `--help` and docs/vllm-sim.md. */
@@ -80,6 +88,10 @@ export const FAULT_HELP: readonly (readonly [string, string])[] = [
   ['malformed@answer:KIND', 'answers with a broken chunk, header or length (default chunk)'],
   ['slow-wake:SECONDS', 'waking takes so much longer (default 5)'],
   ['fail@sleep', 'answers 500 to /sleep and stays in an unknown state'],
+  ['hang@sleep', 'never answers /sleep; nothing is freed'],
+  ['sleep-frees-nothing', 'answers /sleep as if it slept, and keeps its memory'],
+  ['fail@wake', 'answers 500 to /wake_up and stays asleep'],
+  ['hang@wake', 'never answers /wake_up; nothing is taken'],
   ['ignore-sigterm', 'only SIGKILL ends it'],
 ];
 
@@ -138,6 +150,14 @@ function faultOf(head: string, argument: string | null): Partial<Faults> | null 
       return { slowWakeS: number ?? 5 };
     case 'fail@sleep':
       return { sleepFails: true };
+    case 'hang@sleep':
+      return { sleepHangs: true };
+    case 'sleep-frees-nothing':
+      return { sleepFreesNothing: true };
+    case 'fail@wake':
+      return { wakeFails: true };
+    case 'hang@wake':
+      return { wakeHangs: true };
     case 'ignore-sigterm':
       return { ignoreSigterm: true };
     default:

@@ -52,8 +52,35 @@ test('a cache size in bytes is taken as it is', async (t) => {
     '--sim-weights-mib',
     '1000',
   ];
-  await start(args).ready();
+  const sim = start(args);
+  await sim.ready();
   assert.deepEqual(used(), [1256]);
+  await sim.line(/Initial free memory 9\.77 GiB, reserved 0\.25 GiB memory for KV Cache as specified/);
+});
+
+test('the overhead comes on top of weights and cache, in two parts', async (t) => {
+  const { start, used } = machine(t, 10_000);
+  const args = ['--sim-overhead-mib', '601', '--sim-weights-mib', '1000', '--gpu-memory-utilization', '0.2'];
+  const sized = start(args);
+  await sized.ready();
+  assert.deepEqual(used(), [2000], 'vLLM sizes its cache by what is left');
+  await sized.line(/Available KV cache memory: 0\.39 GiB/);
+  await sized.line(/Graph capturing finished in \d+ secs, took 0\.29 GiB/);
+  await start([...args, '--kv-cache-memory-bytes', '1000M']).ready();
+  assert.deepEqual(used(), [2000 + 601 + 1000 + 1000], 'a size in bytes leaves nothing for it');
+});
+
+test('what the reservation forgot is missing at the end of the start', async (t) => {
+  const { start } = machine(t, 2500);
+  const sim = start([
+    ...['--sim-overhead-mib', '600', '--sim-weights-mib', '1000', '--gpu-memory-utilization', '0.8'],
+    ...['--kv-cache-memory-bytes', '1000M'],
+  ]);
+  assert.equal((await sim.exit).code, 1);
+  assert.match(
+    sim.lines.join('\n'),
+    /CUDA out of memory\. Tried to allocate 300\.00 MiB\. GPU 0 has a total capacity of 2\.44 GiB of which 200\.00 MiB is free/,
+  );
 });
 
 test('too little free memory for the utilisation fails in vLLM’s words', async (t) => {

@@ -3,12 +3,14 @@
  * against what is free) upon the ledger, so that over-commitment fails here with the texts it fails with there.
  *
  * M1. All claims are held by the engine core's process: they outlive the API server, as VRAM does.
- * M2. A failed claim leaves the ledger as it was.
+ * M2. A failed claim on a device leaves the ledger as it was. One on the host kills the process, as the kernel does.
  */
 import { type Ledger, type LedgerDevice, openLedger } from '../ledger.ts';
+import type { Faults } from './faults.ts';
 import type { SimOptions } from './options.ts';
 
 const MIB = 1024 * 1024;
+const TITLE = 'VLLM::EngineCore';
 const GIB_MIB = 1024;
 /** What the KV cache is worth where there is no device to share. */
 const KV_WITHOUT_DEVICE_MIB = 4096;
@@ -39,6 +41,22 @@ export interface KvCache {
   readonly tokens: number;
 }
 
+/** MiB of one device. */
+export interface SleptMemory {
+  readonly freedMib: number;
+  readonly usedMib: number;
+  /** Copied to the host. */
+  readonly backedUpMib: number;
+}
+
+/** What the memory needs of the process that it belongs to. */
+export interface MemoryOwner {
+  /** Process id by which memory is held. */
+  readonly pid: number;
+  /** Ends the whole engine at once, with nothing logged: the host has no memory left. */
+  kill(): never;
+}
+
 export interface DeviceMemory {
   /** Name in vLLM's logs: `GPU` with a ledger, else `CPU`. */
   readonly kind: 'GPU' | 'CPU';
@@ -46,17 +64,23 @@ export interface DeviceMemory {
   initialise(): void;
   /** Returns the MiB that the weights took. */
   loadWeights(): number;
+  /** Free on the first device before anything was taken, in MiB. */
+  freeAtStartMib(): number;
   /** What is left for the KV cache after profiling, in bytes of one device. */
   profile(): number;
   allocateKv(bytes: number): void;
-  /** Frees everything that sleep frees. Returns freed and remaining MiB of one device. */
-  sleep(): { readonly freedMib: number; readonly usedMib: number };
+  /** Takes what captured graphs and workspaces need. Returns their MiB; null: not simulated. */
+  allocateRest(): number | null;
+  /** Does sleeping free memory at all? */
+  readonly frees: boolean;
+  /** Frees everything that sleep frees, the weights with or without a copy on the host. */
+  sleep(keepsWeights: boolean): SleptMemory;
   /** Takes memory back. Throws OutOfMemory. */
   wake(tags: readonly SleepTag[]): void;
 }
 
 /** Throws StartError where the devices that the options name are not there. */
-export function createDeviceMemory(options: SimOptions, holder: () => number): DeviceMemory {
+export function createDeviceMemory(options: SimOptions, faults: Faults, owner: MemoryOwner): DeviceMemory {
   const directory = options.environment.ledgerDirectory;
   if (directory === null) return withoutDevices(options);
   const ledger = openLedger(directory);
@@ -69,7 +93,7 @@ export function createDeviceMemory(options: SimOptions, holder: () => number): D
       'api',
     );
   }
-  return new LedgerMemory(options, ledger, visible.slice(0, wanted), holder);
+  return new LedgerMemory(options, faults, ledger, visible.slice(0, wanted), owner);
 }
 
 /** CUDA_VISIBLE_DEVICES: indices or ids in order, up to the first that is unknown; unset: all. */
@@ -90,32 +114,46 @@ function withoutDevices(options: SimOptions): DeviceMemory {
     kind: 'CPU',
     initialise: () => {},
     loadWeights: () => weightsMib,
+    freeAtStartMib: () => 0,
     profile: () => options.kvCacheMemoryBytes ?? KV_WITHOUT_DEVICE_MIB * MIB,
     allocateKv: () => {},
-    sleep: () => ({ freedMib: 0, usedMib: 0 }),
+    allocateRest: () => null,
+    frees: options.enableSleepMode,
+    sleep: () => ({ freedMib: 0, usedMib: 0, backedUpMib: 0 }),
     wake: () => {},
   };
 }
 
 class LedgerMemory implements DeviceMemory {
   readonly kind = 'GPU';
+  readonly frees: boolean;
   readonly #options: SimOptions;
   readonly #ledger: Ledger;
   readonly #devices: readonly LedgerDevice[];
-  readonly #holder: () => number;
+  readonly #owner: MemoryOwner;
   readonly #resident = new Set<SleepTag>();
   #freeAtStartMib: readonly number[] = [];
+  /** Context, activations and graphs, as far as they are taken. */
+  #overheadMib = 0;
   #weightsMib = 0;
   #kvMib = 0;
 
-  constructor(options: SimOptions, ledger: Ledger, devices: readonly LedgerDevice[], holder: () => number) {
+  constructor(
+    options: SimOptions,
+    faults: Faults,
+    ledger: Ledger,
+    devices: readonly LedgerDevice[],
+    owner: MemoryOwner,
+  ) {
+    this.frees = options.enableSleepMode && !faults.sleepFreesNothing;
     this.#options = options;
     this.#ledger = ledger;
     this.#devices = devices;
-    this.#holder = holder;
+    this.#owner = owner;
   }
 
   initialise(): void {
+    this.#holdHost(0);
     this.#freeAtStartMib = this.#freeMib();
     this.#devices.forEach((device, index) => {
       const free = this.#freeAtStartMib[index] ?? 0;
@@ -129,10 +167,17 @@ class LedgerMemory implements DeviceMemory {
   }
 
   loadWeights(): number {
-    this.#weightsMib = this.#options.sim.weightsMib ?? Math.floor(this.#wantedMib() * WEIGHTS_SHARE);
-    this.#holdOrFail(this.#weightsMib, this.#weightsMib);
+    const { overheadMib, weightsMib } = this.#options.sim;
+    this.#overheadMib = Math.floor(overheadMib / 2);
+    this.#holdOrFail(this.#overheadMib, this.#overheadMib);
+    this.#weightsMib = weightsMib ?? Math.floor((this.#wantedMib() - overheadMib) * WEIGHTS_SHARE);
+    this.#holdOrFail(this.#overheadMib + this.#weightsMib, this.#weightsMib);
     this.#resident.add('weights');
     return this.#weightsMib;
+  }
+
+  freeAtStartMib(): number {
+    return this.#freeAtStartMib[0] ?? 0;
   }
 
   profile(): number {
@@ -148,37 +193,54 @@ class LedgerMemory implements DeviceMemory {
         );
       }
       // Device-wide, so a neighbour's growth counts as ours and shrinks the cache, as it does in vLLM.
-      return this.#requestedMib(device) - (before - now);
+      return this.#requestedMib(device) - (before - now) - this.#restMib();
     });
     const { memoryMib } = this.#options.sim;
-    const own = memoryMib === null ? Number.POSITIVE_INFINITY : memoryMib - this.#weightsMib;
+    const own =
+      memoryMib === null
+        ? Number.POSITIVE_INFINITY
+        : memoryMib - this.#weightsMib - this.#options.sim.overheadMib;
     return Math.min(...available, own) * MIB;
   }
 
   allocateKv(bytes: number): void {
     this.#kvMib = Math.ceil(bytes / MIB);
-    this.#holdOrFail(this.#weightsMib + this.#kvMib, this.#kvMib);
+    this.#holdOrFail(this.#wholeMib(), this.#kvMib);
     this.#resident.add('kv_cache');
   }
 
-  sleep(): { readonly freedMib: number; readonly usedMib: number } {
+  allocateRest(): number | null {
+    const restMib = this.#restMib();
+    if (restMib === 0) return null;
+    this.#overheadMib += restMib;
+    this.#holdOrFail(this.#wholeMib(), restMib);
+    return restMib;
+  }
+
+  sleep(keepsWeights: boolean): SleptMemory {
     const before = this.#usedNowMib();
     // Without the flag nothing lies in the allocator that can let go of memory.
-    if (!this.#options.enableSleepMode) return { freedMib: 0, usedMib: before };
+    if (!this.frees) return { freedMib: 0, usedMib: before, backedUpMib: 0 };
+    const backedUpMib = keepsWeights ? this.#weightsMib : 0;
+    // Copied before it is freed: for a moment both are held.
+    this.#holdHost(backedUpMib * this.#devices.length);
     this.#resident.clear();
     const usedMib = this.#usedNowMib();
     this.#hold(usedMib);
-    return { freedMib: before - usedMib, usedMib };
+    return { freedMib: before - usedMib, usedMib, backedUpMib };
   }
 
   wake(tags: readonly SleepTag[]): void {
-    if (!this.#options.enableSleepMode) return;
+    if (!this.frees) return;
     const before = this.#usedNowMib();
     const added = tags.filter((tag) => !this.#resident.has(tag));
     for (const tag of added) this.#resident.add(tag);
     const wanted = this.#usedNowMib();
     const refused = this.#hold(wanted);
-    if (refused === null) return;
+    if (refused === null) {
+      if (this.#resident.has('weights')) this.#holdHost(0);
+      return;
+    }
     for (const tag of added) this.#resident.delete(tag);
     throw new OutOfMemory(outOfMemoryText(wanted - before, refused));
   }
@@ -202,19 +264,36 @@ class LedgerMemory implements DeviceMemory {
   }
 
   #usedNowMib(): number {
-    const whole = this.#weightsMib + this.#kvMib;
+    const whole = this.#wholeMib();
     if (this.#resident.size === SLEEP_TAGS.length) return whole;
+    const pool = this.#weightsMib + this.#kvMib;
     const resident =
       (this.#resident.has('weights') ? this.#weightsMib : 0) +
       (this.#resident.has('kv_cache') ? this.#kvMib : 0);
     const residual =
-      this.#options.sim.sleepResidualMib ?? Math.min(RESIDUAL_MAX_MIB, Math.floor(whole * RESIDUAL_SHARE));
+      this.#options.sim.sleepResidualMib ?? Math.min(RESIDUAL_MAX_MIB, Math.floor(pool * RESIDUAL_SHARE));
     return Math.min(whole, resident + residual);
+  }
+
+  /** All that is held now, with everything resident. */
+  #wholeMib(): number {
+    return this.#overheadMib + this.#weightsMib + this.#kvMib;
+  }
+
+  /** The overhead that comes after the cache, or is still to come. */
+  #restMib(): number {
+    return this.#options.sim.overheadMib - this.#overheadMib;
+  }
+
+  #holdHost(copiesMib: number): void {
+    const wantedMib = this.#options.sim.hostMib + copiesMib;
+    const result = this.#ledger.claimHost(this.#owner.pid, TITLE, wantedMib);
+    if (result.kind === 'refused') this.#owner.kill();
   }
 
   #hold(usedMib: number): OutOfMemoryDetail | null {
     const requests = this.#devices.map((device) => ({ deviceId: device.id, usedMib }));
-    const result = this.#ledger.claim(this.#holder(), 'VLLM::EngineCore', requests);
+    const result = this.#ledger.claim(this.#owner.pid, TITLE, requests);
     if (result.kind === 'claimed') return null;
     return {
       index: this.#devices.findIndex((device) => device.id === result.deviceId),

@@ -2,7 +2,7 @@
 import type { SimContext } from './context.ts';
 import { ApiError, type Exchange, type JsonObject, sendJson } from './exchange.ts';
 import type { FinishReason } from './generation.ts';
-import { chatPrompt, collect, contentText } from './openai-routes.ts';
+import { chatPrompt, checkToolChoice, collect, contentText } from './openai-routes.ts';
 import { createJob, engineDead, type Job, type Prompt, runJob } from './sampling.ts';
 import { type EventStream, openStream } from './stream.ts';
 import { booleanOf, checkFields, objectOf } from './validation.ts';
@@ -32,12 +32,13 @@ export function anthropicErrorBody(error: ApiError): JsonObject {
 
 export async function messages(context: SimContext, exchange: Exchange, body: JsonObject): Promise<void> {
   checkFields(body, FIELDS, ['model', 'messages', 'max_tokens']);
-  const job = inAnthropicShape(() =>
-    createJob(context, exchange, { ...body, stop: body['stop_sequences'] }, messagesPrompt(body), {
+  const job = inAnthropicShape(() => {
+    checkTools(context, body);
+    return createJob(context, exchange, { ...body, stop: body['stop_sequences'] }, messagesPrompt(body), {
       maxTokens: null,
       maxTokensName: 'max_tokens',
-    }),
-  );
+    });
+  });
   const id = `chatcmpl-${exchange.requestId}`;
   if (booleanOf(body, 'stream')) return stream(context, exchange, job, id);
   const [result] = await collect(context, exchange, job).catch((error: unknown) => {
@@ -70,6 +71,26 @@ export function countMessageTokens(context: SimContext, exchange: Exchange, body
     input_tokens: tokens,
     context_management: { original_input_tokens: tokens },
   });
+}
+
+function checkTools(context: SimContext, body: JsonObject): void {
+  const tools = body['tools'];
+  if (Array.isArray(tools) && tools.length > 0) checkToolChoice(context, openAiChoice(body['tool_choice']));
+}
+
+/** Anthropic's choices by OpenAI's names for them. */
+function openAiChoice(choice: unknown): unknown {
+  const given = objectOf(choice);
+  switch (given?.['type']) {
+    case undefined:
+      return 'auto';
+    case 'any':
+      return 'required';
+    case 'tool':
+      return { function: { name: given?.['name'] } };
+    default:
+      return given?.['type'];
+  }
 }
 
 async function stream(context: SimContext, exchange: Exchange, job: Job, id: string): Promise<void> {

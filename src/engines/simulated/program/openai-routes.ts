@@ -333,10 +333,21 @@ function completionPrompts(context: SimContext, prompt: unknown): Prompt[] {
 function checkTools(context: SimContext, body: JsonObject): void {
   const tools = body['tools'];
   if (!Array.isArray(tools) || tools.length === 0) return;
-  const choice = body['tool_choice'] ?? 'auto';
-  if (choice !== 'auto' || (context.options.autoToolChoice && context.options.toolCallParser !== null))
-    return;
-  throw badRequest('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set');
+  checkToolChoice(context, body['tool_choice'] ?? 'auto');
+}
+
+/** `choice` in OpenAI's form. */
+export function checkToolChoice(context: SimContext, choice: unknown): void {
+  const hasParser = context.options.autoToolChoice && context.options.toolCallParser !== null;
+  if (hasParser || choice === 'none') return;
+  if (choice === 'auto') {
+    throw badRequest(
+      '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+    );
+  }
+  const name = objectOf(objectOf(choice)?.['function'])?.['name'];
+  const wanted = typeof name === 'string' ? `function "${name}"` : `"${String(choice)}"`;
+  throw badRequest(`tool_choice=${wanted} requires --tool-call-parser to be set`);
 }
 
 export function nowS(): number {

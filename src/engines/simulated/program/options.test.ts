@@ -70,6 +70,15 @@ for (const [line, text] of REFUSED) {
   test(`refused as argparse does: ${line}`, () => assert.equal(refused(...line.split(' ')), text));
 }
 
+test('a flag that an older vLLM would not know is refused with its value', () => {
+  const flags = ['--sim-refuse-flag', 'kv-cache-memory-bytes', '--sim-refuse-flag=--enable_sleep_mode'];
+  assert.equal(
+    refused('m', '--enable-sleep-mode', '--kv-cache-memory-bytes', '5', '--seed', '1', ...flags),
+    'unrecognized arguments: --enable-sleep-mode --kv-cache-memory-bytes 5',
+  );
+  assert.ok(parseOptions(['m', '--seed', '1', ...flags], {}).ok);
+});
+
 test('faults add up, and arguments may contain colons', () => {
   const result = parseFaults(['crash@request:a:b', 'reset@midstream:7', 'slow-wake', 'hang@profiling']);
   assert.ok(result.ok);

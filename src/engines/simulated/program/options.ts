@@ -67,6 +67,8 @@ export interface SimSettings {
   readonly memoryMib: number | null;
   readonly weightsMib: number | null;
   readonly sleepResidualMib: number | null;
+  readonly overheadMib: number;
+  readonly hostMib: number;
   readonly kvBytesPerToken: number;
   readonly modelLength: number;
   /** Tokens a second of each sequence; 0: all at once. */
@@ -100,6 +102,8 @@ const KNOWN = new Set<string>([
   ...SIM_VALUES.keys(),
   ...SIM_SWITCHES.keys(),
 ]);
+/** Flags that keep every value they are given; of others the last one counts. */
+const REPEATED: ReadonlySet<string> = new Set(['sim-fault', 'sim-refuse-flag', 'middleware']);
 const TAKES_LIST = new Set(LIST_FLAGS).add('lora-modules');
 const TAKES_NOTHING = new Set<string>([
   ...SWITCH_FLAGS,
@@ -137,6 +141,7 @@ function collect(argv: readonly string[]): Collected {
   const positional: string[] = [];
   const values = new Map<string, string[]>();
   const unrecognized: string[] = [];
+  const refused = refusedFlags(argv);
   for (let at = 0; at < argv.length; at++) {
     const word = (argv[at] ?? '').replace(/^-O(\d)$/, '--optimization-level=$1');
     if (!word.startsWith('-') || word === '-') {
@@ -146,7 +151,7 @@ function collect(argv: readonly string[]): Collected {
     const equals = word.indexOf('=');
     const spelled = equals < 0 ? word : word.slice(0, equals);
     const name = flagName(spelled);
-    if (name === null) {
+    if (name === null || refused.has(name)) {
       unrecognized.push(word);
       continue;
     }
@@ -162,12 +167,20 @@ function collect(argv: readonly string[]): Collected {
       if (given.length === 0)
         throw new UsageError(`argument ${spelled}: expected ${most === 1 ? 'one' : 'at least one'} argument`);
     }
-    const repeated = name === 'sim-fault' || name === 'middleware';
-    values.set(name, repeated ? [...(values.get(name) ?? []), ...given] : given);
+    values.set(name, REPEATED.has(name) ? [...(values.get(name) ?? []), ...given] : given);
   }
   if (positional.length > 1) unrecognized.push(...positional.slice(1));
   if (unrecognized.length > 0) throw new UsageError(`unrecognized arguments: ${unrecognized.join(' ')}`);
   return { positional, values };
+}
+
+/** Known before the rest is read, since a refused flag takes no values: they stand among the arguments nobody knows. */
+function refusedFlags(argv: readonly string[]): ReadonlySet<string> {
+  const found = argv.flatMap((word, at) => {
+    if (word === '--sim-refuse-flag') return argv[at + 1] ?? [];
+    return word.startsWith('--sim-refuse-flag=') ? word.slice(word.indexOf('=') + 1) : [];
+  });
+  return new Set(found.map((name) => name.replace(/^--/, '').replaceAll('_', '-')));
 }
 
 function isFlag(word: string): boolean {
@@ -251,6 +264,8 @@ function resolveSim(
     memoryMib: optional('sim-memory-mib'),
     weightsMib: optional('sim-weights-mib'),
     sleepResidualMib: optional('sim-sleep-residual-mib'),
+    overheadMib: amount('sim-overhead-mib'),
+    hostMib: amount('sim-host-mib'),
     kvBytesPerToken: Math.max(1, amount('sim-kv-bytes-per-token')),
     modelLength: amount('sim-model-length'),
     tokensPerSecond: amount('sim-tokens-per-second'),

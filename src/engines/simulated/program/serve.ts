@@ -11,7 +11,7 @@ import { type EngineCore, startEngineCore } from './engine-core.ts';
 import { type Faults, faultsForThisProcess } from './faults.ts';
 import { Generation } from './generation.ts';
 import { createSimLog, type SimLog } from './log.ts';
-import { createDeviceMemory, StartError } from './memory.ts';
+import { createDeviceMemory, type MemoryOwner, StartError } from './memory.ts';
 import { createSimMetrics } from './metrics.ts';
 import { parseOptions, type SimOptions } from './options.ts';
 import type { Route } from './route.ts';
@@ -51,8 +51,7 @@ export async function serve(argv: readonly string[]): Promise<number> {
     const start: Start = { options, faults, log, schedule: { dueMs: 0 } };
     await configure(start);
     core = await startEngineCore(options.sim.engineCore);
-    const holder = core.pid;
-    const memory = createDeviceMemory(options, () => holder);
+    const memory = createDeviceMemory(options, faults, memoryOwner(core));
     const started = await initialise(start, memory);
     const context = createContext(options, faults, log, core, memory, started, () =>
       engineDied(context, server),
@@ -79,6 +78,18 @@ function createSignals(react: () => void): Signals {
   const signals: Signals = { react };
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => signals.react());
   return signals;
+}
+
+function memoryOwner(core: EngineCore): MemoryOwner {
+  return {
+    pid: core.pid,
+    kill: () => {
+      core.killNow();
+      process.kill(process.pid, 'SIGKILL');
+      // Until the signal is there: nothing may be logged any more.
+      for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    },
+  };
 }
 
 function createContext(

@@ -12,6 +12,11 @@ export const SIM_VALUES = new Map([
     'sim-sleep-residual-mib',
     [null, 'memory that stays on each device while asleep; by default an eighth, at most 400'],
   ],
+  [
+    'sim-overhead-mib',
+    ['0', 'memory on each device beside weights and cache: context, activations, captured graphs'],
+  ],
+  ['sim-host-mib', ['150', 'host memory while awake; asleep at level 1 the weights come on top']],
   ['sim-kv-bytes-per-token', ['128', 'size of one token in the KV cache']],
   ['sim-model-length', ['131072', 'context length that the model itself has']],
   ['sim-tokens-per-second', ['400', 'speed of each sequence; 0: the whole answer at once']],
@@ -22,6 +27,7 @@ export const SIM_VALUES = new Map([
   ['sim-answer', ['words', "words: the prompt's number and words chosen by it; echo: the last user text"]],
   ['sim-answer-tokens', [null, 'length of an answer that the request does not bound']],
   ['sim-embedding-size', ['384', 'dimensions of an embedding']],
+  ['sim-refuse-flag', [null, 'a flag of vLLM that an older one does not know, may be repeated']],
   ['sim-fault', [null, 'a fault to have, may be repeated']],
   ['sim-fault-once', [null, 'file: only the process that creates it has the faults']],
 ] as const satisfies readonly (readonly [string, readonly [string | null, string]])[]);

@@ -5,9 +5,13 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type SimProcess, startVllmSim } from '../../../../test/fakes/vllm-sim.ts';
 import { until } from '../../../../test/fakes/waiting.ts';
+import { modelFixture } from '../../engine-fixtures.ts';
+import { createEngineHttp } from '../../engine-http.ts';
+import { createSimulatedEngine } from '../engine.ts';
 import { type Ledger, prepareLedger } from '../ledger.ts';
 
 interface Sleeper {
+  readonly hostMib: () => number | undefined;
   readonly sim: SimProcess;
   readonly ledger: Ledger;
   usedMib(): number;
@@ -15,10 +19,15 @@ interface Sleeper {
 }
 
 /** 1000 MiB on a device of 2000, sleep mode on, unless `args` say otherwise. */
-async function sleeper(t: TestContext, args: readonly string[] = ['--enable-sleep-mode']): Promise<Sleeper> {
+async function sleeper(
+  t: TestContext,
+  args: readonly string[] = ['--enable-sleep-mode'],
+  hostMib: number | null = null,
+): Promise<Sleeper> {
   const directory = mkdtempSync(join(tmpdir(), 'vsim-ledger-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
-  const ledger = prepareLedger(directory, [{ id: 'sim-0', name: 'Simulated GPU', totalMib: 2000 }]);
+  const device = { id: 'sim-0', name: 'Simulated GPU', totalMib: 2000 };
+  const ledger = prepareLedger(directory, [device], hostMib);
   const sim = startVllmSim(t, {
     args: [
       ...['--gpu-memory-utilization', '0.5', '--max-model-len', '1024'],
@@ -31,6 +40,7 @@ async function sleeper(t: TestContext, args: readonly string[] = ['--enable-slee
   return {
     sim,
     ledger,
+    hostMib: () => ledger.host()?.usedMib,
     usedMib: () => ledger.read()[0]?.usedMib ?? -1,
     async post(path, body) {
       const answer = await sim.request({ method: 'POST', path, ...(body === undefined ? {} : { body }) });
@@ -53,6 +63,71 @@ test('level 1: memory is given back but for a rest, and waking takes it again', 
   await sim.line(/It took [\d.]+ seconds to fall asleep\./);
   await sim.line(/Sleep mode freed 0\.88 GiB memory, 0\.10 GiB memory is still in use\./);
   await sim.line(/It took [\d.]+ seconds to wake up tags \{'weights', 'kv_cache'\}/);
+});
+
+test('asleep at level 1 the weights are on the host, and nothing of level 2 is', async (t) => {
+  const { hostMib, post } = await sleeper(t, ['--enable-sleep-mode', '--sim-host-mib', '40'], 2000);
+  assert.equal(hostMib(), 40);
+  await post('/sleep?level=1');
+  assert.equal(hostMib(), 40 + 750);
+  await post('/wake_up?tags=weights');
+  assert.equal(hostMib(), 40);
+  await post('/wake_up?tags=kv_cache');
+  await post('/sleep?level=2');
+  assert.equal(hostMib(), 40);
+});
+
+test('a host without room for the weights kills the engine that wanted to sleep', async (t) => {
+  const { sim, hostMib, usedMib, post } = await sleeper(t, ['--enable-sleep-mode'], 800);
+  assert.equal(hostMib(), 150);
+  const lines = sim.lines.length;
+  await assert.rejects(post('/sleep?level=1'));
+  assert.deepEqual(await sim.exit, { code: null, signal: 'SIGKILL' });
+  await until('its memory is free', () => usedMib() === 0 && hostMib() === 0);
+  assert.deepEqual(
+    sim.lines.slice(lines).filter((line) => !line.includes('setting pause state')),
+    [],
+  );
+});
+
+test('the engine’s own port puts it to sleep and wakes it, at both levels', async (t) => {
+  const { sim, usedMib } = await sleeper(t);
+  const engine = createSimulatedEngine({});
+  const http = createEngineHttp({ kind: 'unix', socketPath: sim.socketPath });
+  const { signal } = new AbortController();
+  const good = await sim.chat('hello');
+  for (const level of [1, 2] as const) {
+    const options = { level, timeoutMs: 30_000, signal };
+    assert.deepEqual(await engine.sleep(http, options), { kind: 'done' });
+    assert.deepEqual([await engine.isAsleep(http, 30_000), usedMib()], [true, 100]);
+    assert.deepEqual(await engine.wake(http, options), { kind: 'done' });
+    assert.deepEqual([await engine.isAsleep(http, 30_000), usedMib()], [false, 1000]);
+    const model = modelFixture({ servedName: 'acme/small' });
+    assert.deepEqual(await engine.warmUp(http, model, options), { kind: 'done' });
+    assert.equal(await sim.chat('hello'), good);
+  }
+});
+
+test('faults: a sleep that frees nothing, a waking that fails, and calls that hang', async (t) => {
+  const asleep = ['--enable-sleep-mode', '--sim-fault'];
+  const [broken, sleepless, wakeless] = await Promise.all([
+    sleeper(t, [...asleep, 'sleep-frees-nothing', '--sim-fault', 'fail@wake']),
+    sleeper(t, [...asleep, 'hang@sleep']),
+    sleeper(t, [...asleep, 'hang@wake']),
+  ]);
+  assert.deepEqual((await broken.post('/sleep')).body, { status: 'sleeping', level: 1 });
+  assert.equal(broken.usedMib(), 1000);
+  const woken = await broken.post('/wake_up');
+  assert.deepEqual([woken.status, broken.usedMib()], [500, 1000]);
+  const hangs = async ({ sim }: Sleeper, path: string): Promise<void> => {
+    const signal = AbortSignal.timeout(100);
+    await assert.rejects(sim.request({ method: 'POST', path, signal }), { name: 'AbortError' });
+  };
+  await hangs(sleepless, '/sleep');
+  assert.equal(sleepless.usedMib(), 1000);
+  assert.equal((await wakeless.post('/sleep')).status, 200);
+  await hangs(wakeless, '/wake_up');
+  assert.equal(wakeless.usedMib(), 100);
 });
 
 test('trap: asleep it is healthy, and requests wait without an answer until it wakes', async (t) => {

@@ -38,6 +38,7 @@ export async function sleep(context: SimContext, level: number, mode: PauseMode)
     return;
   }
   await delay(scaledMs(options, options.sim.sleepS));
+  if (context.faults.sleepHangs) await never();
   if (context.faults.sleepFails) {
     throw new UtilityFailure('Call to sleep method failed: Memory usage increased after sleeping.');
   }
@@ -45,8 +46,8 @@ export async function sleep(context: SimContext, level: number, mode: PauseMode)
   if (memory.kind === 'CPU') {
     log.core('cpu_worker.py:204', 'sleep mode is not supported on CPU, ignore it.', 'WARNING');
   } else {
-    const { freedMib, usedMib } = memory.sleep();
-    const backedUp = level === 1 ? freedMib * 0.75 : 0;
+    const { freedMib, usedMib, backedUpMib } = memory.sleep(level === 1);
+    const backedUp = Math.min(freedMib, backedUpMib);
     log.core(
       'cumem.py:246',
       `CuMemAllocator: sleep freed ${gibText(freedMib)} GiB memory in total, of which ${gibText(backedUp)} GiB is backed up in CPU and the rest ${gibText(freedMib - backedUp)} GiB is discarded directly.`,
@@ -56,7 +57,7 @@ export async function sleep(context: SimContext, level: number, mode: PauseMode)
       `Sleep mode freed ${gibText(freedMib)} GiB memory, ${gibText(usedMib)} GiB memory is still in use.`,
     );
   }
-  if (level === 2 && options.enableSleepMode) context.sleep.weightsLost = true;
+  if (level === 2 && memory.frees) context.sleep.weightsLost = true;
   log.core('abstract.py:392', `It took ${options.sim.sleepS.toFixed(6)} seconds to fall asleep.`);
   generation.setGarbage(context.sleep.weightsLost);
 }
@@ -69,7 +70,9 @@ export async function wakeUp(context: SimContext, tags: readonly string[] | null
     const chosen = chooseTags(context, wanted);
     if (chosen !== null) {
       await delay(scaledMs(options, options.sim.wakeS + (context.faults.slowWakeS ?? 0)));
+      if (context.faults.wakeHangs) await never();
       try {
+        if (context.faults.wakeFails) throw new OutOfMemory('CUDA error: unspecified launch failure');
         if (context.faults.oomAtWake)
           throw new OutOfMemory('CUDA Error: out of memory at cumem_allocator.cpp:62');
         memory.wake(chosen);
@@ -140,6 +143,10 @@ function pythonSet(tags: readonly string[]): string {
 
 function gibText(mib: number): string {
   return (mib / 1024).toFixed(2);
+}
+
+function never(): Promise<never> {
+  return new Promise(() => {});
 }
 
 function delay(ms: number): Promise<void> {

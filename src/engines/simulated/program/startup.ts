@@ -78,7 +78,7 @@ export async function initialise(
     `${memory.kind} KV cache size: ${grouped(sized.kv.tokens)} tokens, Maximum concurrency for ${grouped(sized.maxModelLen)} tokens per request: ${concurrency}x`,
   );
   memory.allocateKv(available);
-  await capture(start);
+  await capture(start, memory);
   const tookS = (performance.now() - startedMs) / 1000;
   log.core('core.py:386', `init engine (profile, create kv cache, warmup model) took ${tookS.toFixed(2)} s`);
   if (faults.failStart === 'timeout') {
@@ -141,12 +141,20 @@ async function profileMemory(start: Start, memory: DeviceMemory): Promise<number
   if (!options.enforceEager) {
     log.core('monitor.py:81', `Initial profiling/warmup run took ${seconds.toFixed(2)} s`);
   }
+  if (memory.kind === 'GPU' && options.kvCacheMemoryBytes !== null) {
+    log.core(
+      'gpu_worker.py:669',
+      `Initial free memory ${gib(memory.freeAtStartMib())} GiB, reserved ${gib(available / MIB)} GiB memory for KV Cache as specified by kv_cache_memory_bytes config and skipped memory profiling. This does not respect the gpu_memory_utilization config. Only use kv_cache_memory_bytes config when you want manual control of KV cache memory size. If OOM'ed, check the difference of initial free memory between the current run and the previous run where kv_cache_memory_bytes is suggested and update it correspondingly.`,
+    );
+    return available;
+  }
   log.core('gpu_worker.py:760', `Available KV cache memory: ${gib(available / MIB)} GiB`);
   return available;
 }
 
-async function capture(start: Start): Promise<void> {
+async function capture(start: Start, memory: DeviceMemory): Promise<void> {
   const { log, options } = start;
+  const restMib = memory.allocateRest();
   if (options.enforceEager) return;
   const seconds = options.sim.loadS * SHARES.capturing * options.sim.timeScale;
   for (const percent of [0, 100]) {
@@ -157,7 +165,7 @@ async function capture(start: Start): Promise<void> {
   }
   log.core(
     'model_runner.py:6122',
-    `Graph capturing finished in ${Math.max(1, Math.round(seconds))} secs, took 0.10 GiB`,
+    `Graph capturing finished in ${Math.max(1, Math.round(seconds))} secs, took ${restMib === null ? '0.10' : gib(restMib)} GiB`,
   );
 }
 

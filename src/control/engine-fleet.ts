@@ -1,0 +1,252 @@
+/**
+ * All launches of this gateway: carries out the scheduler's moves on them, and turns what they report into events. It
+ * decides nothing.
+ */
+import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
+import { assert, assertNever } from '../core/assert.ts';
+import type { Clock } from '../core/clock.ts';
+import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
+import type { Device, HostMemory, MemoryReading } from '../devices/device.ts';
+import type { Engine, EngineHttp, ListenAddress } from '../engines/engine.ts';
+import type { Endpoint, EndpointOptions } from '../proxy/endpoint-types.ts';
+import type { AdoptedEngine, Runtime } from '../runtimes/runtime.ts';
+import type { Effect } from '../scheduler/effects.ts';
+import type { SchedulerEvent } from '../scheduler/events.ts';
+import { EngineLaunch, type LaunchPorts } from './engine-launch.ts';
+import type { ModelSizer } from './model-sizer.ts';
+import { launchSignature } from './policies.ts';
+import type { RoomWant } from './room.ts';
+
+export interface FleetPorts {
+  readonly clock: Clock;
+  readonly runtime: Runtime;
+  readonly engineOf: (model: ResolvedModel) => Engine;
+  readonly readMemory: () => Promise<readonly MemoryReading[]>;
+  readonly readHost: () => Promise<HostMemory | null>;
+  readonly deviceEnvironment: Readonly<Record<string, string>>;
+  readonly openHttp: (address: ListenAddress) => EngineHttp;
+  readonly openEndpoint: (model: ModelName, options: EndpointOptions) => Endpoint;
+  readonly log: (
+    level: 'debug' | 'info' | 'warn' | 'error',
+    text: string,
+    fields: Record<string, unknown>,
+  ) => void;
+}
+
+export type MoveEffect = Extract<Effect, { kind: 'start' | 'stop' | 'sleep' | 'wake' | 'release' | 'probe' }>;
+
+export class EngineFleet {
+  readonly #ports: FleetPorts;
+  readonly #config: ResolvedConfig;
+  readonly #sizer: ModelSizer;
+  readonly #report: (event: SchedulerEvent) => void;
+  readonly #launches = new Map<LaunchId, EngineLaunch>();
+  #devices: ReadonlyMap<DeviceId, Device> = new Map();
+
+  constructor(
+    ports: FleetPorts,
+    config: ResolvedConfig,
+    sizer: ModelSizer,
+    report: (event: SchedulerEvent) => void,
+  ) {
+    this.#ports = ports;
+    this.#config = config;
+    this.#sizer = sizer;
+    this.#report = report;
+  }
+
+  /** Launches of which something may be left. */
+  get size(): number {
+    return this.#launches.size;
+  }
+
+  setDevices(devices: readonly Device[]): void {
+    this.#devices = new Map(devices.map((device) => [device.id, device]));
+  }
+
+  endpointOf(launchId: LaunchId): Endpoint | null {
+    return this.#launches.get(launchId)?.endpoint ?? null;
+  }
+
+  /** Nothing of it is left, or it was never begun. */
+  forget(launchId: LaunchId): void {
+    this.#launches.delete(launchId);
+  }
+
+  carryOut(effect: MoveEffect): void {
+    const { kind, model, launchId, reason } = effect;
+    this.#ports.log(kind === 'probe' ? 'warn' : 'info', `${kind} ${model}: ${reason}`, {
+      model,
+      launch: launchId,
+    });
+    if (effect.kind === 'start') {
+      this.#start(effect);
+      return;
+    }
+    const launch = this.#launches.get(launchId);
+    if (launch === undefined) return;
+    switch (effect.kind) {
+      case 'stop':
+        launch.stop(effect.graceMs);
+        return;
+      case 'sleep':
+        launch.sleep(effect.level);
+        return;
+      case 'wake':
+        launch.wake(effect.level, this.#wakeWants(launch, effect.memoryMibPerDevice));
+        return;
+      case 'probe':
+        launch.probe();
+        return;
+      case 'release':
+        launch.release();
+        this.#launches.delete(launchId);
+        return;
+      default:
+        assertNever(effect, 'move');
+    }
+  }
+
+  /** Engines of an earlier gateway, probed; the scheduler decides which of them serve on. Answers how many may. */
+  async adopt(): Promise<number> {
+    const launches = new Map<LaunchId, EngineLaunch>();
+    const adopted = await this.#ports.runtime.adopt((engine) => {
+      const launch = this.#adoptedLaunch(engine);
+      launches.set(engine.handle.launchId, launch);
+      return launch.observer();
+    });
+    const found = await Promise.all(
+      adopted.map(async (engine) => {
+        const launch = launches.get(engine.handle.launchId);
+        assert(launch !== undefined, `engine ${engine.handle.launchId} was adopted without an observer`);
+        launch.adopt(engine);
+        return { engine, launch, ...(await launch.isReady()) };
+      }),
+    );
+    let taken = 0;
+    for (const { engine, launch, ready, asleep, contextLength } of found) {
+      this.#launches.set(engine.handle.launchId, launch);
+      const { launchId, model, deviceIds, memoryMibPerDevice, signature } = engine.spec;
+      // It may have died while another one was asked.
+      const fits = ready && !launch.hasExited && deviceIds.every((id) => this.#devices.has(id));
+      if (fits) taken += 1;
+      // An engine that is not ready, or whose devices are gone, matches nothing: the scheduler has it stopped.
+      const asSigned = fits ? signature : '';
+      const about = { launchId, model, deviceIds, memoryMibPerDevice, signature: asSigned };
+      this.#report({
+        kind: 'adopted',
+        launch: asleep ? { ...about, asleep } : about,
+        contextLength,
+      });
+    }
+    return taken;
+  }
+
+  #start(effect: Extract<Effect, { kind: 'start' }>): void {
+    const model = this.#config.models.get(effect.model);
+    assert(model !== undefined, `there is no configuration of ${effect.model}`);
+    const launch = new EngineLaunch(this.#launchPorts(model, effect.launchId), model, effect.launchId);
+    this.#launches.set(effect.launchId, launch);
+    const devices = effect.deviceIds
+      .map((id) => this.#devices.get(id))
+      .filter((device) => device !== undefined);
+    launch.start(effect, {
+      devices,
+      signature: launchSignature(model),
+      ...this.#sizer.launchPlan(model.name, effect.deviceIds.length, effect.memoryMibPerDevice),
+      claimMib: (device) => claimMib(model, effect.memoryMibPerDevice, device),
+    });
+  }
+
+  /** What waking adds to the devices, as far as it is known what stayed there. */
+  #wakeWants(launch: EngineLaunch, memoryMibPerDevice: number): RoomWant[] {
+    const residueMib = this.#sizer.needOf(launch.model.name)?.residueMib ?? 0;
+    return launch.deviceIds.flatMap((deviceId) => {
+      const device = this.#devices.get(deviceId);
+      if (device === undefined) return [];
+      const neededMib = Math.max(0, memoryMibPerDevice - residueMib);
+      return [{ deviceId, neededMib, totalMib: device.totalMib }];
+    });
+  }
+
+  #adoptedLaunch(engine: AdoptedEngine): EngineLaunch {
+    const configured = this.#config.models.get(engine.spec.model);
+    const model = configured ?? [...this.#config.models.values()][0];
+    assert(model !== undefined, 'the configuration has no models');
+    // An engine whose model is gone only has to be stopped; any model's ports serve for that.
+    const { launchId } = engine.handle;
+    return new EngineLaunch(this.#launchPorts(model, launchId), model, launchId);
+  }
+
+  #launchPorts(model: ResolvedModel, launchId: LaunchId): LaunchPorts {
+    const { clock, runtime, openHttp, openEndpoint, log, engineOf, deviceEnvironment } = this.#ports;
+    const { readMemory, readHost } = this.#ports;
+    return {
+      clock,
+      runtime,
+      engine: engineOf(model),
+      openHttp,
+      openEndpoint,
+      deviceEnvironment,
+      readMemory,
+      readHost,
+      memoryReported: (report) => this.#sizer.memoryReported(launchId, report),
+      mend: (diagnosis) => this.#sizer.mend(model.name, diagnosis),
+      connectTimeoutMs: this.#config.server.connectTimeoutMs,
+      silenceTimeoutMs: this.#config.server.engineTimeoutMs,
+      log,
+      send: (event) => {
+        this.#logReport(event);
+        this.#report(event);
+      },
+    };
+  }
+
+  #logReport(event: SchedulerEvent): void {
+    const { log } = this.#ports;
+    switch (event.kind) {
+      case 'exited':
+        log('error', `engine of ${event.model} ended: ${event.failure.text}`, {
+          model: event.model,
+          launch: event.launchId,
+        });
+        if (event.mended !== undefined)
+          log('warn', `${event.model}: ${event.mended}`, { model: event.model });
+        return;
+      case 'ready':
+        log('info', `engine of ${event.model} is ready`, { model: event.model, launch: event.launchId });
+        return;
+      case 'slept':
+      case 'woke': {
+        const did = event.kind === 'slept' ? 'sleeps' : 'is awake again';
+        const failed = event.kind === 'slept' ? 'could not be put to sleep' : 'did not wake';
+        const text = event.ok ? `engine of ${event.model} ${did}` : `engine of ${event.model} ${failed}`;
+        log(event.ok ? 'info' : 'error', event.ok ? text : `${text}: ${event.detail}`, {
+          launch: event.launchId,
+        });
+        return;
+      }
+      case 'no_room': {
+        const free = Object.entries(event.freeMib).map(([id, mib]) => `${id} has ${mib} MiB free`);
+        log('warn', `${event.model} was not launched, because its devices lack room: ${free.join(', ')}`, {
+          model: event.model,
+        });
+        return;
+      }
+      case 'stopped':
+        if (!event.verified)
+          log('error', `the stop of ${event.model} could not be verified: ${event.detail}`, {
+            launch: event.launchId,
+          });
+        return;
+      default:
+        return;
+    }
+  }
+}
+
+/** A model that has its devices to itself is told to take no more than its utilisation. */
+function claimMib(model: ResolvedModel, reservedMib: number, device: Device): number {
+  if (model.need.memoryMibPerDevice !== null) return reservedMib;
+  return Math.min(reservedMib, Math.floor(model.vllm.gpuMemoryUtilization * device.totalMib));
+}

@@ -1,0 +1,119 @@
+/**
+ * On which devices room is had soonest, and then at the least loss.
+ *  1. A device has room at the earliest time at which what leaves by then, and all who may be out by then, suffice.
+ *     An engine may be out when it yields and its quickest way has passed. Since nobody has to be spared for that, the
+ *     devices of a set do not depend on each other here, and a set has room when its last device has.
+ *  2. Among the sets with the earliest time, the cheapest victims of all who may be out by then (joint-victims.ts), by
+ *     any of their ways, also a slower one: a quick stop never beats a slightly slower but far cheaper sleep.
+ *  3. Among equal losses the sooner one, then the first in the order of the devices.
+ */
+import { deviceSets } from './device-sets.ts';
+import { JointVictims, type Site } from './joint-victims.ts';
+import type { DeviceView, LeavingView, ResidentView } from './place.ts';
+import { type ChosenVictim, lossOf } from './victims.ts';
+
+export interface Eviction {
+  /** In the order of their group. */
+  readonly devices: readonly DeviceView[];
+  readonly victims: readonly ChosenVictim[];
+  /** When the room is expected by the ways that were chosen; later than possible where a slower way is the cheaper. */
+  readonly inMs: number;
+}
+
+/**
+ * `groups`: devices of which `deviceCount` may be taken together. `missingMib`: what a device lacks at present.
+ * Null: on no set is room to be had in finite time.
+ */
+export function cheapestEviction(
+  groups: readonly (readonly DeviceView[])[],
+  deviceCount: number,
+  missingMib: (device: DeviceView) => number,
+): Eviction | null {
+  const timed = groups.map((group) =>
+    group.map((device) => ({ device, inMs: roomInMs(device, missingMib(device)) })),
+  );
+  const soonestMs = Math.min(
+    ...timed.map((group) => group.map(({ inMs }) => inMs).sort((a, b) => a - b)[deviceCount - 1] ?? Infinity),
+  );
+  if (soonestMs === Number.POSITIVE_INFINITY) return null;
+  let best: (Eviction & { readonly lossMs: number }) | null = null;
+  for (const group of timed) {
+    const sites = group
+      .filter(({ inMs }) => inMs <= soonestMs)
+      .map(({ device }) => siteAt(device, missingMib(device), soonestMs));
+    const joint = new JointVictims(sites);
+    const aloneMs = (site: RoomSite): number => {
+      const victims = joint.of([site]);
+      return victims === null ? Number.POSITIVE_INFINITY : lossOf(victims);
+    };
+    for (const set of deviceSets(sites, deviceCount, aloneMs, joint.spanning)) {
+      const victims = joint.of(set);
+      if (victims === null) continue;
+      const lossMs = lossOf(victims);
+      if (best !== null && lossMs > best.lossMs) continue;
+      const inMs = expectedInMs(set, victims, soonestMs);
+      if (best !== null && lossMs === best.lossMs && inMs >= best.inMs) continue;
+      best = { devices: set.map((site) => site.device), victims, inMs, lossMs };
+    }
+  }
+  return best;
+}
+
+interface RoomSite extends Site {
+  readonly device: DeviceView;
+  /** What it lacks while nothing of `leaving` has left. */
+  readonly lackMib: number;
+  /** What leaves by the moment in question. */
+  readonly leaving: readonly LeavingView[];
+}
+
+/** When `resident` may be gone at the earliest. */
+function outInMs(resident: ResidentView): number {
+  return resident.yieldsInMs + Math.min(...resident.ways.map((way) => way.takesMs));
+}
+
+/** The earliest time at which `missingMib` can be had on the device; Infinity: never. */
+function roomInMs(device: DeviceView, missingMib: number): number {
+  const parts = [
+    ...device.leaving.map(({ memoryMib, inMs }) => ({ memoryMib, inMs })),
+    ...device.residents.map((resident) => ({
+      memoryMib: Math.max(...resident.ways.map((way) => way.freesMib)),
+      inMs: outInMs(resident),
+    })),
+  ];
+  return coveredInMs(parts, missingMib);
+}
+
+/** When the parts that come soonest have come to `missingMib` in all. */
+function coveredInMs(parts: readonly LeavingView[], missingMib: number): number {
+  let leftMib = missingMib;
+  if (leftMib <= 0) return 0;
+  for (const part of parts.toSorted((a, b) => (a.inMs === b.inMs ? 0 : a.inMs < b.inMs ? -1 : 1))) {
+    leftMib -= part.memoryMib;
+    if (leftMib <= 0) return part.inMs;
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+function siteAt(device: DeviceView, lackMib: number, atMs: number): RoomSite {
+  const leaving = device.leaving.filter((part) => part.inMs <= atMs);
+  return {
+    device,
+    lackMib,
+    leaving,
+    missingMib: leaving.reduce((sum, part) => sum - part.memoryMib, lackMib),
+    residents: device.residents.filter((resident) => outInMs(resident) <= atMs),
+  };
+}
+
+/** The last of the victims to be gone, and of what leaves anyway no more than is counted on, the soonest first. */
+function expectedInMs(set: readonly RoomSite[], victims: readonly ChosenVictim[], atMs: number): number {
+  const gone = victims.map(({ resident, way }) => resident.yieldsInMs + way.takesMs);
+  const left = set.map((site) => {
+    const freedMib = victims
+      .filter(({ resident }) => site.residents.some((other) => other.model === resident.model))
+      .reduce((sum, { way }) => sum + way.freesMib, 0);
+    return Math.min(atMs, coveredInMs(site.leaving, site.lackMib - freedMib));
+  });
+  return Math.max(0, ...gone, ...left);
+}

@@ -1,0 +1,91 @@
+/**
+ * Host memory: sleeping engines keep their weights there, and every engine's processes take some. It is one more device,
+ * from which sleepers are evicted by the same credit rule (credit.ts).
+ */
+import { chargeHostRent, hostCreditOf } from './credit.ts';
+import type { AsleepState } from './engine-state.ts';
+import { dismiss } from './moves.ts';
+import type { Decision, ModelState, SchedulerState } from './state.ts';
+import { canSleep } from './turn.ts';
+
+/**
+ * Is there host memory for it to sleep in? Sleepers with less credit give way first, which takes until they are gone; one
+ * with less credit than all of them is stopped itself.
+ */
+export function waySleeping(d: Decision, model: ModelState): 'sleep' | 'stop' | 'wait' {
+  const { state } = d;
+  const { need } = model;
+  if (need === null || state.hostBudgetMib === null || !canSleep(model)) return 'stop';
+  const overMib = hostHeldMib(state) - need.hostAwakeMib + need.hostAsleepMib - state.hostBudgetMib;
+  if (overMib <= 0) return 'sleep';
+  const own = hostCreditOf(state, model, need.hostAsleepMib);
+  return makeHostRoom(d, overMib, own) ? 'wait' : 'stop';
+}
+
+/** Has sleepers leave, the least credit first, until `neededMib` come back; false: those below `creditMax` do not suffice. */
+function makeHostRoom(d: Decision, neededMib: number, creditMax: number): boolean {
+  const sleepers: { readonly model: ModelState; readonly engine: AsleepState }[] = [];
+  let comingMib = 0;
+  for (const model of d.state.models.values()) {
+    const { engine } = model;
+    if (engine.kind !== 'asleep') {
+      if (engine.kind === 'stopping') comingMib += hostMibOf(model);
+    } else if (engine.leaving !== null) comingMib += engine.hostMib;
+    else if (engine.hostCredit < creditMax && !isWaitedFor(model)) sleepers.push({ model, engine });
+  }
+  sleepers.sort((a, b) => a.engine.hostCredit - b.engine.hostCredit);
+  let freedMib = comingMib;
+  const chosen = sleepers.filter(({ engine }) => {
+    if (freedMib >= neededMib) return false;
+    freedMib += engine.hostMib;
+    return true;
+  });
+  // Of an excess that is there already, every part counts; room for a newcomer is worth it only as a whole.
+  if (freedMib < neededMib && creditMax < Number.POSITIVE_INFINITY) return false;
+  for (const { model, engine } of chosen) {
+    chargeHostRent(d.state, engine.hostCredit);
+    dismiss(d, model, engine, 'host memory is needed for engines that are worth more there');
+  }
+  return true;
+}
+
+/** Where processes of ours take more of the host than they may, sleepers give way, the least credit first. */
+export function shrinkToHost(d: Decision): void {
+  const { hostBudgetMib } = d.state;
+  if (hostBudgetMib === null) return;
+  const overMib = hostHeldMib(d.state) - hostBudgetMib;
+  if (overMib > 0) makeHostRoom(d, overMib, Number.POSITIVE_INFINITY);
+}
+
+/** Somebody waits for it: it is about to wake. */
+function isWaitedFor(model: ModelState): boolean {
+  return model.queue.size > 0 || model.wanted;
+}
+
+/** Host memory that processes of our engines hold, as far as it is known. */
+function hostHeldMib(state: SchedulerState): number {
+  let sum = 0;
+  for (const model of state.models.values()) sum += hostMibOf(model);
+  return sum;
+}
+
+function hostMibOf(model: ModelState): number {
+  const { engine, need } = model;
+  switch (engine.kind) {
+    case 'asleep':
+      return engine.hostMib;
+    case 'waking':
+      return engine.asleep.hostMib;
+    case 'falling_asleep':
+      return need?.hostAsleepMib ?? 0;
+    case 'starting':
+    case 'awake':
+    case 'draining':
+    case 'stopping':
+      return need?.hostAwakeMib ?? 0;
+    case 'cold':
+    case 'failed':
+    case 'external':
+      return 0;
+  }
+}

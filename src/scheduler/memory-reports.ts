@@ -1,0 +1,41 @@
+/** What launches tell of memory: less room than was reckoned, and what an engine really holds. */
+import type { DeviceId } from '../core/ids.ts';
+import { moveEnded } from './move-budget.ts';
+import { noteOverBudget, reservedMib } from './moves.ts';
+import { wish } from './requests.ts';
+import { noteShortage } from './shortage.ts';
+import type { Decision, ModelState } from './state.ts';
+
+/** The launch, or the waking, was not begun: the model is where it was, and is planned anew with what is free. */
+export function roomMissing(
+  d: Decision,
+  model: ModelState,
+  freeMib: Readonly<Record<DeviceId, number>>,
+): void {
+  const { engine } = model;
+  if (engine.kind !== 'starting' && engine.kind !== 'waking') return;
+  moveEnded(d.state, engine.reservation, d.nowMs);
+  if (engine.kind === 'starting') {
+    d.state.launches.delete(engine.reservation.launchId);
+    model.engine = { kind: 'cold', notBeforeMs: 0, failure: null };
+  } else model.engine = engine.asleep;
+  for (const [id, free] of Object.entries(freeMib)) {
+    const device = d.state.devices.get(id);
+    if (device === undefined) continue;
+    const takenMib = Math.max(0, device.totalMib - free - reservedMib(d, id));
+    noteShortage(d.state, id, takenMib, d.nowMs);
+  }
+  d.touched.add(model);
+  d.review = true;
+  wish(d, model);
+}
+
+/** What an engine was measured to hold replaces what was reserved for it. */
+export function useMeasured(d: Decision, model: ModelState, memoryMibPerDevice: number): void {
+  const { engine } = model;
+  const awake = engine.kind === 'draining' ? engine.awake : engine;
+  if (awake.kind !== 'awake') return;
+  awake.reservation = { ...awake.reservation, memoryMibPerDevice };
+  noteOverBudget(d, awake.reservation.deviceIds);
+  d.review = true;
+}

@@ -1,0 +1,42 @@
+/** What waits for its neighbours: the end of a drain, and sleepers that are to go. */
+import { chargeRent } from './credit.ts';
+import { type DrainingState, isMoving } from './engine-state.ts';
+import { waySleeping } from './host-memory.ts';
+import { mayLeave } from './move-budget.ts';
+import { hasDelicateNeighbour, hasNeighbour, resumeFromDrain, stopEngine } from './moves.ts';
+import { fallAsleep } from './sleeping.ts';
+import type { Decision } from './state.ts';
+
+/**
+ * A drain ends when nothing runs any more, and no neighbour is at a delicate point: memory that comes back while vLLM
+ * profiles breaks its start. A sleep also waits for neighbours that stop: what it freed could not be told apart.
+ */
+export function settleDrains(d: Decision): void {
+  for (const model of d.state.models.values()) {
+    const engine = model.engine;
+    if (engine.kind === 'asleep') {
+      if (engine.leaving !== null && model.running.size === 0 && !hasDelicateNeighbour(d, model))
+        stopEngine(d, model, engine.leaving);
+      continue;
+    }
+    if (engine.kind !== 'draining' || model.running.size > 0 || hasDelicateNeighbour(d, model)) continue;
+    if (isUnpaid(d, engine)) {
+      resumeFromDrain(d, model);
+      d.review = true;
+      continue;
+    }
+    const how = engine.how === 'sleep' ? waySleeping(d, model) : 'stop';
+    if (how === 'wait' || (how === 'sleep' && hasNeighbour(d, model, isMoving))) continue;
+    // Only who goes for another's sake is evicted: an idle timeout or a death says nothing about the value of the rest.
+    if (engine.beneficiary !== null) chargeRent(d.state, model);
+    if (how === 'sleep') fallAsleep(d, model);
+    else stopEngine(d, model, engine.reason);
+  }
+}
+
+/** It was still in use, and what it was to be paid from has been spent by others: it serves on. */
+function isUnpaid(d: Decision, engine: DrainingState): boolean {
+  const { beneficiary, inUse, wasCut } = engine;
+  if (beneficiary === null || !inUse || wasCut) return false;
+  return !mayLeave(d.state, engine.awake.reservation, beneficiary, d.nowMs);
+}

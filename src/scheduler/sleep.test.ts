@@ -1,0 +1,188 @@
+/** Sleeping instead of stopping: when, for whom, and what happens when it goes wrong. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SchedulerWorld, testPolicy, testSetup } from '../../test/fakes/scheduler-world.ts';
+import type { ModelNeed } from './model-need.ts';
+import type { ModelPolicy } from './model-policy.ts';
+
+const START_MS = 30_000;
+
+/** Sleeps at level 1; 10,000 MiB awake, 500 asleep, 4,000 and 15,000 MiB of the host. */
+function sleeper(name: string, changes: Partial<ModelPolicy & ModelNeed> = {}): ModelPolicy {
+  return testPolicy(name, { sleepLevel: 1, assumedStartMs: START_MS, ...changes });
+}
+
+interface WorldOptions {
+  readonly hostBudgetMib?: number | null;
+  readonly budgetsMib?: readonly number[];
+}
+
+function worldOf(models: readonly ModelPolicy[], options: WorldOptions = {}): SchedulerWorld {
+  const { hostBudgetMib = 100_000, budgetsMib = [16_000] } = options;
+  return new SchedulerWorld({ ...testSetup(models, budgetsMib), hostBudgetMib }, { startMs: START_MS });
+}
+
+/** A request to each in turn, each served before the next. */
+function serve(world: SchedulerWorld, ...names: readonly string[]): void {
+  for (const name of names) {
+    const record = world.request(name);
+    world.clock.advanceTo(world.clock.nowMs() + 300_000);
+    assert.notEqual(record.finishedMs, null, `${name} was not served`);
+  }
+}
+
+test('an engine that gives way sleeps where it can, and wakes where it slept', () => {
+  const world = worldOf([sleeper('a'), sleeper('b')]);
+  serve(world, 'a', 'b', 'a', 'b');
+  assert.equal(world.count('start'), 2);
+  assert.equal(world.count('sleep'), 3);
+  assert.equal(world.count('wake'), 2);
+  assert.equal(world.count('stop'), 0);
+  const loads = world.effects.flatMap((effect) => (effect.kind === 'dispatch' ? [effect.load] : []));
+  assert.deepEqual(loads, ['cold', 'cold', 'wake', 'wake']);
+});
+
+test('a model that may not sleep is stopped, also while nobody knows the host', () => {
+  for (const world of [
+    worldOf([sleeper('a', { sleepLevel: 0 }), sleeper('b', { sleepLevel: 0 })]),
+    worldOf([sleeper('a'), sleeper('b')], { hostBudgetMib: null }),
+  ]) {
+    serve(world, 'a', 'b');
+    assert.deepEqual([world.count('sleep'), world.count('stop')], [0, 1]);
+  }
+});
+
+test('without host memory for it an engine is stopped', () => {
+  const world = worldOf([sleeper('a'), sleeper('b')], { hostBudgetMib: 12_000 });
+  serve(world, 'a', 'b');
+  assert.deepEqual([world.count('sleep'), world.count('stop')], [0, 1]);
+});
+
+test('what a sleeper leaves on its device counts: another one that needs the rest has it stopped', () => {
+  const world = worldOf([sleeper('a'), sleeper('b'), sleeper('c', { memoryMibPerDevice: 15_200 })]);
+  serve(world, 'a', 'b', 'c');
+  assert.equal(world.engineKind('c'), 'awake');
+  const stopped = world.effects.flatMap((effect) => (effect.kind === 'stop' ? [effect.model] : []));
+  // 500 MiB beside 15,200 are too many once, and b's 500 are not.
+  assert.equal(stopped.length, 1);
+});
+
+test('where host memory is full the sleeper with the least credit goes', () => {
+  const cheap = sleeper('cheap', { hostAsleepMib: 25_000 });
+  const world = worldOf([sleeper('a'), cheap, sleeper('c'), sleeper('d')], { hostBudgetMib: 45_000 });
+  serve(world, 'a', 'cheap', 'c', 'd');
+  const stopped = world.effects.flatMap((effect) => (effect.kind === 'stop' ? [effect.model] : []));
+  assert.deepEqual(stopped, ['cheap']);
+  assert.deepEqual([world.engineKind('a'), world.engineKind('c')], ['asleep', 'asleep']);
+});
+
+test('a host that gets smaller has sleepers stopped', () => {
+  const world = worldOf([sleeper('a'), sleeper('b')]);
+  serve(world, 'a', 'b');
+  world.send({ kind: 'host_memory', budgetMib: 10_000 });
+  world.clock.advanceTo(world.clock.nowMs() + 5_000);
+  assert.equal(world.engineKind('a'), 'cold');
+});
+
+test('a sleep that fails leaves an unknown state: the engine is killed, and after two such faults never put to sleep again', () => {
+  const world = worldOf([sleeper('a'), sleeper('b', { sleepLevel: 0 })]);
+  world.sleepAnswer = () => 'failed';
+  serve(world, 'a', 'b', 'a', 'b', 'a', 'b');
+  assert.equal(world.count('sleep', 'a'), 2);
+  const stops = world.effects.filter((effect) => effect.kind === 'stop' && effect.model === 'a');
+  assert.deepEqual(
+    stops.map((effect) => effect.kind === 'stop' && effect.graceMs),
+    [0, 0, 10_000],
+  );
+});
+
+test('a waking that fails, or never ends, costs its waiting requests only the time of a new start', () => {
+  for (const answer of ['failed', 'silent'] as const) {
+    const world = worldOf([sleeper('a'), sleeper('b')]);
+    serve(world, 'a', 'b');
+    world.sleepAnswer = (kind) => (kind === 'wake' ? answer : 'ok');
+    serve(world, 'a');
+    assert.equal(world.count('start', 'a'), 2, answer);
+    assert.equal(world.count('refuse'), 0);
+  }
+});
+
+test('an engine that dies asleep is started when it is asked for', () => {
+  const world = worldOf([sleeper('a'), sleeper('b')]);
+  serve(world, 'a', 'b');
+  const failure = { cause: 'killed', text: 'killed by SIGKILL', retryable: true };
+  world.send({ kind: 'exited', model: 'a', launchId: world.launchId('a'), failure });
+  serve(world, 'a');
+  assert.equal(world.count('start', 'a'), 2);
+});
+
+test('what needs no device is answered asleep and evicts nobody', () => {
+  const world = worldOf([sleeper('a'), sleeper('b'), sleeper('cold')]);
+  serve(world, 'a', 'b');
+  const asleep = world.request('a', null, true);
+  assert.equal(asleep.dispatchedMs, asleep.arrivedMs);
+  world.clock.advanceTo(world.clock.nowMs() + 5_000);
+  assert.equal(world.engineKind('a'), 'asleep');
+  const cold = world.request('cold', 60_000, true);
+  world.clock.advanceTo(world.clock.nowMs() + 70_000);
+  assert.equal(cold.refusal?.code, 'queue_timeout');
+  assert.equal(world.engineKind('b'), 'awake');
+});
+
+test('what needs no device may start an engine in free room', () => {
+  const world = worldOf([sleeper('a')]);
+  const record = world.request('a', null, true);
+  world.clock.advanceTo(40_000);
+  assert.notEqual(record.finishedMs, null);
+});
+
+test('a sleeper that nobody asks for is stopped after its inactivity timeout', () => {
+  const world = worldOf([sleeper('a', { inactivityTimeoutMs: 600_000 }), sleeper('b')]);
+  serve(world, 'a', 'b');
+  assert.equal(world.engineKind('a'), 'asleep');
+  world.clock.advanceTo(world.clock.nowMs() + 700_000);
+  assert.equal(world.engineKind('a'), 'cold');
+});
+
+test('a sleeper whose device is taken for good starts where there is room', () => {
+  const world = worldOf([sleeper('a'), sleeper('fixed', { pool: 'p' })], { budgetsMib: [16_000, 16_000] });
+  const devices = [...world.state.devices.values()];
+  const placed = devices.map((device, index) => ({ ...device, pool: index === 0 ? 'p' : null }));
+  world.send({ kind: 'devices_changed', devices: placed });
+  // The first goes to the first device; the always-on one can live nowhere else.
+  serve(world, 'a', 'fixed');
+  assert.equal(world.engineKind('a'), 'asleep');
+  const fixed = world.state.models.get('fixed');
+  assert.ok(fixed);
+  fixed.policy = { ...fixed.policy, alwaysOn: true };
+  serve(world, 'a');
+  assert.equal(world.count('start', 'a'), 2);
+});
+
+test('an engine of an earlier gateway that sleeps is woken as from level 2, whatever its level', () => {
+  const world = worldOf([sleeper('a')]);
+  const launch = { model: 'a', launchId: 'old-1', deviceIds: ['gpu-0'], memoryMibPerDevice: 10_000 };
+  world.send({
+    kind: 'adopted',
+    launch: { ...launch, signature: 'a', asleep: true },
+    contextLength: null,
+  });
+  serve(world, 'a');
+  const wake = world.effects.find((effect) => effect.kind === 'wake');
+  assert.equal(wake?.kind === 'wake' ? wake.level : null, 2);
+  assert.equal(world.count('start'), 0);
+});
+
+test('no engine moves on a device beside one that starts, falls asleep or wakes', () => {
+  const small = { memoryMibPerDevice: 5_000, hostAsleepMib: 6_000 };
+  const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+  const world = worldOf(names.map((name) => sleeper(name, small)));
+  // The invariants of the world assert it after every event.
+  for (let round = 0; round < 20; round += 1) {
+    for (const name of names) world.request(name);
+    world.clock.advanceTo(world.clock.nowMs() + 20_000);
+  }
+  world.clock.advanceTo(world.clock.nowMs() + 3_000_000);
+  assert.equal(world.state.requests.size, 0);
+  assert.ok(world.count('wake') > 5);
+});

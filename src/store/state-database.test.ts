@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { type TestContext, test } from 'node:test';
+import { openStateDatabase, type StateDatabase, type StateDatabaseOptions } from './state-database.ts';
+
+function place(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'state-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+interface Opened {
+  readonly database: StateDatabase;
+  readonly notices: readonly string[];
+  readonly faults: string[];
+}
+
+function open(t: TestContext, directory: string, access: StateDatabaseOptions['access'] = 'own'): Opened {
+  const faults: string[] = [];
+  const opened = openStateDatabase({ directory, access, onFault: (text) => faults.push(text) });
+  assert.ok(opened.ok, opened.ok ? '' : opened.error);
+  const { database, notices } = opened.value;
+  t.after(() => database.close());
+  return { database, notices: notices.map(({ text }) => text), faults };
+}
+
+function addFlag(database: StateDatabase, flag: string): boolean {
+  return database.change('a flag', (connection) => {
+    connection.prepare('INSERT INTO refused_flags VALUES (?, ?)').run('vllm', flag);
+  });
+}
+
+function flags(database: StateDatabase): unknown[] {
+  return database.read('flags', [], (connection) =>
+    connection
+      .prepare('SELECT flag FROM refused_flags ORDER BY flag')
+      .all()
+      .map(({ flag }) => flag),
+  );
+}
+
+test('what was kept is there after closing, and a reader beside the owner sees it', (t) => {
+  const directory = join(place(t), 'new', 'state');
+  const { database, notices } = open(t, directory);
+  assert.deepEqual([notices, database.kept], [[], true]);
+  assert.ok(addFlag(database, '--a'));
+  const beside = open(t, directory, 'read');
+  assert.deepEqual(flags(beside.database), ['--a']);
+  assert.ok(addFlag(database, '--b'));
+  assert.deepEqual(flags(beside.database), ['--a', '--b']);
+  assert.equal(addFlag(beside.database, '--c'), false);
+  assert.match(beside.faults.join(), /^the state database could not keep a flag: .*readonly/);
+  database.close();
+  database.close();
+  assert.deepEqual(flags(open(t, directory).database), ['--a', '--b']);
+});
+
+test('D3: the journal is a write-ahead log that is not synced at every change', (t) => {
+  const { database } = open(t, place(t));
+  const pragma = (name: string) =>
+    database.read(name, undefined, (connection) =>
+      Object.values(connection.prepare(`PRAGMA ${name}`).get() ?? {}),
+    );
+  assert.deepEqual([pragma('journal_mode'), pragma('synchronous')], [['wal'], [1]]);
+});
+
+test('D3: of a change that fails nothing stays', (t) => {
+  const { database, faults } = open(t, place(t));
+  const changed = database.change('two flags', (connection) => {
+    connection.exec("INSERT INTO refused_flags VALUES ('vllm', '--a')");
+    connection.exec("INSERT INTO refused_flags VALUES ('vllm', NULL)");
+  });
+  assert.equal(changed, false);
+  assert.deepEqual(flags(database), []);
+  assert.equal(faults.length, 1);
+  assert.ok(addFlag(database, '--b'), 'and the next one works');
+});
+
+test('D2: a failure is told once for each kind of access', (t) => {
+  const { database, faults } = open(t, place(t));
+  database.close();
+  for (let round = 0; round < 3; round += 1) {
+    assert.deepEqual(flags(database), []);
+    assert.equal(addFlag(database, '--a'), false);
+  }
+  assert.deepEqual(faults, [
+    'the state database could not read flags: database is not open',
+    'the state database could not keep a flag: database is not open',
+  ]);
+});
+
+const BROKEN: Readonly<Record<string, (path: string) => void>> = {
+  'what is no database': (path) => writeFileSync(path, 'x'.repeat(10_000)),
+  'a torn database': (path) => {
+    const whole = new DatabaseSync(path);
+    whole.exec('CREATE TABLE t (a TEXT); CREATE INDEX i ON t (a)');
+    const insert = whole.prepare('INSERT INTO t VALUES (?)');
+    for (let row = 0; row < 50; row += 1) insert.run(String(row).repeat(200));
+    whole.close();
+    const bytes = readFileSync(path);
+    writeFileSync(path, bytes.fill(0x5a, bytes.length / 2));
+  },
+  "somebody else's database": (path) => {
+    const foreign = new DatabaseSync(path);
+    foreign.exec('CREATE TABLE footprints (a TEXT)');
+    foreign.close();
+  },
+};
+
+for (const [what, write] of Object.entries(BROKEN)) {
+  test(`D1: ${what} is set aside and a new one begun`, (t) => {
+    const directory = place(t);
+    const path = join(directory, 'state.db');
+    write(path);
+    const { database, notices } = open(t, directory);
+    assert.equal(notices.length, 1);
+    assert.match(
+      notices.join(),
+      /state\.db is broken \(.+\); it is kept as .*state\.db\.broken-1, and what was/,
+    );
+    assert.ok(existsSync(`${path}.broken-1`));
+    assert.ok(addFlag(database, '--a'));
+    database.close();
+    assert.deepEqual(open(t, directory).notices, []);
+  });
+}
+
+test('D1: broken files do not fill the directory', (t) => {
+  const directory = place(t);
+  for (let round = 0; round < 8; round += 1) {
+    writeFileSync(join(directory, 'state.db'), 'x'.repeat(1_000));
+    open(t, directory).database.close();
+  }
+  const kept = readdirSync(directory).filter((name) => name.includes('broken'));
+  assert.deepEqual(
+    kept.sort(),
+    [1, 2, 3, 4, 5].map((count) => `state.db.broken-${count}`),
+  );
+});
+
+test('D1: the file of a newer gateway is left alone and refused', (t) => {
+  const directory = place(t);
+  const newer = new DatabaseSync(join(directory, 'state.db'));
+  newer.exec('PRAGMA user_version = 77');
+  newer.close();
+  for (const access of ['own', 'read'] as const) {
+    const opened = openStateDatabase({ directory, access, onFault: assert.fail });
+    assert.ok(!opened.ok);
+    assert.match(
+      opened.error,
+      /state\.db was written by a newer vllm-gateway \(format 77, and this one knows 1\)/,
+    );
+  }
+  assert.deepEqual(
+    readdirSync(directory).filter((name) => name.includes('broken')),
+    [],
+  );
+});
+
+test('D1: where no file can be kept, what is learned lives until the end', (t) => {
+  const { database, notices } = open(t, '/dev/null/state');
+  assert.equal(database.kept, false);
+  assert.match(
+    notices.join(),
+    /^\/dev\/null\/state\/state\.db cannot be used, so what is learned is lost at the end: /,
+  );
+  assert.ok(addFlag(database, '--a'));
+  assert.deepEqual(flags(database), ['--a']);
+});
+
+test('a reader changes nothing: no file, a broken file, one of an earlier format', (t) => {
+  const directory = place(t);
+  const none = open(t, directory, 'read');
+  assert.deepEqual([none.database.kept, none.notices, readdirSync(directory)], [false, [], []]);
+  const path = join(directory, 'state.db');
+  writeFileSync(path, 'x'.repeat(1_000));
+  const broken = open(t, directory, 'read');
+  assert.match(broken.notices.join(), /so nothing that was learned is known: file is not a database/);
+  assert.deepEqual([flags(broken.database), readdirSync(directory)], [[], ['state.db']]);
+  rmSync(path);
+  new DatabaseSync(path).close();
+  assert.match(open(t, directory, 'read').notices.join(), /it has format 0, which `serve` will renew/);
+});
