@@ -33,6 +33,7 @@ function modelPolicy(model: ResolvedModel, engine: Engine, need: ModelNeed | nul
     minResidenceMs: model.minResidenceMs,
     loadTimeoutMs: model.loadTimeoutMs,
     drainTimeoutMs: model.drainTimeoutMs,
+    onDrainTimeout: model.onDrainTimeout,
     queueTimeoutMs: model.queueTimeoutMs,
     maxConcurrent: model.maxConcurrent,
     queueSize: model.queueSize,

@@ -9,12 +9,15 @@ import type {
 } from '../placement/place.ts';
 import { place } from '../placement/place.ts';
 import { evictionLossMs } from './credit.ts';
+import { drainRestMs, expectedDrainMs } from './drain-time.ts';
 import { isMoving, type Reservation, reservationOf } from './engine-state.ts';
 import { availableMib, type DeviceBudget } from './model-policy.ts';
+import { budgetReadyMs } from './move-budget.ts';
 import { roomMib } from './shortage.ts';
 import type { ModelState, SchedulerState } from './state.ts';
 import {
   canSleep,
+  quantumMs,
   sleepCostMs,
   startCostMs,
   stopCostMs,
@@ -135,27 +138,26 @@ function residentView(
   nowMs: number,
 ): ResidentView | null {
   const { engine } = model;
-  const { deviceIds, memoryMibPerDevice } = reservation;
+  const { memoryMibPerDevice } = reservation;
   const stop = { how: 'stop', freesMib: memoryMibPerDevice, takesMs: stopCostMs(model) } as const;
-  const view = { model: model.policy.name, deviceIds };
   switch (engine.kind) {
     case 'awake': {
-      const yieldsInMs = Math.max(0, yieldsAtMs(model, engine, state.scheduling) - nowMs);
-      return { ...view, yieldsInMs, ways: waysOut(state, model, reservation) };
+      const view = residentOf(model, reservation, yieldsInMs(state, model, nowMs));
+      return { ...view, ways: waysOut(state, model, reservation, nowMs) };
     }
-    case 'starting': {
-      const yieldsInMs = abandonable(model, nowMs) ? 0 : Number.POSITIVE_INFINITY;
-      return { ...view, yieldsInMs, ways: [{ ...stop, lossMs: 0 }] };
-    }
+    case 'starting':
+    case 'waking':
+      return {
+        ...residentOf(model, reservation, yieldsInMs(state, model, nowMs)),
+        ways: [{ ...stop, lossMs: 0 }],
+      };
     case 'asleep': {
       if (engine.leaving !== null) return null;
       // Somebody waits for it where it is: to stop it would only move the trouble.
       const isAwaited = model.queue.size > 0 || model.wanted;
       const lossMs = startCostMs(model) * (isAwaited ? BUSY_VICTIM_WEIGHT : 1);
-      return { ...view, yieldsInMs: 0, ways: [{ ...stop, lossMs }] };
+      return { ...residentOf(model, reservation, 0), ways: [{ ...stop, lossMs }] };
     }
-    case 'waking':
-      return { ...view, yieldsInMs: Number.POSITIVE_INFINITY, ways: [{ ...stop, lossMs: 0 }] };
     case 'draining':
     case 'falling_asleep':
     case 'stopping':
@@ -167,7 +169,12 @@ function residentView(
 }
 
 /** Sleeping loses what waking costs, stopping what a start costs; both less as the credit runs down. */
-function waysOut(state: SchedulerState, model: ModelState, reservation: Reservation): WayOut[] {
+function waysOut(
+  state: SchedulerState,
+  model: ModelState,
+  reservation: Reservation,
+  nowMs: number,
+): WayOut[] {
   const creditMs = evictionLossMs(state, model, reservation);
   const queued = (model.queue.size + model.running.size) * BUSY_VICTIM_WEIGHT;
   const share = Math.min(1, creditMs / Math.max(1, switchCostMs(model)));
@@ -175,15 +182,18 @@ function waysOut(state: SchedulerState, model: ModelState, reservation: Reservat
   const stop: WayOut = {
     how: 'stop',
     freesMib: reservation.memoryMibPerDevice,
-    takesMs: stopCostMs(model),
+    takesMs: leaveTakesMs(model, 'stop', nowMs),
     lossMs: share * (coldMs + stopCostMs(model)) + queued * coldMs,
   };
   if (!canSleep(model) || state.hostBudgetMib === null) return [stop];
   const wakeMs = wakeCostMs(model);
-  const takesMs = sleepCostMs(model);
+  const takesMs = leaveTakesMs(model, 'sleep', nowMs);
   const freesMib = reservation.memoryMibPerDevice - (model.need?.residueMib ?? 0);
   if (freesMib <= 0) return [stop];
-  return [{ how: 'sleep', freesMib, takesMs, lossMs: share * (wakeMs + takesMs) + queued * wakeMs }, stop];
+  return [
+    { how: 'sleep', freesMib, takesMs, lossMs: share * (wakeMs + sleepCostMs(model)) + queued * wakeMs },
+    stop,
+  ];
 }
 
 /** Null: it does not leave. */
@@ -209,21 +219,43 @@ function leavingView(
     case 'draining': {
       const freesMib =
         engine.how === 'sleep' && state.hostBudgetMib !== null ? sleepFreesMib(model, memoryMib) : memoryMib;
-      const drainMs = model.running.size === 0 ? 0 : drainLeftMs(model, engine.deadlineMs, nowMs);
-      return { memoryMib: freesMib, inMs: drainMs };
+      if (model.running.size === 0) return { memoryMib: freesMib, inMs: 0 };
+      const leaveMs = engine.how === 'sleep' ? sleepCostMs(model) : stopCostMs(model);
+      return { memoryMib: freesMib, inMs: drainRestMs(model, engine, nowMs) + leaveMs };
     }
     default:
       return null;
   }
 }
 
-function sleepFreesMib(model: ModelState, memoryMib: number): number {
-  return Math.max(0, memoryMib - (model.need?.residueMib ?? 0));
+function residentOf(model: ModelState, { deviceIds }: Reservation, yields: number) {
+  return { model: model.policy.name, deviceIds, yieldsInMs: yields };
 }
 
-function drainLeftMs(model: ModelState, deadlineMs: number, nowMs: number): number {
-  const limitMs = Math.max(0, deadlineMs - nowMs);
-  return Math.min(limitMs, model.serviceMs ?? limitMs);
+/** When it may be asked to go; of one that comes up: when its turn is expected to end. Infinity: never. */
+export function yieldsInMs(state: SchedulerState, model: ModelState, nowMs: number): number {
+  const engine = model.engine;
+  if (engine.kind === 'asleep') return 0;
+  if (engine.kind === 'awake') {
+    const paidFromMs = budgetReadyMs(state, engine.reservation.deviceIds, nowMs);
+    return Math.max(0, yieldsAtMs(model, engine, state.scheduling, paidFromMs) - nowMs);
+  }
+  if ((engine.kind !== 'starting' && engine.kind !== 'waking') || model.policy.alwaysOn)
+    return Number.POSITIVE_INFINITY;
+  if (abandonable(model, nowMs)) return 0;
+  const bringUpMs = engine.kind === 'waking' ? wakeCostMs(model) : startCostMs(model);
+  const restMs = Math.max(0, bringUpMs - (nowMs - engine.sinceMs));
+  return restMs + quantumMs(model, state.scheduling);
+}
+
+/** From being asked until its memory is back. */
+export function leaveTakesMs(model: ModelState, how: 'sleep' | 'stop', nowMs: number): number {
+  const drainMs = model.engine.kind === 'asleep' ? 0 : expectedDrainMs(model, nowMs);
+  return drainMs + (how === 'sleep' ? sleepCostMs(model) : stopCostMs(model));
+}
+
+function sleepFreesMib(model: ModelState, memoryMib: number): number {
+  return Math.max(0, memoryMib - (model.need?.residueMib ?? 0));
 }
 
 /** A load whose last waiter left and that is less than half done gives way to a model that somebody waits for. */

@@ -53,8 +53,10 @@ export interface DrainingState {
   readonly kind: 'draining';
   readonly awake: AwakeState;
   readonly sinceMs: number;
-  /** Running requests are cut here; after the cut, when it is stopped whatever still runs. */
+  /** Running requests are cut here (Infinity: they are waited for); after the cut, when it is stopped whatever still runs. */
   deadlineMs: number;
+  /** When it was asked it was still in use: its going is paid for (move-budget.ts). */
+  readonly inUse: boolean;
   /** The model that gets the devices; null: nobody in particular (unload, configuration). */
   beneficiary: ModelName | null;
   readonly reason: string;

@@ -43,8 +43,9 @@ test('behind a busy model it names whom it waits for and when that turn ends', (
   world.clock.advanceTo(4_000);
   world.request('b');
   const expected = ask(world, 'b');
-  // Quantum (2 + 1) x 4 = 12 s after ready at 2 s; then the assumed stop and b's own start.
-  assert.equal(expected.readyInMs, 10_000 + 1_000 + 2_000);
+  // Quantum (2 + 1) x 4 = 12 s after ready at 2 s; then a drain for as long as a's request has run, the assumed stop
+  // and b's own start.
+  assert.equal(expected.readyInMs, 10_000 + 2_000 + 1_000 + 2_000);
   assert.match(expected.why, /after a, whose turn ends in 10\.0 s/);
   assert.equal(expected.basis, 'assumed');
 });

@@ -5,6 +5,8 @@
 import { assertNever } from '../core/assert.ts';
 import type { ModelName } from '../core/ids.ts';
 import { placeNow } from './device-view.ts';
+import { drainsWithoutLimit } from './drain-time.ts';
+import { reservationOf } from './engine-state.ts';
 import type { ModelState, SchedulerState } from './state.ts';
 import { bringUpCostMs, sleepCostMs, startCostMs, stopCostMs, wakeCostMs } from './turn.ts';
 
@@ -105,6 +107,20 @@ function placedEstimate(
     case 'free':
       return answer(pauseMs + bringUpMs, what, basis, isAsleep ? 'asleep' : 'cold');
     case 'evict': {
+      const endless = [...state.models.values()].find(
+        (other) =>
+          drainsWithoutLimit(other) &&
+          reservationOf(other.engine)?.deviceIds.some((id) => placement.deviceIds.includes(id)),
+      );
+      if (endless !== undefined) {
+        const who = endless.policy.name;
+        return answer(
+          null,
+          `nobody can tell: ${who} keeps its devices until its running requests end, without a limit (on_drain_timeout: wait)`,
+          'assumed',
+          'waiting',
+        );
+      }
       const turn =
         placement.victimsInMs > 0 ? `, whose turn ends in ${seconds(placement.victimsInMs)} s` : '';
       const names = placement.victims.map((victim) => victim.model).join(', ');

@@ -2,6 +2,7 @@
 import { assert } from '../core/assert.ts';
 import { isDelicate, isMoving, reservationOf } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
+import { assertMoveBudgets } from './move-budget.ts';
 import type { SchedulerState } from './state.ts';
 
 /** Throws `AssertionFailure` naming the first invariant that does not hold. */
@@ -9,6 +10,7 @@ export function assertInvariants(state: SchedulerState): void {
   assertCounts(state);
   assertDevices(state);
   assertPlans(state);
+  assertMoveBudgets(state);
 }
 
 /** I1: every known request waits or runs, once; nothing else does. I2 (no dispatch beyond the slots) is asserted where it happens. */

@@ -20,6 +20,7 @@ import {
 } from './engine-state.ts';
 import type { EngineFailure } from './events.ts';
 import type { AdoptedLaunch, ModelPolicy } from './model-policy.ts';
+import { moveEnded } from './move-budget.ts';
 import { noteOverBudget, stopEngine } from './moves.ts';
 import { granted } from './rank.ts';
 import { engineFailed, SHUTTING_DOWN, startFailed } from './refusals.ts';
@@ -50,6 +51,7 @@ export function becameReady(d: Decision, model: ModelState, contextLength: numbe
   const engine = model.engine;
   if (engine.kind !== 'starting') return;
   model.startMs = learn(model.startMs, d.nowMs - engine.sinceMs);
+  moveEnded(d.state, engine.reservation, d.nowMs);
   model.mends = 0;
   const unasked = model.queue.size === 0 && !model.policy.alwaysOn;
   model.contextLength = contextLength ?? model.contextLength;
@@ -183,6 +185,7 @@ export function stopAnswered(d: Decision, model: ModelState, verified: boolean):
   const engine = model.engine;
   if (engine.kind !== 'stopping') return;
   d.touched.add(model);
+  moveEnded(d.state, engine.reservation, d.nowMs);
   if (!verified) {
     engine.retryAtMs = d.nowMs + STOP_RETRY_MS;
     engine.unverified = true;
@@ -295,6 +298,7 @@ function leftoverPolicy(name: ModelName, reservation: Reservation): ModelPolicy 
     minResidenceMs: 0,
     loadTimeoutMs: 0,
     drainTimeoutMs: 0,
+    onDrainTimeout: 'cut',
     queueTimeoutMs: 0,
     maxConcurrent: 0,
     queueSize: 0,

@@ -1,5 +1,6 @@
 /** What launches tell of memory: less room than was reckoned, and what an engine really holds. */
 import type { DeviceId } from '../core/ids.ts';
+import { moveEnded } from './move-budget.ts';
 import { noteOverBudget, reservedMib } from './moves.ts';
 import { wish } from './requests.ts';
 import { noteShortage } from './shortage.ts';
@@ -13,6 +14,7 @@ export function roomMissing(
 ): void {
   const { engine } = model;
   if (engine.kind !== 'starting' && engine.kind !== 'waking') return;
+  moveEnded(d.state, engine.reservation, d.nowMs);
   if (engine.kind === 'starting') {
     d.state.launches.delete(engine.reservation.launchId);
     model.engine = { kind: 'cold', notBeforeMs: 0, failure: null };

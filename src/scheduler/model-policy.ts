@@ -16,6 +16,8 @@ export interface ModelPolicy {
   readonly minResidenceMs: number;
   readonly loadTimeoutMs: number;
   readonly drainTimeoutMs: number;
+  /** At the drain limit: end what still runs, or keep the devices until it has ended by itself. */
+  readonly onDrainTimeout: 'cut' | 'wait';
   readonly queueTimeoutMs: number;
   readonly maxConcurrent: number;
   readonly queueSize: number;

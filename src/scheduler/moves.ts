@@ -9,10 +9,12 @@ import {
   reservationOf,
 } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
+import { payForComing, payForLeaving } from './move-budget.ts';
 import { granted, leaveContest } from './rank.ts';
 import { drainCut } from './refusals.ts';
 import { pump } from './requests.ts';
 import type { Decision, ModelState } from './state.ts';
+import { inUseUntilMs } from './turn.ts';
 
 /** After the cut: how long the front may take to end its requests before the engine goes anyway. */
 const CUT_GRACE_MS = 5_000;
@@ -52,6 +54,7 @@ export function startEngine(
     percent: null,
   };
   state.launches.set(launchId, model);
+  payForComing(state, model.engine.reservation, d.nowMs);
   granted(state, model);
   state.plans.delete(model.policy.name);
   d.touched.add(model);
@@ -78,6 +81,8 @@ export function stopEngine(
     reservation !== null && model.engine.kind !== 'stopping',
     `${model.policy.name} has nothing to stop`,
   );
+  if (model.engine.kind === 'draining' && model.engine.beneficiary !== null && model.engine.inUse)
+    payForLeaving(d.state, reservation, model.engine.beneficiary, d.nowMs);
   model.engine = {
     kind: 'stopping',
     reservation,
@@ -113,6 +118,7 @@ export function beginDrain(
     awake: model.engine,
     sinceMs: d.nowMs,
     deadlineMs: d.nowMs + model.policy.drainTimeoutMs,
+    inUse: d.nowMs < inUseUntilMs(model, model.engine, d.state.scheduling),
     beneficiary,
     reason,
     how,
@@ -153,6 +159,11 @@ export function drainDeadlinePassed(d: Decision, model: ModelState): void {
   d.touched.add(model);
   if (model.running.size === 0) {
     engine.deadlineMs = d.nowMs + model.policy.drainTimeoutMs;
+    return;
+  }
+  if (model.policy.onDrainTimeout === 'wait') {
+    const reason = `${engine.reason}; its drain limit has passed and its requests may take as long as they like`;
+    model.engine = { ...engine, deadlineMs: Number.POSITIVE_INFINITY, reason };
     return;
   }
   if (engine.wasCut) {

@@ -1,8 +1,9 @@
 /**
  * Who is next among the models that wait for devices.
- * Rounds, counted per pool: a model that got its devices in round r contends again in round r + 1 at the earliest, and
- * lower rounds go first. So while a model waits, every other one is preferred to it at most once: the waiting bound rests
- * on this. Who cannot be seated at all (blocked by always-on engines, in a pause after a failure) holds up no round.
+ * Rounds, counted per pool: lower rounds go first, and a model that got its devices contends again in a later round than
+ * its own and than that of everyone who waits meanwhile for devices that both may use. So while a model waits, every
+ * other one is preferred to it at most once: the waiting bound rests on this (design.md). Who cannot be seated at all
+ * (blocked by always-on engines, in a pause after a failure) holds up no round.
  * Within a round: those that hold devices already, then the most waiting work per device-second of bringing it up.
  */
 import type { ModelName } from '../core/ids.ts';
@@ -24,10 +25,20 @@ export function leaveContest(state: SchedulerState, model: ModelState): void {
   state.contenders.delete(model);
 }
 
-/** The model got its devices: its next contest is in a later round. */
+/** The model got its devices: its next contest is in a later round than that of anybody who waits for them now. */
 export function granted(state: SchedulerState, model: ModelState): void {
-  model.lastGrantRound = model.round ?? state.rounds.get(poolOf(model)) ?? 0;
+  let round = model.round ?? state.rounds.get(poolOf(model)) ?? 0;
+  for (const other of state.contenders) {
+    if (mayMeet(model, other)) round = Math.max(round, other.round ?? 0);
+  }
+  model.lastGrantRound = round;
   leaveContest(state, model);
+}
+
+/** Their pools let both on one device; a model without a pool meets everybody. */
+function mayMeet(model: ModelState, other: ModelState): boolean {
+  const pool = model.policy.pool;
+  return pool === null || other.policy.pool === null || pool === other.policy.pool;
 }
 
 /** Each pool goes on to the lowest round in which somebody waits who can be seated. Called after a review. */

@@ -7,11 +7,14 @@
  * Invariant B1: a device is held for at most one model.
  */
 import type { Placement, Victim } from '../placement/place.ts';
+import { whomToAsk } from './ask.ts';
 import { chargeHostRent } from './credit.ts';
 import { abandonable, placeAnew, placeNow } from './device-view.ts';
-import { reservationOf } from './engine-state.ts';
+import { drainRestMs } from './drain-time.ts';
+import { type DrainingState, reservationOf } from './engine-state.ts';
 import { shrinkToHost } from './host-memory.ts';
 import { availableMib } from './model-policy.ts';
+import { budgetReadyMs } from './move-budget.ts';
 import { beginDrain, dismiss, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
 import { advanceRounds, leaveContest, rankContenders } from './rank.ts';
 import { neverFits } from './refusals.ts';
@@ -66,10 +69,9 @@ function seat(d: Decision, model: ModelState, before: Plan | null): void {
         model: model.policy.name,
         deviceIds: placement.deviceIds,
         sinceMs: before?.sinceMs ?? d.nowMs,
+        startsMs: d.nowMs + placement.inMs,
       });
-      if (placement.victimsInMs > 0)
-        model.reviewAtMs = Math.min(model.reviewAtMs, d.nowMs + placement.victimsInMs);
-      else for (const victim of placement.victims) giveWay(d, victim, model);
+      askVictims(d, placement.victims, placement.inMs, model);
       return;
     case 'blocked':
     case 'never':
@@ -90,13 +92,37 @@ function choose(d: Decision, model: ModelState, before: Plan | null): Placement 
     : anywhere;
 }
 
-/** A sleeper whose own devices are taken for longer than a start takes where there is room goes there. */
+function askVictims(
+  d: Decision,
+  victims: readonly Victim[],
+  roomInMs: number,
+  beneficiary: ModelState,
+): void {
+  const asking = whomToAsk(d.state, victims, roomInMs, d.nowMs);
+  for (const victim of asking.now) giveWay(d, victim, beneficiary);
+  if (asking.nextInMs !== null)
+    beneficiary.reviewAtMs = Math.min(beneficiary.reviewAtMs, d.nowMs + asking.nextInMs);
+}
+
+/**
+ * A sleeper whose own devices are taken for longer than a start takes goes where nobody who works has to give way. To
+ * start in a busy engine's place would save it time and cost the devices more than its waking does.
+ */
 function isSoonerElsewhere(d: Decision, model: ModelState, waking: Placement): boolean {
   if (waking.kind === 'free') return false;
   const anew = placeAnew(d.state, model, d.nowMs);
-  if (waking.kind !== 'evict') return anew.kind === 'free' || anew.kind === 'evict';
-  const startMs = stopCostMs(model) + startCostMs(model);
-  return anew.kind === 'free' && startMs + NEW_CHOICE_GAIN_MS < waking.inMs + wakeCostMs(model);
+  if (anew.kind !== 'free' && anew.kind !== 'evict') return false;
+  const isUnclaimed = anew.kind === 'free' || anew.victimsInMs === 0;
+  // Devices that are held for somebody come back when that one has had its turn.
+  if (waking.kind !== 'evict') return isUnclaimed || !isHeldFromIt(d, model);
+  const startMs = stopCostMs(model) + (anew.kind === 'evict' ? anew.inMs : 0) + startCostMs(model);
+  return isUnclaimed && startMs + NEW_CHOICE_GAIN_MS < waking.inMs + wakeCostMs(model);
+}
+
+function isHeldFromIt(d: Decision, model: ModelState): boolean {
+  const deviceIds = reservationOf(model.engine)?.deviceIds ?? [];
+  const plans = [...d.state.plans.values()].filter((plan) => plan.model !== model.policy.name);
+  return plans.some((plan) => plan.deviceIds.some((id) => deviceIds.includes(id)));
 }
 
 function giveWay(d: Decision, { model: name, how }: Victim, beneficiary: ModelState): void {
@@ -139,7 +165,7 @@ function shrinkToBudgets(d: Decision): void {
       (model) =>
         model.engine.kind === 'awake' &&
         isIdle(model) &&
-        yieldsAtMs(model, model.engine, state.scheduling) <= d.nowMs,
+        yieldsAtMs(model, model.engine, state.scheduling, 0) <= d.nowMs,
     );
     idle.sort((a, b) => a.credit - b.credit);
     for (const model of idle) {
@@ -164,6 +190,9 @@ function leavingMib(model: ModelState): number {
   return leaving ? (reservationOf(model.engine)?.memoryMibPerDevice ?? 0) : 0;
 }
 
+/** A device that is empty for less than this before its reservation begins is not worth a change of mind. */
+const EARLY_MS = 10_000;
+
 /** A drain goes on for whoever its devices are set aside for now; for nobody, it is taken back. */
 function takeBackDrains(d: Decision): void {
   for (const model of d.state.models.values()) {
@@ -174,6 +203,19 @@ function takeBackDrains(d: Decision): void {
       plan.deviceIds.some((id) => deviceIds.includes(id)),
     );
     if (claim === undefined) resumeFromDrain(d, model);
-    else engine.beneficiary = claim.model;
+    else if (claim.model !== engine.beneficiary && !mayPassOn(d, model, engine, claim)) {
+      resumeFromDrain(d, model);
+      d.review = true;
+    } else engine.beneficiary = claim.model;
   }
+}
+
+/**
+ * A drain begun for one model goes on for another unless that one needs the room much later (it serves on until then),
+ * or the move that was paid for has taken place without it (this would be another one).
+ */
+function mayPassOn(d: Decision, model: ModelState, engine: DrainingState, claim: Plan): boolean {
+  const goneMs = d.nowMs + drainRestMs(model, engine, d.nowMs);
+  if (claim.startsMs > goneMs + EARLY_MS) return false;
+  return !engine.inUse || budgetReadyMs(d.state, engine.awake.reservation.deviceIds, d.nowMs) <= d.nowMs;
 }

@@ -6,6 +6,7 @@ import { COLD, isDelicate, reservationOf } from './engine-state.ts';
 import type { OperatorCommand, SchedulerEvent } from './events.ts';
 import type { ModelNeed } from './model-need.ts';
 import type { DeviceBudget } from './model-policy.ts';
+import { settleBudgets } from './move-budget.ts';
 import { beginDrain, dismiss, noteOverBudget, stopEngine, withdraw } from './moves.ts';
 import { modelRemoved, SHUTTING_DOWN } from './refusals.ts';
 import { pump, refuseQueue, wish } from './requests.ts';
@@ -16,6 +17,7 @@ export function configurationChanged(
   event: Extract<SchedulerEvent, { kind: 'configuration_changed' }>,
 ): void {
   const { state } = d;
+  settleBudgets(state, d.nowMs);
   state.scheduling = event.scheduling;
   const wanted = new Map(event.models.map((policy) => [policy.name, policy]));
   for (const [name, model] of [...state.models]) {

@@ -218,6 +218,7 @@ function endRunning(d: Decision, model: ModelState, request: RunningRequest): vo
     renewCredit(d.state, model, engine.reservation);
   }
   model.serviceMs = learn(model.serviceMs, d.nowMs - request.dispatchedMs);
+  model.serviceTimes.add(d.nowMs - request.dispatchedMs);
   // Only the last one changes what the engine may be asked next.
   if (model.running.size > 0) return;
   d.touched.add(model);

@@ -1,8 +1,9 @@
 /** What waits for its neighbours: the end of a drain, and sleepers that are to go. */
 import { chargeRent } from './credit.ts';
-import { isMoving } from './engine-state.ts';
+import { type DrainingState, isMoving } from './engine-state.ts';
 import { waySleeping } from './host-memory.ts';
-import { hasDelicateNeighbour, hasNeighbour, stopEngine } from './moves.ts';
+import { mayLeave } from './move-budget.ts';
+import { hasDelicateNeighbour, hasNeighbour, resumeFromDrain, stopEngine } from './moves.ts';
 import { fallAsleep } from './sleeping.ts';
 import type { Decision } from './state.ts';
 
@@ -19,6 +20,11 @@ export function settleDrains(d: Decision): void {
       continue;
     }
     if (engine.kind !== 'draining' || model.running.size > 0 || hasDelicateNeighbour(d, model)) continue;
+    if (isUnpaid(d, engine)) {
+      resumeFromDrain(d, model);
+      d.review = true;
+      continue;
+    }
     const how = engine.how === 'sleep' ? waySleeping(d, model) : 'stop';
     if (how === 'wait' || (how === 'sleep' && hasNeighbour(d, model, isMoving))) continue;
     // Only who goes for another's sake is evicted: an idle timeout or a death says nothing about the value of the rest.
@@ -26,4 +32,11 @@ export function settleDrains(d: Decision): void {
     if (how === 'sleep') fallAsleep(d, model);
     else stopEngine(d, model, engine.reason);
   }
+}
+
+/** It was still in use, and what it was to be paid from has been spent by others: it serves on. */
+function isUnpaid(d: Decision, engine: DrainingState): boolean {
+  const { beneficiary, inUse, wasCut } = engine;
+  if (beneficiary === null || !inUse || wasCut) return false;
+  return !mayLeave(d.state, engine.awake.reservation, beneficiary, d.nowMs);
 }

@@ -4,6 +4,7 @@ import { ABANDONED_LOAD_KEEP_MS } from '../core/limits.ts';
 import { hostCreditOf, renewCredit } from './credit.ts';
 import { COLD, type Reservation } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
+import { moveEnded, payForComing, payForLeaving } from './move-budget.ts';
 import { beginDrain, reservedMib, stopEngine, whoWaits } from './moves.ts';
 import { granted } from './rank.ts';
 import { pump, wish } from './requests.ts';
@@ -19,6 +20,8 @@ export function fallAsleep(d: Decision, model: ModelState): void {
   );
   const level = need.sleepLevel === 2 ? 2 : 1;
   const { reservation } = engine.awake;
+  if (engine.beneficiary !== null && engine.inUse)
+    payForLeaving(d.state, reservation, engine.beneficiary, d.nowMs);
   model.engine = {
     kind: 'falling_asleep',
     reservation,
@@ -57,6 +60,7 @@ export function wakeEngine(d: Decision, model: ModelState): void {
     sinceMs: d.nowMs,
     deadlineMs: d.nowMs + model.policy.wakeTimeoutMs,
   };
+  payForComing(state, awakeReservation, d.nowMs);
   granted(state, model);
   state.plans.delete(model.policy.name);
   d.touched.add(model);
@@ -88,6 +92,7 @@ export function sleepAnswered(d: Decision, model: ModelState, report: SleepRepor
     return;
   }
   model.sleepMs = learn(model.sleepMs, d.nowMs - engine.sinceMs);
+  moveEnded(d.state, engine.reservation, d.nowMs);
   const hostMib = report.hostMib ?? need?.hostAsleepMib ?? 0;
   const residueMib = Math.min(
     engine.reservation.memoryMibPerDevice,
@@ -123,6 +128,7 @@ export function wakeAnswered(d: Decision, model: ModelState, ok: boolean, detail
     return;
   }
   model.wakeMs = learn(model.wakeMs, d.nowMs - engine.sinceMs);
+  moveEnded(d.state, engine.reservation, d.nowMs);
   model.sleepFaults = 0;
   const unasked = model.queue.size === 0 && !model.policy.alwaysOn;
   model.wanted = false;

@@ -12,6 +12,8 @@ import type {
   SchedulerSetup,
   SchedulingPolicy,
 } from './model-policy.ts';
+import type { MoveBudget } from './move-budget.ts';
+import { ServiceTimes } from './service-times.ts';
 import { type QueuedRequest, WaitingQueue } from './waiting-queue.ts';
 
 export interface RunningRequest extends QueuedRequest {
@@ -57,6 +59,7 @@ export interface ModelState {
   neverFits: string | null;
   /** Learned time of one request at its engine; null until the first. */
   serviceMs: number | null;
+  readonly serviceTimes: ServiceTimes;
   /** While it contends: when to look again at what stands in its way; Infinity: an event will tell. */
   reviewAtMs: number;
   /** Time for which a timer is armed; Infinity: none. */
@@ -70,6 +73,8 @@ export interface Plan {
   readonly model: ModelName;
   readonly deviceIds: readonly DeviceId[];
   readonly sinceMs: number;
+  /** When the room is expected. Engines there serve on until shortly before (ask.ts). */
+  readonly startsMs: number;
 }
 
 export interface Shortage {
@@ -94,6 +99,8 @@ export interface SchedulerState {
   readonly rounds: Map<string, number>;
   /** Devices whose budget shrank below what was reserved there: no start, and idle engines give way. */
   readonly overBudget: Set<DeviceId>;
+  /** What moves between busy models may cost each device; absent: nothing was spent there yet. */
+  readonly moveBudgets: Map<DeviceId, MoveBudget>;
   /** Devices that had less room than was reckoned, until when, and what of them is taken. */
   readonly shortages: Map<DeviceId, Shortage>;
   /** The Landlord line: credits are counted from here; it rises with each eviction. */
@@ -163,6 +170,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     deathsMs: [],
     neverFits: null,
     serviceMs: null,
+    serviceTimes: new ServiceTimes(),
     reviewAtMs: Number.POSITIVE_INFINITY,
     armedMs: Number.POSITIVE_INFINITY,
     isTouched: false,
@@ -186,6 +194,7 @@ export function createSchedulerState(setup: SchedulerSetup): SchedulerState {
     launches: new Map(),
     rounds: new Map(),
     overBudget: new Set(),
+    moveBudgets: new Map(),
     shortages: new Map(),
     creditLine: 0,
     hostCreditLine: 0,

@@ -3,7 +3,7 @@
  *  1. An always-on engine: never.
  *  2. Within its minimum residence, or while it keeps room for returning waiters: not yet.
  *  3. Nothing in flight and nothing waiting: when its linger has passed, at the latest at its turn's end.
- *  4. Busy: at its turn's end; then it drains.
+ *  4. Busy: at its turn's end, and when its devices can pay for another move (move-budget.ts); then it drains.
  */
 import type { AwakeState } from './engine-state.ts';
 import type { SchedulingPolicy } from './model-policy.ts';
@@ -66,7 +66,7 @@ export function switchCostMs(model: ModelState): number {
   return canSleep(model) ? sleepCostMs(model) + wakeCostMs(model) : startCostMs(model) + stopCostMs(model);
 }
 
-function quantumMs(model: ModelState, scheduling: SchedulingPolicy): number {
+export function quantumMs(model: ModelState, scheduling: SchedulingPolicy): number {
   const share = scheduling.switchShare;
   return Math.max((switchCostMs(model) * (1 - share)) / share, model.policy.minResidenceMs);
 }
@@ -87,13 +87,22 @@ function lingerMs(model: ModelState, scheduling: SchedulingPolicy): number {
   return model.gapMs > cap ? 0 : Math.min(cap, Math.max(LINGER_MIN_MS, 2 * model.gapMs));
 }
 
-/** The moment from which others may take the devices; Infinity: never. */
-export function yieldsAtMs(model: ModelState, awake: AwakeState, scheduling: SchedulingPolicy): number {
+/** Until when the engine counts as in use: taking its devices before is paid for (move-budget.ts). */
+export function inUseUntilMs(model: ModelState, awake: AwakeState, scheduling: SchedulingPolicy): number {
+  return isIdle(model) ? awake.lastUseMs + lingerMs(model, scheduling) : Number.POSITIVE_INFINITY;
+}
+
+/** The moment from which others may take the devices; Infinity: never. `paidFromMs`: when the devices can pay for it. */
+export function yieldsAtMs(
+  model: ModelState,
+  awake: AwakeState,
+  scheduling: SchedulingPolicy,
+  paidFromMs: number,
+): number {
   if (model.policy.alwaysOn && !model.removed) return Number.POSITIVE_INFINITY;
   const floor = Math.max(awake.readyMs + model.policy.minResidenceMs, awake.keepUntilMs);
-  const end = turnEndMs(model, awake, scheduling);
-  if (!isIdle(model)) return Math.max(floor, end);
-  return Math.max(floor, Math.min(end, awake.lastUseMs + lingerMs(model, scheduling)));
+  const end = Math.max(turnEndMs(model, awake, scheduling), paidFromMs);
+  return Math.max(floor, Math.min(end, inUseUntilMs(model, awake, scheduling)));
 }
 
 export function learn(old: number | null, measured: number): number {

@@ -64,6 +64,7 @@ export function testPolicy(name: string, changes: Partial<ModelPolicy & ModelNee
     minResidenceMs: 0,
     loadTimeoutMs: 600_000,
     drainTimeoutMs: 120_000,
+    onDrainTimeout: 'cut',
     queueTimeoutMs: 3_600_000,
     maxConcurrent: 8,
     queueSize: 200,
@@ -110,6 +111,12 @@ export class SchedulerWorld {
   probeAnswer: (() => boolean) | null = null;
   /** Engines that never get ready, by model. */
   readonly hanging = new Set<string>();
+  /** Called before and after each decision: what meters see, and where defects are put in on purpose. */
+  beforeDecision: () => void = () => {};
+  afterDecision: (effects: readonly Effect[]) => void = () => {};
+  /** How long the next start of a model takes, and its next request; null: `times`. */
+  startMsOf: ((model: string) => number) | null = null;
+  serviceMsOf: ((model: string) => number) | null = null;
   /** Answers to `sleep` and `wake`; absent: both go well. */
   sleepAnswer: (kind: 'sleep' | 'wake', model: string) => 'ok' | 'failed' | 'no_room' | 'silent' = () => 'ok';
   /** Service times by model, instead of `times.serviceMs`. */
@@ -139,8 +146,10 @@ export class SchedulerWorld {
   send(event: SchedulerEvent): Effect[] {
     const atMs = this.clock.nowMs();
     this.#countAtOnce(atMs);
+    this.beforeDecision();
     const effects = decide(this.state, event, atMs);
     assertInvariants(this.state);
+    this.afterDecision(effects);
     this.events.push({ atMs, event, effects });
     this.effects.push(...effects);
     for (const effect of effects) this.#carryOut(effect);
@@ -206,7 +215,7 @@ export class SchedulerWorld {
       case 'start': {
         if (this.hanging.has(effect.model)) return;
         const { launchId, model } = effect;
-        this.clock.setTimer(nowMs + this.times.startMs, () =>
+        this.clock.setTimer(nowMs + (this.startMsOf?.(model) ?? this.times.startMs), () =>
           this.send({ kind: 'ready', launchId, model, contextLength: null }),
         );
         return;
@@ -240,7 +249,8 @@ export class SchedulerWorld {
       }
       case 'dispatch': {
         this.#record(effect.requestId).dispatchedMs = nowMs;
-        const serviceMs = this.serviceMs.get(effect.model) ?? this.times.serviceMs;
+        const serviceMs =
+          this.serviceMsOf?.(effect.model) ?? this.serviceMs.get(effect.model) ?? this.times.serviceMs;
         this.clock.setTimer(nowMs + serviceMs, () => this.#finish(effect.requestId));
         return;
       }
