@@ -7,19 +7,18 @@
  *  S3. An estimate is corrected once for each signature; a second failure for want of memory is the operator's to see.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
+import type { ResolvedModel } from '../config/resolved-config.ts';
 import { assert } from '../core/assert.ts';
-import type { CancelTimer, Clock } from '../core/clock.ts';
+import type { CancelTimer } from '../core/clock.ts';
 import type { LaunchId, ModelName } from '../core/ids.ts';
-import type { Device, UseSource } from '../devices/device.ts';
-import type { Diagnosis, Engine, MemoryReport } from '../engines/engine.ts';
+import type { Device } from '../devices/device.ts';
+import type { Diagnosis, MemoryReport } from '../engines/engine.ts';
 import type { ModelNeed } from '../scheduler/model-need.ts';
 import { largestCapacity, wholeBudget } from '../sizing/device-fit.ts';
 import { launchNeed } from '../sizing/launch-need.ts';
-import type { Correction, LaunchNeed, NeedParts, NeedSource } from '../sizing/launch-question.ts';
-import { withMargin } from '../sizing/learned-need.ts';
-import type { FootprintStore, StoredFootprint } from '../store/footprints.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Correction, LaunchNeed } from '../sizing/launch-question.ts';
+import { runningNeed } from '../sizing/learned-need.ts';
+import type { StoredFootprint } from '../store/footprints.ts';
 import {
   CHANGE_MIB,
   learnedFrom,
@@ -28,64 +27,10 @@ import {
   withUse,
   worthStoring,
 } from './learned-footprint.ts';
-import { correctionFor, correctionText, refusedFlags } from './sizer-mends.ts';
+import { correctionsFor, correctionText, refusedFlags } from './sizer-mends.ts';
+import type { LaunchPlan, MeasuredSleep, MeasuredUse, SizerPorts, SizingReport } from './sizer-ports.ts';
 import { isChanged, KV_FLAG, needFrom, questionOf, type SizedModel } from './sizer-question.ts';
 import { type FactsRead, SizerReading } from './sizer-reading.ts';
-
-export interface SizerPorts {
-  readonly config: ResolvedConfig;
-  readonly engineOf: (model: ResolvedModel) => Pick<Engine, 'capabilities'>;
-  /** Has a time limit of its own; null: there is nothing to read of this model. Called only where there is a `repo`. */
-  readonly readFacts: (model: ResolvedModel) => Promise<FactsRead> | null;
-  readonly footprints: Pick<FootprintStore, 'all' | 'put' | 'refusedFlags' | 'addRefusedFlag'>;
-  readonly clock: Clock;
-  /** Under which footprints are stored: equal as long as a launch takes the same. */
-  readonly signatureOf: (model: ResolvedModel) => string;
-  /** Never called within `start` or `needOf`. */
-  readonly onNeed: (model: ModelName, need: ModelNeed) => void;
-  readonly log: Log;
-}
-
-export interface MeasuredUse {
-  readonly launchId: LaunchId;
-  readonly model: ModelName;
-  readonly signature: string;
-  readonly deviceCount: number;
-  /** On the device on which it uses most. */
-  readonly usedMib: number;
-  readonly source: UseSource;
-  /** Of all its processes. */
-  readonly hostMib: number | null;
-}
-
-export interface MeasuredSleep {
-  readonly model: ModelName;
-  /** What stays on each of its devices. */
-  readonly residueMib: number | null;
-  readonly hostMib: number | null;
-}
-
-export interface LaunchPlan {
-  readonly kvCacheBytes: number | null;
-  readonly sleepMode: boolean;
-  readonly withoutFlags: ReadonlySet<string>;
-}
-
-/** For status and `plan`. */
-export interface SizingReport {
-  readonly model: ModelName;
-  /** `waiting`: its facts are being read. */
-  readonly source: NeedSource | 'waiting';
-  readonly deviceCount: number;
-  readonly memoryMibPerDevice: number | null;
-  readonly kvCacheBytes: number | null;
-  readonly parts: NeedParts | null;
-  readonly why: string;
-  readonly neverFits: string | null;
-  /** Where its facts come from, or why there are none; null: none were looked for. */
-  readonly factsOrigin: string | null;
-  readonly assumptions: readonly string[];
-}
 
 /** A model whose need does not quite depend on its facts starts as configured after this time. */
 export const READ_WAIT_MS = 20_000;
@@ -258,14 +203,17 @@ export class ModelSizer {
     if (latest === null || plan === null || this.#devices === null) return null;
     if (entry.correction !== null || entry.model.need.memoryMibPerDevice !== null) return null;
     const wholeMib = largestCapacity(this.#devices, latest.deviceCount, wholeBudget);
-    const correction = correctionFor(diagnosis, plan.launch, wholeMib);
-    if (correction === null) return null;
-    const launch = launchNeed(
-      questionOf(this.#ports.config, this.#devices, { ...this.#sizedModel(entry), correction }),
-    );
-    const text = correctionText(plan.launch, launch);
-    if (text === null) return null;
-    entry.correction = correction;
+    const tried = correctionsFor(diagnosis, plan.launch, wholeMib).map((correction) => ({
+      correction,
+      launch: this.#sized({ ...this.#sizedModel(entry), correction }),
+    }));
+    // Rather the bare correction here than the ample one on more devices.
+    const isHere = ({ launch }: { readonly launch: LaunchNeed }) =>
+      launch.neverFits === null && launch.deviceCount === plan.launch.deviceCount;
+    const chosen = tried.find(isHere) ?? tried[0];
+    const text = chosen === undefined ? null : correctionText(plan.launch, chosen.launch);
+    if (chosen === undefined || text === null) return null;
+    entry.correction = chosen.correction;
     this.#recompute(entry, true);
     return text;
   }
@@ -309,7 +257,7 @@ export class ModelSizer {
   #reservationOf(entry: Entry, launchId: LaunchId, usedMib: number): number | null {
     const { launch } = entry.plan ?? {};
     if (launch === undefined) return null;
-    const needMib = withMargin(usedMib);
+    const needMib = runningNeed(usedMib, this.#devices ?? []);
     const isGiven = launch.source === 'whole_device' || launch.source === 'configured';
     if (isGiven && usedMib <= (launch.memoryMibPerDevice ?? Number.POSITIVE_INFINITY)) return null;
     const toldMib = this.#told.get(launchId);
@@ -346,7 +294,7 @@ export class ModelSizer {
   #recompute(entry: Entry, tellsAlways: boolean): void {
     if (this.#devices === null || this.#waits(entry)) return;
     const sized = this.#sizedModel(entry);
-    const launch = launchNeed(questionOf(this.#ports.config, this.#devices, sized));
+    const launch = this.#sized(sized);
     const need = needFrom(launch, this.#devices, sized);
     entry.latest = launch;
     const before = entry.plan?.need ?? null;
@@ -357,6 +305,10 @@ export class ModelSizer {
         model: entry.model.name,
       });
     this.#ports.onNeed(entry.model.name, need);
+  }
+
+  #sized(model: SizedModel): LaunchNeed {
+    return launchNeed(questionOf(this.#ports.config, this.#devices ?? [], model));
   }
 
   /** S1. Whole cards are taken as configured after a while; the need of a share cannot be guessed. */

@@ -5,7 +5,7 @@ import { KV_FLAG, SLEEP_FLAG } from './sizer-question.ts';
 
 /** vLLM rounds what it names, and its own blocks round once more. */
 const KV_FACTOR = 1.02;
-/** At the least, so that the one more try is worth its time. */
+/** So that the one more try is worth its time. */
 const EXTRA_SHARE = 0.05;
 const EXTRA_MIB_LEAST = 256;
 
@@ -17,25 +17,34 @@ export function refusedFlags({ cause, remedy }: Diagnosis, known: ReadonlySet<st
   return [KV_FLAG, SLEEP_FLAG].filter((flag) => told.includes(flag) && !known.has(flag));
 }
 
-/** Null: it does not say that memory was missing, or not enough to reckon with. `wholeMib`: what a whole device gives. */
-export function correctionFor(diagnosis: Diagnosis, launch: LaunchNeed, wholeMib: number): Correction | null {
-  const { cause, remedy } = diagnosis;
-  if (remedy === undefined || (cause !== 'out_of_memory' && cause !== 'context_too_long')) return null;
+/**
+ * The ample correction first, then the bare one, which a full device may still hold. Empty: it does not say that memory was
+ * missing, or not enough to reckon with. `wholeMib`: what a whole device gives.
+ */
+export function correctionsFor(
+  { cause, remedy }: Diagnosis,
+  launch: LaunchNeed,
+  wholeMib: number,
+): readonly Correction[] {
+  if (remedy === undefined || (cause !== 'out_of_memory' && cause !== 'context_too_long')) return [];
+  const { deviceCount, kvCacheBytes } = launch;
   const leastKvBytes = Math.ceil((remedy.neededKvBytes ?? 0) * KV_FACTOR);
   // A cache that was too small by the number is mended by the number; anything else by more of everything.
-  const isCacheAlone =
-    cause === 'context_too_long' && launch.kvCacheBytes !== null && leastKvBytes > launch.kvCacheBytes;
+  if (cause === 'context_too_long' && kvCacheBytes !== null && leastKvBytes > kvCacheBytes)
+    return [{ extraMib: 0, leastKvBytes, deviceCount }];
+  const shortMib = Math.ceil(remedy.shortMib ?? 0);
   const plannedMib = launch.memoryMibPerDevice ?? wholeMib;
-  const extraMib = isCacheAlone
-    ? 0
-    : Math.ceil(Math.max(remedy.shortMib ?? 0, EXTRA_SHARE * plannedMib, EXTRA_MIB_LEAST));
-  return { extraMib, leastKvBytes, deviceCount: launch.deviceCount };
+  const ampleMib = Math.ceil(Math.max(shortMib, EXTRA_SHARE * plannedMib, EXTRA_MIB_LEAST));
+  const ample = { extraMib: ampleMib, leastKvBytes, deviceCount };
+  return shortMib === 0 ? [ample] : [ample, { ...ample, extraMib: shortMib }];
 }
 
-/** Null: the correction changes nothing, as for a model that has whole devices and no more of them to take. */
+/**
+ * Null: the correction is of no use. It changes nothing, as for a model that has whole devices and no more of them to take; or
+ * nothing could hold what it asks for, and then somebody else may have had the memory, so that later attempts may succeed.
+ */
 export function correctionText(before: LaunchNeed, after: LaunchNeed): string | null {
-  if (after.neverFits !== null && before.neverFits === null)
-    return `its estimate was corrected, and now no device can hold it: ${after.neverFits}`;
+  if (after.neverFits !== null) return null;
   const isSame =
     before.deviceCount === after.deviceCount &&
     before.memoryMibPerDevice === after.memoryMibPerDevice &&

@@ -20,8 +20,14 @@ const ENLARGED_MAX = 2;
 const MIB = 1024 * 1024;
 
 /** What to reserve for an engine that was seen to use `seenMib`. */
-export function withMargin(seenMib: number): number {
+function withMargin(seenMib: number): number {
   return Math.ceil(seenMib * LEARNED_FACTOR) + LEARNED_MARGIN_MIB;
+}
+
+/** As `withMargin` for an engine that runs: the margin never makes it larger than a device that holds it. */
+export function runningNeed(usedMib: number, devices: readonly CandidateDevice[]): number {
+  const holding = devices.map(wholeBudget).filter((budgetMib) => budgetMib >= usedMib);
+  return holding.length === 0 ? Math.ceil(usedMib) : Math.min(withMargin(usedMib), ...holding);
 }
 
 /** Null: nothing was measured, or its devices cannot hold that much (another number of them may). */
