@@ -26,11 +26,12 @@ import { EngineFleet, type FleetPorts } from './engine-fleet.ts';
 import { openExternalEndpoints } from './external-endpoints.ts';
 import type { Admission, Gate, GiveBackCause, Outcome, Waiter } from './gate.ts';
 import { hostBudgetMib } from './host-budget.ts';
-import type { ModelSizer, SizingReport } from './model-sizer.ts';
+import type { ModelSizer } from './model-sizer.ts';
 import { PoisonList } from './poison-list.ts';
 import { deviceBudgets, modelPolicies, schedulingPolicy } from './policies.ts';
 import { restingUses, withSleepers } from './resting-uses.ts';
 import type { RunRecorder } from './run-record.ts';
+import type { SizingReport } from './sizer-ports.ts';
 
 /** Changes of the host's budget below this are not heeded. */
 const HOST_STEP_MIB = 512;

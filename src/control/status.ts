@@ -6,7 +6,7 @@ import type { Device, DeviceCondition, HostMemory, MemoryReading } from '../devi
 import { reservationOf } from '../scheduler/engine-state.ts';
 import { estimate } from '../scheduler/estimate.ts';
 import type { ModelState, SchedulerState } from '../scheduler/state.ts';
-import type { SizingReport } from './model-sizer.ts';
+import type { SizingReport } from './sizer-ports.ts';
 
 export interface StatusInput {
   readonly state: SchedulerState;
