@@ -1,5 +1,5 @@
 /** Runs a small tool to its end, with limits on time and output. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 
 /** Nothing that we ask of a tool is larger. */
 const OUTPUT_CHARS_MAX = 1024 * 1024;
@@ -24,13 +24,15 @@ export function createToolRunner(environment: Readonly<Record<string, string | u
       const child = spawn(file, rest, {
         stdio: ['ignore', 'pipe', 'pipe'],
         env: { ...environment },
+        // Killed as a group: the command may be a wrapper.
+        detached: true,
       });
       const output = { stdout: '', stderr: '' };
       let hung = false;
       const giveUp = (): void => {
         hung = true;
         over();
-        child.kill('SIGKILL');
+        killGroup(child);
         // A tool stuck in the driver does not even die: we stop waiting, and its pipes must not keep us alive.
         child.stdout.destroy();
         child.stderr.destroy();
@@ -59,4 +61,13 @@ export function createToolRunner(environment: Readonly<Record<string, string | u
         if (!hung) resolve({ kind: 'exited', code: code ?? 1, ...output });
       });
     });
+}
+
+function killGroup({ pid, exitCode, signalCode }: ChildProcess): void {
+  if (pid === undefined || exitCode !== null || signalCode !== null) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile.
+  }
 }
