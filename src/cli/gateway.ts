@@ -3,7 +3,6 @@
  * replaceable is chosen here and nowhere else.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { loadStaticKeys, type StaticKeys } from '../access/static-keys.ts';
@@ -14,6 +13,7 @@ import { CostKeeper } from '../control/cost-keeper.ts';
 import { ModelSizer } from '../control/model-sizer.ts';
 import { launchSignature } from '../control/policies.ts';
 import { RunRecorder } from '../control/run-record.ts';
+import { factsReader } from '../control/sizer-facts.ts';
 import { gatewayStatus } from '../control/status.ts';
 import { createSystemClock } from '../control/system-clock.ts';
 import { failure, type Result, success } from '../core/result.ts';
@@ -24,7 +24,6 @@ import { createEngineRegistry } from '../engines/registry.ts';
 import { createNameResolver } from '../http/names.ts';
 import { createFront, type Front } from '../http/server.ts';
 import { createEndpoint } from '../proxy/endpoint.ts';
-import { readModelFacts } from '../readers/model-reader.ts';
 import { openProcessRuntime } from '../runtimes/process/process-runtime.ts';
 import type { Runtime } from '../runtimes/runtime.ts';
 import { readLearnedCosts } from '../store/learned-costs.ts';
@@ -157,7 +156,7 @@ export class Gateway {
         new ModelSizer({
           config,
           engineOf,
-          readFacts: (model) => readFactsOf(model, environment, stateDirectory),
+          readFacts: factsReader(environment, stateDirectory),
           footprints: state.footprints,
           clock: this.#clock,
           signatureOf: launchSignature,
@@ -236,12 +235,6 @@ export class Gateway {
       version: VERSION,
     });
   }
-}
-
-/** Null: there is nothing to read. A simulated model's repository is a mere name, unless it is a path. */
-function readFactsOf(model: ResolvedModel, environment: NodeJS.ProcessEnv, stateDirectory: string) {
-  if (model.repo === null || (model.engine === 'simulated' && !existsSync(model.repo))) return null;
-  return readModelFacts(model.repo, { environment, stateDirectory });
 }
 
 async function openKeys(config: ResolvedConfig, log: Log): Promise<Result<StaticKeys | null, string>> {

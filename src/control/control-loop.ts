@@ -133,6 +133,8 @@ export class ControlLoop implements Gate {
       return id;
     }
     this.#tickets.set(id, { admission, waiter, granted: false });
+    // What it takes is read before what nobody waits for.
+    if (this.#state.models.get(admission.model)?.need === null) this.#sizer.needOf(admission.model);
     this.#send({
       kind: 'arrived',
       requestId: id,
