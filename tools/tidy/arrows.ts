@@ -4,7 +4,7 @@
  */
 
 /** Decide and compute, and do nothing else: they also must not touch time, chance, the outside or a promise. */
-const PURE_FOLDERS = ['scheduler', 'placement', 'sizing'] as const;
+const PURE_FOLDERS = ['scheduler', 'placement', 'sizing', 'planning'] as const;
 
 /** Beside itself and core: folders, or single files of them. A folder that is missing here may not exist. */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
@@ -12,6 +12,8 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   sizing: [],
   placement: ['sizing'],
   scheduler: ['placement', 'sizing'],
+  // What `plan` tells: questions to the pure parts.
+  planning: ['placement', 'scheduler', 'sizing'],
   config: [],
   // Simulated devices show the memory that simulated engines have taken from their ledger.
   devices: ['config', 'engines/simulated/ledger.ts', 'telemetry'],
@@ -50,6 +52,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'engines',
     'http',
     'placement',
+    'planning',
     'proxy',
     'readers',
     'runtimes',
