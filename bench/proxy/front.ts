@@ -47,6 +47,8 @@ class OpenGate implements Gate {
     this.#free.push(id);
   }
 
+  requestRefused(): void {}
+
   giveBack(id: number, cause: string, detail: string): void {
     const waiter = this.#running[id];
     this.finish(id);

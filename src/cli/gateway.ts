@@ -231,6 +231,7 @@ export class Gateway {
       memory: this.#watch.memory,
       host: this.#watch.host,
       sizes: this.control.sizes(),
+      remedyOf: (model) => this.control.remedyOf(model),
       clock: this.#clock,
       version: VERSION,
     });

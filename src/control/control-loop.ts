@@ -20,6 +20,7 @@ import type { ModelNeed } from '../scheduler/model-need.ts';
 import type { SchedulerSetup } from '../scheduler/model-policy.ts';
 import type { SchedulerState } from '../scheduler/state.ts';
 import type { StoredCosts } from '../store/learned-costs.ts';
+import { AnswerRemedies } from './answer-remedies.ts';
 import { ConditionWaiters } from './condition-waiters.ts';
 import { learnedCosts } from './cost-keeper.ts';
 import { EngineFleet, type FleetPorts } from './engine-fleet.ts';
@@ -76,6 +77,7 @@ export class ControlLoop implements Gate {
     { readonly requestId: RequestId; readonly body: Uint8Array | null }
   >();
   readonly #waiters: ConditionWaiters;
+  readonly #remedies: AnswerRemedies;
   #deciding = false;
   #nextRequestId = 1;
 
@@ -85,6 +87,7 @@ export class ControlLoop implements Gate {
     this.#config = config;
     this.#poison = new PoisonList(ports.clock);
     this.#waiters = new ConditionWaiters(ports.clock);
+    this.#remedies = new AnswerRemedies(ports.clock, ports.log);
     const { engineOf, openEndpoint } = ports;
     this.#external = openExternalEndpoints(config.models.values(), config.server, engineOf, openEndpoint);
     this.#sizer = ports.createSizer((model, need) => this.#send({ kind: 'sized', model, need }));
@@ -109,6 +112,16 @@ export class ControlLoop implements Gate {
   /** For reading only: status, metrics. Nothing that changes anything may be decided from it. */
   get state(): SchedulerState {
     return this.#state;
+  }
+
+  requestRefused(name: ModelName, bodyStart: Uint8Array): void {
+    const model = this.#config.models.get(name);
+    if (model !== undefined) this.#remedies.answered(model, this.#ports.engineOf(model), bodyStart);
+  }
+
+  /** What the configuration could do about requests that the model's engine refused; null: nothing. */
+  remedyOf(model: ModelName): string | null {
+    return this.#remedies.of(model);
   }
 
   /** What each model takes, and how that is known. */

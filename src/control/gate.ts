@@ -67,4 +67,6 @@ export interface Gate {
    * again. `detail` is the transport's own words, for the error and the log.
    */
   giveBack(id: RequestId, cause: GiveBackCause, detail: string): void;
+  /** An engine refused a request with 400: perhaps the configuration can do something about it. */
+  requestRefused(model: ModelName, bodyStart: Uint8Array): void;
 }

@@ -16,6 +16,7 @@ export interface StatusInput {
   readonly memory: readonly MemoryReading[];
   readonly host: HostMemory | null;
   readonly sizes: readonly SizingReport[];
+  readonly remedyOf: (model: string) => string | null;
   readonly clock: Clock;
   readonly version: string;
 }
@@ -147,7 +148,7 @@ function memoryStatus(size: SizingReport): object {
   };
 }
 
-function modelStatus({ state, clock, sizes }: StatusInput, model: ModelState): object {
+function modelStatus({ state, clock, sizes, remedyOf }: StatusInput, model: ModelState): object {
   const { engine } = model;
   const size = sizes.find(({ model: name }) => name === model.policy.name);
   const expected = estimate(state, model.policy.name, clock.nowMs());
@@ -168,6 +169,7 @@ function modelStatus({ state, clock, sizes }: StatusInput, model: ModelState): o
     sleep_level: model.need?.sleepLevel ?? null,
     host_mib: engine.kind === 'asleep' ? engine.hostMib : null,
     memory: size === undefined ? null : memoryStatus(size),
+    remedy: remedyOf(model.policy.name),
     deaths_in_window: model.deathsMs.filter((atMs) => atMs > clock.nowMs() - DEATH_WINDOW_MS).length,
     failure: engine.kind === 'failed' || engine.kind === 'cold' ? (engine.failure?.text ?? null) : null,
   };

@@ -184,6 +184,8 @@ export interface Engine {
   isAsleep(http: EngineHttp, timeoutMs: number): Promise<boolean | null>;
   /** One short answer, so that the first client does not pay for it. As `sleep`. */
   warmUp(http: EngineHttp, model: ResolvedModel, options: Omit<SleepOptions, 'level'>): Promise<SleepResult>;
+  /** Pure. What the configuration can do about a refused request, as one sentence; null: nothing. `bodyStart`: of its answer. */
+  remedyOf(status: number, bodyStart: string): string | null;
   /** Pure. Reads the exit and the last lines (oldest first). */
   diagnose(exit: ExitStatus, lines: readonly string[]): Diagnosis;
 }

@@ -224,6 +224,10 @@ export class Exchange extends RequestRecord implements Waiter, ForwardOwner, Bod
     this.ttfbMs = this.#context.clock.nowMs() - this.#startedMs;
   }
 
+  requestRefused(piece: Buffer): void {
+    if (this.model !== null) this.#context.gate.requestRefused(this.model, piece);
+  }
+
   errorFrame(refusal: Refusal, midFrame: boolean): Buffer {
     return streamErrorFrame(
       refusal,

@@ -18,6 +18,8 @@ export interface ForwardOwner {
   answerHead(status: number, statusText: string, rawHeaders: readonly string[]): AnswerHead;
   /** The first byte goes to the client. */
   answerBegan(): void;
+  /** The first piece of the body of an answer with status 400. */
+  requestRefused(piece: Buffer): void;
   /** The event that tells the client of a stream that it failed. */
   errorFrame(refusal: Refusal, midEvent: boolean): Buffer;
   /** Terminal: nothing reached the client and the engine never answered. */
@@ -42,6 +44,7 @@ export class Forward implements AnswerHandler, AnswerOwner {
   readonly #answer: Answer;
   #transmission: Transmission | null = null;
   #ended = false;
+  #isRefusal = false;
 
   constructor(options: ForwardOptions) {
     this.#options = options;
@@ -74,10 +77,15 @@ export class Forward implements AnswerHandler, AnswerOwner {
   // Called by the endpoint.
 
   onHead(status: number, statusText: string, rawHeaders: readonly string[]): void {
+    this.#isRefusal = status === 400;
     this.#answer.begin(this.#options.owner.answerHead(status, statusText, rawHeaders));
   }
 
   onData(piece: Buffer): boolean {
+    if (this.#isRefusal) {
+      this.#isRefusal = false;
+      this.#options.owner.requestRefused(piece);
+    }
     return this.#answer.write(piece);
   }
 

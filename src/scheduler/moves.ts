@@ -17,7 +17,7 @@ import type { Decision, ModelState } from './state.ts';
 import { inUseUntilMs } from './turn.ts';
 
 /** After the cut: how long the front may take to end its requests before the engine goes anyway. */
-const CUT_GRACE_MS = 5_000;
+export const CUT_GRACE_MS = 5_000;
 
 /** Why it is brought up, for reasons. */
 export function whoWaits(model: ModelState): string {

@@ -23,7 +23,22 @@ test('tool_parser ends the refusal of tool choice, which is passed on as the eng
     const refused = await ask('without');
     assert.equal(refused.status, 400);
     assert.match(refused.text, /requires --enable-auto-tool-choice and --tool-call-parser to be set/);
+    const remedy =
+      "requests with tools are refused: name the parser of the model's tool calls as its `tool_parser`";
+    await ask('without');
+    const warnings = gateway.log.filter(({ msg }) => msg === `without: ${remedy}`);
+    assert.equal(warnings.length, 1);
     assert.equal((await ask('named')).status, 200);
+    const status = (await (await fetch(`${gateway.url}/gateway/status`)).json()) as {
+      models: Record<string, { remedy: string | null }>;
+    };
+    assert.deepEqual(
+      Object.entries(status.models).map(([name, model]) => [name, model.remedy]),
+      [
+        ['without', remedy],
+        ['named', null],
+      ],
+    );
   } finally {
     await gateway.kill();
   }

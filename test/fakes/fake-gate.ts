@@ -101,6 +101,8 @@ export class FakeGate implements Gate {
     this.pump(entry.admission.model);
   }
 
+  requestRefused(): void {}
+
   giveBack(id: RequestId, cause: GiveBackCause, detail: string): void {
     const entry = this.#running.get(id);
     assert(entry !== undefined, `giveBack of request ${id}, which does not run`);

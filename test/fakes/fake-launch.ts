@@ -72,6 +72,7 @@ export class FakeLaunchWorld {
         wake: async () => ({ kind: 'done' }),
         isAsleep: async () => false,
         warmUp: async () => ({ kind: 'done' }),
+        remedyOf: () => null,
         diagnose: (exit, lines) => ({
           cause: 'unknown',
           text: `ended with ${exit.code}`,

@@ -51,6 +51,7 @@ export function createOpenAiEngine(environment: Environment): Engine {
     wake: () => Promise.resolve(CANNOT_SLEEP),
     isAsleep: () => Promise.resolve(null),
     warmUp: () => Promise.resolve({ kind: 'done' }),
+    remedyOf: () => null,
     diagnose: diagnoseServer,
   };
 }

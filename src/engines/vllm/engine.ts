@@ -4,6 +4,7 @@ import { commandListensOn } from '../command-template.ts';
 import type { Engine } from '../engine.ts';
 import type { Environment } from '../engine-environment.ts';
 import { probeOpenAi } from '../openai-probe.ts';
+import { remedyOfAnswer } from './answer-remedies.ts';
 import { vllmArgv } from './argv.ts';
 import { diagnoseVllm } from './diagnosis.ts';
 import { VLLM_KEEP_ALIVE_MS, vllmEnvironment } from './environment.ts';
@@ -72,6 +73,7 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
     wake: wakeVllm,
     isAsleep: isVllmAsleep,
     warmUp: warmUpVllm,
+    remedyOf: (status, bodyStart) => remedyOfAnswer(status, bodyStart)?.text ?? null,
     diagnose: diagnoseVllm,
   };
 }
