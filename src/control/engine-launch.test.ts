@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeLaunchWorld, settle } from '../../test/fakes/fake-launch.ts';
-import { EngineLaunch, type LaunchOrder } from './engine-launch.ts';
+import { EngineLaunch } from './engine-launch.ts';
+import type { LaunchOrder } from './launch-ports.ts';
 
 const START = {
   kind: 'start',

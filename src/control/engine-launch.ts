@@ -5,82 +5,19 @@
  *  L2. Every probe and every stop has a time limit; nothing here waits for an engine without one.
  */
 import type { ResolvedModel } from '../config/resolved-config.ts';
-import type { Clock } from '../core/clock.ts';
-import type { DeviceId, ModelName } from '../core/ids.ts';
+import type { DeviceId } from '../core/ids.ts';
 import { LOG_TAIL_LINES, POOL_SPARE_CONNECTIONS } from '../core/limits.ts';
-import type { Device, HostMemory, MemoryReading } from '../devices/device.ts';
-import type {
-  Diagnosis,
-  Engine,
-  EngineHttp,
-  ExitStatus,
-  ListenAddress,
-  MemoryReport,
-  SleepLevel,
-} from '../engines/engine.ts';
-import type { Endpoint, EndpointOptions } from '../proxy/endpoint-types.ts';
-import type {
-  AdoptedEngine,
-  EngineHandle,
-  LaunchObserver,
-  LaunchResult,
-  Runtime,
-} from '../runtimes/runtime.ts';
+import type { Diagnosis, EngineHttp, ExitStatus, ListenAddress, SleepLevel } from '../engines/engine.ts';
+import type { Endpoint } from '../proxy/endpoint-types.ts';
+import type { AdoptedEngine, EngineHandle, LaunchObserver, LaunchResult } from '../runtimes/runtime.ts';
 import type { Effect } from '../scheduler/effects.ts';
-import type { SchedulerEvent } from '../scheduler/events.ts';
 import { putToSleep, type SleepPorts, wakeUp } from './engine-sleep.ts';
+import { type AdoptionProbe, type LaunchOrder, type LaunchPorts, poolIdleMs } from './launch-ports.ts';
 import { untilMemorySettled } from './memory-settling.ts';
 import { PROBE_TIMEOUT_MS, type ProbePorts, ReadinessProbe, suspectFault } from './readiness.ts';
 import { type RoomWant, untilRoom } from './room.ts';
 
-/** Our pool closes idle connections at this share of the time after which the engine may. */
-const KEEP_ALIVE_SHARE = 0.8;
-
-export interface LaunchPorts {
-  readonly clock: Clock;
-  readonly runtime: Runtime;
-  readonly engine: Engine;
-  readonly openHttp: (address: ListenAddress) => EngineHttp;
-  readonly openEndpoint: (model: ModelName, options: EndpointOptions) => Endpoint;
-  /** What the devices say is used at present. */
-  readonly readMemory: () => Promise<readonly MemoryReading[]>;
-  /** What its processes and everybody else use of the host. */
-  readonly readHost: () => Promise<HostMemory | null>;
-  /** Told what the engine says of its memory while it starts. */
-  readonly memoryReported: (report: MemoryReport) => void;
-  /** After a failed start: what was changed so that the next one may succeed, in words; null: nothing. */
-  readonly mend: (diagnosis: Diagnosis) => string | null;
-  /** Added to every engine's environment: what its devices ask for. */
-  readonly deviceEnvironment: Readonly<Record<string, string>>;
-  readonly connectTimeoutMs: number;
-  readonly silenceTimeoutMs: number;
-  readonly send: (event: SchedulerEvent) => void;
-  readonly log: (level: 'info' | 'warn' | 'error', text: string, fields: Record<string, unknown>) => void;
-}
-
-/** How long a connection of our pool may be idle. */
-export function poolIdleMs(engine: Engine): number {
-  return engine.capabilities.keepAliveMs * KEEP_ALIVE_SHARE;
-}
-
-export interface AdoptionProbe {
-  readonly ready: boolean;
-  readonly asleep: boolean;
-  readonly contextLength: number | null;
-}
-
 type StartEffect = Extract<Effect, { kind: 'start' }>;
-
-/** What a launch is told beyond its effect. */
-export interface LaunchOrder {
-  readonly devices: readonly Device[];
-  readonly signature: string;
-  readonly kvCacheBytes: number | null;
-  readonly sleepMode: boolean;
-  readonly withoutFlags: ReadonlySet<string>;
-  /** What the engine will claim of each device at its start. */
-  readonly claimMib: (device: Device) => number;
-}
 
 export class EngineLaunch {
   readonly launchId: string;

@@ -4,7 +4,7 @@ import type { ModelName } from '../core/ids.ts';
 import { POOL_SPARE_CONNECTIONS } from '../core/limits.ts';
 import type { Engine } from '../engines/engine.ts';
 import type { Endpoint, EndpointOptions } from '../proxy/endpoint-types.ts';
-import { poolIdleMs } from './engine-launch.ts';
+import { poolIdleMs } from './launch-ports.ts';
 
 /** One endpoint for each model with a `url`; nothing is connected before the first request. */
 export function openExternalEndpoints(

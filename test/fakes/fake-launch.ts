@@ -1,6 +1,6 @@
 /** A runtime, an engine and its HTTP whose every answer a test decides, for driving one launch on a virtual clock. */
 import type { ResolvedModel } from '../../src/config/resolved-config.ts';
-import type { LaunchPorts } from '../../src/control/engine-launch.ts';
+import type { LaunchPorts } from '../../src/control/launch-ports.ts';
 import { VirtualClock } from '../../src/core/virtual-clock.ts';
 import type { ExitStatus, ProbeResult } from '../../src/engines/engine.ts';
 import { modelFixture } from '../../src/engines/engine-fixtures.ts';
