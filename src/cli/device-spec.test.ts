@@ -10,17 +10,20 @@ function parsed(text: string) {
 }
 
 test('groups, ids, pools and the host in one list', () => {
-  assert.deepEqual(parsed('2x24GiB, pool=small:1x12GiB,gpu-b:12288,pool=big:gpu-a:1.5TiB,49152,host=256GiB'), {
-    devices: [
-      { id: 'gpu-0', totalMib: 24_576, pool: null },
-      { id: 'gpu-1', totalMib: 24_576, pool: null },
-      { id: 'gpu-2', totalMib: 12_288, pool: 'small' },
-      { id: 'gpu-b', totalMib: 12_288, pool: null },
-      { id: 'gpu-a', totalMib: 1_572_864, pool: 'big' },
-      { id: 'gpu-5', totalMib: 49_152, pool: null },
-    ],
-    hostMib: 262_144,
-  });
+  assert.deepEqual(
+    parsed('2x24GiB, pool=small:1x12GiB,gpu-b:12288,pool=big:gpu-a:1.5TiB,49152,host=256GiB'),
+    {
+      devices: [
+        { id: 'gpu-0', totalMib: 24_576, pool: null },
+        { id: 'gpu-1', totalMib: 24_576, pool: null },
+        { id: 'gpu-2', totalMib: 12_288, pool: 'small' },
+        { id: 'gpu-b', totalMib: 12_288, pool: null },
+        { id: 'gpu-a', totalMib: 1_572_864, pool: 'big' },
+        { id: 'gpu-5', totalMib: 49_152, pool: null },
+      ],
+      hostMib: 262_144,
+    },
+  );
   assert.deepEqual(parsed('8x81920').devices.length, 8);
 });
 

@@ -19,7 +19,7 @@ export function tellDevices(devices: DeviceSource, event: SchedulerEvent, effect
       break;
     case 'no_room':
       // A launch that was never begun holds nothing; a waking that was not begun, what it held asleep.
-      devices.launchMoved(event.launchId, 'settled', NONE);
+      devices.launchMoved(event.launchId, event.asleep ? 'settled' : 'gone', NONE);
       break;
     case 'adopted':
       devices.launchMoved(event.launch.launchId, 'settled', event.launch.deviceIds);

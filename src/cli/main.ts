@@ -60,6 +60,25 @@ program
   });
 
 program
+  .command('plan')
+  .description(
+    'Tell before anything runs what each model takes, who fits together, who gives way, and who waits how long.',
+  )
+  .option('-c, --config <file>', 'configuration file; default: where `serve` would look')
+  .option(
+    '--devices <list>',
+    'devices to plan for, such as 2x24GiB,1x12GiB,host=128GiB; default: this machine',
+  )
+  .option('--json', 'print JSON')
+  .action(
+    async (options: { readonly config?: string; readonly devices?: string; readonly json?: boolean }) => {
+      const { runPlan } = await import('./plan.ts');
+      const { config: file, devices, json } = options;
+      process.exitCode = await runPlan({ file, devices, json, environment: process.env }, process.stdout);
+    },
+  );
+
+program
   .command('doctor')
   .description(
     'Look at this machine as `serve` needs it: engines, devices, disks, limits, port; with remedies.',

@@ -82,23 +82,34 @@ async function readAll(setup: SizingSetup): Promise<ReadonlyMap<ModelName, Facts
   let isOver = false;
   const reader = async (): Promise<void> => {
     for (let model = waiting.shift(); model !== undefined && !isOver; model = waiting.shift()) {
-      const asked = offline ? { ...model, environment: { ...model.environment, HF_HUB_OFFLINE: '1' } } : model;
-      const facts = await read(asked);
+      const asked = offline
+        ? { ...model, environment: { ...model.environment, HF_HUB_OFFLINE: '1' } }
+        : model;
+      const facts = await attempt(read, asked);
       if (!isOver) found.set(model.name, facts);
     }
   };
-  const readers = Promise.all(Array.from({ length: READINGS_MAX }, reader));
-  await new Promise<void>((resolve, reject) => {
-    const cancel = clock.setTimer(clock.nowMs() + timeLimitMs, () => {
-      isOver = true;
-      resolve();
-    });
-    readers.then(() => {
-      cancel();
-      resolve();
-    }, reject);
-  });
+  const over = Promise.withResolvers<void>();
+  const cancel = clock.setTimer(clock.nowMs() + timeLimitMs, over.resolve);
+  await Promise.race([over.promise, Promise.all(Array.from({ length: READINGS_MAX }, reader))]);
+  isOver = true;
+  cancel();
   return found;
+}
+
+/** A defect of a reader costs that model its facts, and not the whole answer. */
+async function attempt(
+  read: (model: ResolvedModel) => Promise<FactsRead> | null,
+  model: ResolvedModel,
+): Promise<FactsRead | null> {
+  try {
+    return await read(model);
+  } catch (error) {
+    return failure({
+      kind: 'malformed',
+      text: `reading ${model.repo ?? model.name} failed: ${String(error)}`,
+    });
+  }
 }
 
 function tooLate(name: ModelName, timeLimitMs: number): FactsRead {

@@ -349,9 +349,7 @@ export class ControlLoop implements Gate {
     if (event.kind === 'stopped' && event.verified) this.#fleet.forget(event.launchId);
     if (event.kind === 'slept' && event.ok) this.#sizer.asleepMeasured(event);
     this.#send(event);
-    // A launch that was not begun is over; a waking that was not begun goes on sleeping.
-    if (event.kind === 'no_room' && !this.#state.launches.has(event.launchId))
-      this.#fleet.forget(event.launchId);
+    if (event.kind === 'no_room' && !event.asleep) this.#fleet.forget(event.launchId);
     // The verdict is spoken: the request that was suspected need not be kept.
     if (event.kind === 'probed' || event.kind === 'stopped') this.#lastBroken.delete(event.model);
   }

@@ -170,7 +170,7 @@ export class EngineLaunch {
       .catch((error: unknown) => ({ kind: 'failed', detail: String(error) }) as const)
       .then((woken) => {
         if (this.#stopping || this.#exited) return;
-        if (woken.kind === 'no_room') this.#roomMissing(woken.freeMib);
+        if (woken.kind === 'no_room') this.#roomMissing(woken.freeMib, true);
         else if (woken.kind === 'failed')
           this.#ports.send({ kind: 'woke', ...about, ok: false, detail: woken.detail });
         else this.#ports.send({ kind: 'woke', ...about, ok: true, detail: '' });
@@ -185,9 +185,10 @@ export class EngineLaunch {
     return { clock, engine, http, model, launchId, deviceIds, readMemory, readHost, signal };
   }
 
-  #roomMissing(freeMib: ReadonlyMap<DeviceId, number>): void {
+  #roomMissing(freeMib: ReadonlyMap<DeviceId, number>, asleep: boolean): void {
     this.#ports.send({
       kind: 'no_room',
+      asleep,
       model: this.model.name,
       launchId: this.launchId,
       freeMib: Object.fromEntries(freeMib),
@@ -209,7 +210,7 @@ export class EngineLaunch {
     const read = () => (this.#stopping ? Promise.reject(new Error('stopping')) : this.#ports.readMemory());
     const room = await untilRoom(read, wants, this.#ports.clock);
     if (room.kind !== 'short' || this.#stopping) return true;
-    this.#roomMissing(room.freeMib);
+    this.#roomMissing(room.freeMib, false);
     return false;
   }
 

@@ -56,6 +56,8 @@ export function launchSignature(model: ResolvedModel): string {
     model.need,
     model.environment,
     model.vllm,
+    // Launched able to sleep, or not.
+    model.sleep !== 'off',
     model.url === null ? null : [model.url.baseUrl, model.url.headers],
   ];
   return createHash('sha256').update(JSON.stringify(launch)).digest('hex').slice(0, 16);

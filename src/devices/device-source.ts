@@ -236,7 +236,7 @@ function createAutomaticSource(nvidia: RawSource, host: RawSource): RawSource {
   };
 }
 
-function applyConfig(config: DevicesConfig, raw: RawInventory): DeviceInventory {
+export function applyConfig(config: DevicesConfig, raw: RawInventory): DeviceInventory {
   const conditions: DeviceCondition[] = [...raw.conditions];
   const ids = new Set(raw.devices.map((device) => device.id));
   for (const [pool, members] of config.pools) {

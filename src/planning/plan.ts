@@ -11,12 +11,6 @@ import type { PlannedSetup } from './fit-items.ts';
 import { type Sleepers, sleepers, type Together, together } from './together.ts';
 import { type WorstWait, worstWaits } from './worst-wait.ts';
 
-export interface PlanQuestion {
-  readonly setup: PlannedSetup;
-  /** Models whose drains have no limit (`on_drain_timeout: wait`). */
-  readonly endlessDrains: ReadonlySet<ModelName>;
-}
-
 /** What its moves cost, in milliseconds. */
 export interface PlannedCosts {
   readonly startMs: number;
@@ -40,7 +34,7 @@ export interface Plan {
   readonly worstWaits: ReadonlyMap<ModelName, WorstWait>;
 }
 
-export function makePlan({ setup, endlessDrains }: PlanQuestion): Plan {
+export function makePlan(setup: PlannedSetup): Plan {
   const state = createSchedulerState(setup);
   refreshFeasibility(state);
   const managed = [...state.models.values()].filter(({ policy }) => policy.managed);
@@ -52,7 +46,7 @@ export function makePlan({ setup, endlessDrains }: PlanQuestion): Plan {
     together: together(state),
     sleepers: sleepers(state),
     makingRoom: evictions(setup),
-    worstWaits: worstWaits({ setup, state, endlessDrains }),
+    worstWaits: worstWaits({ setup, state }),
   };
 }
 

@@ -10,6 +10,7 @@
  */
 import type { ModelName } from '../core/ids.ts';
 import type { SchedulingPolicy } from '../scheduler/model-policy.ts';
+import { CUT_GRACE_MS } from '../scheduler/moves.ts';
 import type { ModelState, SchedulerState } from '../scheduler/state.ts';
 import {
   canSleep,
@@ -24,9 +25,6 @@ import { alwaysHasRoom, type Contention, contentions } from './contention.ts';
 import { keptOut } from './evictions.ts';
 import type { PlannedSetup } from './fit-items.ts';
 import type { PackedDevice } from './packing.ts';
-
-/** What the scheduler grants the front after a cut (scheduler/moves.ts). */
-const CUT_GRACE_MS = 5_000;
 
 export type WorstWait =
   | {
@@ -46,8 +44,6 @@ export type WorstWait =
 export interface WaitQuestion {
   readonly setup: PlannedSetup;
   readonly state: SchedulerState;
-  /** Models whose drains have no limit (`on_drain_timeout: wait`). */
-  readonly endlessDrains: ReadonlySet<ModelName>;
 }
 
 /** Of each model that takes a device. */
@@ -91,13 +87,15 @@ function waitOf(question: WaitQuestion, model: ModelState, contention: Contentio
 }
 
 function voidReason(
-  { setup, endlessDrains }: WaitQuestion,
+  { setup }: WaitQuestion,
   { policy }: ModelState,
   others: readonly ModelState[],
 ): string | null {
-  const endless = others.map((other) => other.policy.name).filter((name) => endlessDrains.has(name));
-  if (endless.length > 0)
-    return `${endless.join(', ')} may keep its devices until its requests end (on_drain_timeout: wait)`;
+  const endless = others.filter((other) => other.policy.onDrainTimeout === 'wait');
+  if (endless.length > 0) {
+    const names = endless.map((other) => other.policy.name).join(', ');
+    return `${names} may keep devices until all requests there have ended (on_drain_timeout: wait)`;
+  }
   const kept = keptOut(setup, policy.name);
   return kept === null ? null : `always-on models take the room: ${kept}`;
 }

@@ -48,6 +48,8 @@ export type SchedulerEvent =
   /** Its devices do not have the memory that they should: the launch, or the waking, was not begun. */
   | {
       readonly kind: 'no_room';
+      /** It was to wake and sleeps on; else it was to start and nothing of it was begun. */
+      readonly asleep: boolean;
       readonly launchId: LaunchId;
       readonly model: ModelName;
       readonly freeMib: Readonly<Record<DeviceId, number>>;

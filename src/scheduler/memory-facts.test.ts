@@ -57,7 +57,13 @@ test('a start that finds no room goes where there is some', () => {
   const record = world.request('a');
   assert.deepEqual(world.state.models.get('a')?.engine.kind, 'starting');
   world.hanging.clear();
-  world.send({ kind: 'no_room', model: 'a', launchId: world.launchId('a'), freeMib: { 'gpu-0': 6_000 } });
+  world.send({
+    kind: 'no_room',
+    asleep: false,
+    model: 'a',
+    launchId: world.launchId('a'),
+    freeMib: { 'gpu-0': 6_000 },
+  });
   world.clock.advanceTo(10_000);
   assert.notEqual(record.finishedMs, null);
   const starts = world.effects.flatMap((effect) => (effect.kind === 'start' ? [effect.deviceIds] : []));
@@ -69,7 +75,13 @@ test('a start that finds no room anywhere is tried again, and its requests wait'
   world.hanging.add('a');
   const record = world.request('a');
   for (let round = 0; round < 3; round += 1) {
-    world.send({ kind: 'no_room', model: 'a', launchId: world.launchId('a'), freeMib: { 'gpu-0': 6_000 } });
+    world.send({
+      kind: 'no_room',
+      asleep: false,
+      model: 'a',
+      launchId: world.launchId('a'),
+      freeMib: { 'gpu-0': 6_000 },
+    });
     assert.equal(world.engineKind('a'), 'cold');
     if (round === 2) world.hanging.clear();
     world.clock.advanceTo(world.clock.nowMs() + 10_500);

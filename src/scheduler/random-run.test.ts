@@ -83,7 +83,7 @@ const lackRoom: Action = (world, prng, model) => {
   if (engine?.kind !== 'starting' && engine?.kind !== 'waking') return;
   const { launchId, deviceIds } = engine.reservation;
   const freeMib = Object.fromEntries(deviceIds.map((id) => [id, prng.integer(2_000)]));
-  world.send({ kind: 'no_room', model, launchId, freeMib });
+  world.send({ kind: 'no_room', asleep: engine.kind === 'waking', model, launchId, freeMib });
 };
 const mend: Action = (world, _prng, model) => {
   const engine = world.state.models.get(model)?.engine;

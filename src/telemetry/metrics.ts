@@ -57,7 +57,18 @@ interface PoolTotals {
 }
 
 /** States of an engine, each shown as 0 or 1 so that a dashboard can tell time spent in it. */
-const STATES = ['cold', 'starting', 'awake', 'draining', 'stopping', 'failed', 'external'];
+const STATES = [
+  'cold',
+  'starting',
+  'awake',
+  'draining',
+  'falling_asleep',
+  'asleep',
+  'waking',
+  'stopping',
+  'failed',
+  'external',
+];
 
 export class GatewayMetrics {
   readonly #registry = new Registry();

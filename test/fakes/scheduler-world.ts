@@ -239,7 +239,7 @@ export class SchedulerWorld {
         this.clock.setTimer(nowMs + takesMs, () =>
           this.send(
             answer === 'no_room' && kind === 'wake'
-              ? { kind: 'no_room', launchId, model, freeMib: {} }
+              ? { kind: 'no_room', asleep: true, launchId, model, freeMib: {} }
               : kind === 'sleep'
                 ? { kind: 'slept', ...about, residueMib: null, hostMib: null }
                 : { kind: 'woke', ...about },

@@ -1,0 +1,105 @@
+/** Gathers all that `plan` tells: sizes, devices, what was learned, and the plan that follows from them. */
+import type { Environment } from '../config/environment.ts';
+import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
+import { learnedCosts } from '../control/cost-keeper.ts';
+import { deviceBudgets, modelPolicies, schedulingPolicy } from '../control/policies.ts';
+import type { SizingReport } from '../control/sizer-ports.ts';
+import type { ModelName } from '../core/ids.ts';
+import { createEngineRegistry } from '../engines/registry.ts';
+import { chooseParsers, type ParserChoices } from '../engines/vllm/parsers-choice.ts';
+import { makePlan, type Plan } from '../planning/plan.ts';
+import type { ModelNeed } from '../scheduler/model-need.ts';
+import { createFootprintStore } from '../store/footprints.ts';
+import { readLearnedCosts } from '../store/learned-costs.ts';
+import { openStateDatabase } from '../store/state-database.ts';
+import type { PlannedDevices } from './planned-devices.ts';
+import { sizeModels } from './sized-models.ts';
+
+/** For reading the facts of all models, from a hub at the worst. */
+export const FACTS_LIMIT_MS = 60_000;
+
+export interface PlanReport {
+  readonly config: ResolvedConfig;
+  readonly planned: PlannedDevices;
+  readonly models: readonly PlannedModel[];
+  readonly plan: Plan;
+  /** What could not be used, in sentences. */
+  readonly warnings: readonly string[];
+}
+
+export interface PlannedModel {
+  readonly model: ResolvedModel;
+  /** Null: somebody else runs it. */
+  readonly size: SizingReport | null;
+  readonly need: ModelNeed | null;
+  /** Null: its command line is not the gateway's. */
+  readonly parsers: ParserChoices | null;
+}
+
+export interface PlanSubject {
+  readonly config: ResolvedConfig;
+  readonly environment: Environment;
+  readonly planned: PlannedDevices;
+  readonly factsLimitMs: number;
+}
+
+export async function planReport(subject: PlanSubject): Promise<PlanReport> {
+  const { config, environment, planned, factsLimitMs } = subject;
+  const warnings = config.notices.filter(({ level }) => level !== 'info').map(({ text }) => text);
+  const opened = openStateDatabase({
+    directory: config.runtime.stateDirectory,
+    access: 'read',
+    onFault: (text) => warnings.push(text),
+  });
+  if (!opened.ok) warnings.push(`nothing that was learned is known: ${opened.error}`);
+  const database = opened.ok ? opened.value.database : null;
+  if (opened.ok) warnings.push(...opened.value.notices.map(({ text }) => text));
+  const engineFor = createEngineRegistry(environment);
+  const engineOf = (model: ResolvedModel) => engineFor(model.engine);
+  try {
+    const { reports, needOf } = await sizeModels({
+      config,
+      environment,
+      engineOf,
+      devices: planned.devices,
+      footprints: database === null ? null : createFootprintStore(database),
+      offline: false,
+      timeLimitMs: factsLimitMs,
+    });
+    const policies = modelPolicies(config, engineOf, needOf);
+    const plan = makePlan({
+      models: policies,
+      devices: deviceBudgets(planned.devices, new Map()),
+      scheduling: schedulingPolicy(config),
+      learned: database === null ? {} : learnedCosts(readLearnedCosts(database), policies),
+      hostBudgetMib: planned.host?.budgetMib ?? null,
+      launchPrefix: 'plan',
+    });
+    const models = [...config.models.values()].map((model) =>
+      plannedModel(model, environment, reports, needOf(model.name)),
+    );
+    return { config, planned, models, plan, warnings };
+  } finally {
+    database?.close();
+  }
+}
+
+function plannedModel(
+  model: ResolvedModel,
+  environment: Environment,
+  reports: ReadonlyMap<ModelName, SizingReport>,
+  need: ModelNeed | null,
+): PlannedModel {
+  const writesCommand = model.engine === 'vllm' && model.command === null && model.url === null;
+  return {
+    model,
+    size: reports.get(model.name) ?? null,
+    need: model.url === null ? need : null,
+    parsers: writesCommand ? chooseParsers(model, environment) : null,
+  };
+}
+
+/** Everything can run that is configured. */
+export function isGood({ plan, planned }: PlanReport): boolean {
+  return plan.neverFits.size === 0 && plan.together.crowdedOut.length === 0 && planned.complete;
+}
