@@ -50,8 +50,8 @@ function deviceRow(group: readonly Device[], budgetFraction: number): readonly s
   const pool = first.pool === null ? '' : `pool ${first.pool}`;
   return [
     group.length === 1 ? ids : `${group.length} x ${ids}`,
-    `${memory(first.totalMib)} each`,
-    `${memory(first.budgetMib)} to give (${budgetFraction})`,
+    `${memory(first.totalMib)}${group.length === 1 ? '' : ' each'}`,
+    `${memory(first.budgetMib)} to give (x ${budgetFraction})`,
     [pool, name].filter((text) => text !== '').join(', '),
   ];
 }

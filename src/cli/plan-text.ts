@@ -48,7 +48,12 @@ function sizeLines(report: PlanReport): readonly string[] {
   });
   if (rows.length === 0) return [];
   const head = ['model', 'devices', 'weights', 'KV cache', 'overhead', 'total', 'asleep', 'and host', 'from'];
-  return ['What each model takes, on each of its devices:', ...columns([head, ...rows])];
+  const isStarred = rows.some((row) => row.at(-1)?.endsWith('*'));
+  return [
+    'What each model takes, on each of its devices:',
+    ...columns([head, ...rows]),
+    ...(isStarred ? ['  * has whole devices for itself at its first start, and is measured then'] : []),
+  ];
 }
 
 function countText(count: number, configured: number): string {
@@ -201,13 +206,14 @@ function oneDetail({ model, size, parsers }: PlannedModel): readonly string[] {
   return [
     ...wrapped('  ', `${star}${model.name}${pool}: ${size.why}${facts}`),
     ...size.assumptions.flatMap((text) => wrapped('      ', `assumed: ${text}`)),
-    ...(parsers === null
-      ? []
-      : wrapped(
-          '      ',
-          `parsers: tool ${parserText(parsers.tool)}, reasoning ${parserText(parsers.reasoning)}`,
-        )),
+    ...(parsers === null ? [] : wrapped('      ', `parsers: ${parsersText(parsers)}`)),
   ];
+}
+
+function parsersText({ tool, reasoning }: NonNullable<PlannedModel['parsers']>): string {
+  if (tool.parser === null && reasoning.parser === null && tool.why === reasoning.why)
+    return `none (${tool.why})`;
+  return `tool ${parserText(tool)}, reasoning ${parserText(reasoning)}`;
 }
 
 function parserText({ parser, why }: { readonly parser: string | null; readonly why: string }): string {

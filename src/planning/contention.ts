@@ -55,8 +55,8 @@ function reachedFrom(
 }
 
 /**
- * Has it room whatever the others do? To keep it out they must fill so many of its devices that too few are left, and all that
- * they take together does not suffice for that.
+ * Has it room whatever the others do? To keep it out they must take so much of so many of its devices that too few are left; here
+ * they have not devices enough for that, or not memory enough.
  */
 export function alwaysHasRoom(
   model: ModelState,
@@ -64,25 +64,31 @@ export function alwaysHasRoom(
   others: readonly ModelState[],
 ): boolean {
   const item = awakeItem(model);
-  if (item === null || item.memoryMib === null) return others.length === 0;
+  if (item === null) return false;
   const { deviceCount, memoryMib } = item;
+  // One more device of each size would have to be taken than may be spared.
+  const barriers = groupsFor(deviceCount, devices).map((group) =>
+    group
+      .map(({ budgetMib }) => (memoryMib === null ? 1 : budgetMib - memoryMib + 1))
+      .sort((a, b) => a - b)
+      .slice(0, Math.max(0, group.length - deviceCount + 1)),
+  );
+  const barrier = barriers.flat();
+  const taken = others.flatMap((other) => awakeItem(other) ?? []);
+  if (taken.reduce((sum, other) => sum + other.deviceCount, 0) < barrier.length) return true;
   let takenMib = 0;
-  for (const other of others) {
-    const taken = awakeItem(other);
-    if (taken === null) continue;
-    if (taken.memoryMib === null) return false;
-    takenMib += taken.memoryMib * taken.deviceCount;
-  }
-  const groups =
-    deviceCount === 1
-      ? [devices]
-      : [...new Set(devices.map(({ totalMib }) => totalMib))].map((totalMib) =>
-          devices.filter((device) => device.totalMib === totalMib),
-        );
-  let neededMib = 0;
-  for (const group of groups) {
-    const filled = group.map(({ budgetMib }) => budgetMib - memoryMib + 1).sort((a, b) => a - b);
-    for (const mib of filled.slice(0, Math.max(0, group.length - deviceCount + 1))) neededMib += mib;
-  }
-  return takenMib < neededMib;
+  for (const other of taken) takenMib += (other.memoryMib ?? Number.POSITIVE_INFINITY) * other.deviceCount;
+  return takenMib < barrier.reduce((sum, mib) => sum + mib, 0);
+}
+
+/** An engine on several devices has them of one size. */
+function groupsFor(
+  deviceCount: number,
+  devices: readonly PackedDevice[],
+): readonly (readonly PackedDevice[])[] {
+  if (deviceCount === 1) return [devices];
+  const sizes = [...new Set(devices.map(({ totalMib }) => totalMib))];
+  return sizes
+    .map((totalMib) => devices.filter((device) => device.totalMib === totalMib))
+    .filter((group) => group.length >= deviceCount);
 }
