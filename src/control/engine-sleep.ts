@@ -17,6 +17,9 @@ export const WAKE_TIMEOUT_MS = 120_000;
 const WARM_UP_TIMEOUT_MS = 60_000;
 /** A sleep that frees no larger share of what the engine held has not happened. */
 const FREED_SHARE_MIN = 0.1;
+/** So long it may take until a device shows that anything was freed. */
+const FREED_LIMIT_MS = 2_000;
+const FREED_PAUSE_MS = 200;
 
 export interface SleepPorts {
   readonly clock: Clock;
@@ -43,13 +46,12 @@ export type Woken =
 
 /** Only with nothing in flight. Never rejects. */
 export async function putToSleep(ports: SleepPorts, level: SleepLevel): Promise<Slept> {
-  const { clock, engine, http, deviceIds, readMemory, readHost, signal } = ports;
+  const { engine, http, readMemory, readHost, signal } = ports;
   const [before, hostBefore] = await Promise.all([readMemory(), readHost()]);
   const result = await engine.sleep(http, { level, timeoutMs: SLEEP_TIMEOUT_MS, signal });
   if (result.kind === 'failed') return result;
-  const { readings: after } = await settledUse(readMemory, deviceIds, clock);
+  const { after, fault } = await afterSleep(ports, before);
   const hostAfter = await readHost();
-  const fault = freedFault(ports, before, after);
   if (fault !== null) return { kind: 'failed', detail: fault };
   return {
     kind: 'asleep',
@@ -75,6 +77,23 @@ export async function wakeUp(
     if (warm.kind === 'failed') return { kind: 'failed', detail: `after waking: ${warm.detail}` };
   }
   return { kind: 'awake' };
+}
+
+interface AfterSleep {
+  readonly after: readonly MemoryReading[];
+  readonly fault: string | null;
+}
+
+/** A driver may free late, and a figure that does not fall yet looks settled: it is looked at again before it condemns. */
+async function afterSleep(ports: SleepPorts, before: readonly MemoryReading[]): Promise<AfterSleep> {
+  const { clock, deviceIds, readMemory } = ports;
+  const deadlineMs = clock.nowMs() + FREED_LIMIT_MS;
+  for (;;) {
+    const { readings: after } = await settledUse(readMemory, deviceIds, clock);
+    const fault = freedFault(ports, before, after);
+    if (fault === null || clock.nowMs() >= deadlineMs) return { after, fault };
+    await new Promise<void>((resolve) => clock.setTimer(clock.nowMs() + FREED_PAUSE_MS, resolve));
+  }
 }
 
 /**
