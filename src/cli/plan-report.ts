@@ -99,7 +99,13 @@ function plannedModel(
   };
 }
 
+/** Models that no device is ever free for, because always-on ones take the room. */
+export function blockedModels({ makingRoom }: Plan): readonly ModelName[] {
+  return [...makingRoom].filter(([, room]) => room.kind === 'blocked').map(([name]) => name);
+}
+
 /** Everything can run that is configured. */
 export function isGood({ plan, planned }: PlanReport): boolean {
-  return plan.neverFits.size === 0 && plan.together.crowdedOut.length === 0 && planned.complete;
+  const unfit = plan.neverFits.size + plan.together.crowdedOut.length + blockedModels(plan).length;
+  return unfit === 0 && planned.complete;
 }

@@ -3,7 +3,7 @@ import type { ModelName } from '../core/ids.ts';
 import type { MakingRoom } from '../planning/evictions.ts';
 import { EXACT_MODELS_MAX, type ResidentSet } from '../planning/together.ts';
 import type { WorstWait } from '../planning/worst-wait.ts';
-import type { PlannedModel, PlanReport } from './plan-report.ts';
+import { blockedModels, type PlannedModel, type PlanReport } from './plan-report.ts';
 import { deviceLines } from './plan-text-devices.ts';
 import { columns, duration, memory, wrapped } from './text-layout.ts';
 
@@ -47,10 +47,10 @@ function sizeLines(report: PlanReport): readonly string[] {
     ];
   });
   if (rows.length === 0) return [];
-  const head = ['model', 'devices', 'weights', 'KV cache', 'overhead', 'total', 'asleep', 'and host', 'from'];
+  const head = ['model', 'devices', 'weights', 'KV cache', 'overhead', 'total', 'asleep', 'in host', 'from'];
   const isStarred = rows.some((row) => row.at(-1)?.endsWith('*'));
   return [
-    'What each model takes, on each of its devices:',
+    'What each model takes on each of its devices, and asleep, there and in the memory of the host:',
     ...columns([head, ...rows]),
     ...(isStarred ? ['  * has whole devices for itself at its first start, and is measured then'] : []),
   ];
@@ -71,17 +71,20 @@ function sourceText(source: string): string {
 }
 
 function unfitLines({ plan, planned }: PlanReport): readonly string[] {
+  // Without devices nothing fits, which the head says.
+  if (planned.devices.length === 0) return [];
   const crowded = plan.together.crowdedOut;
-  const always =
-    crowded.length === 0
+  const blocked = blockedModels(plan);
+  return [
+    ...(plan.neverFits.size === 0 ? [] : ['Never fits:']),
+    ...[...plan.neverFits].flatMap(([name, why]) => wrapped('  ', `${name}: ${why}.`)),
+    ...(crowded.length === 0
       ? []
-      : wrapped(
-          '',
-          `Not all always-on models fit at once: there is no room for ${crowded.join(', ')}. Make fewer always-on.`,
-        );
-  if (plan.neverFits.size === 0 || planned.devices.length === 0) return always;
-  const lines = [...plan.neverFits].flatMap(([name, why]) => wrapped('  ', `${name}: ${why}.`));
-  return ['Never fits:', ...lines, ...always];
+      : wrapped('', `Not all always-on models fit at once: no room is left for ${crowded.join(', ')}.`)),
+    ...(blocked.length === 0
+      ? []
+      : wrapped('', `Can never run beside the always-on models: ${blocked.join(', ')}.`)),
+  ];
 }
 
 function togetherLines({ plan, planned }: PlanReport): readonly string[] {
@@ -98,7 +101,7 @@ function togetherLines({ plan, planned }: PlanReport): readonly string[] {
             '',
             exact
               ? `Awake together (every set to which nothing can be added: ${sets.length}):`
-              : `Awake together (more than ${EXACT_MODELS_MAX} models or many devices, so only some sets, packed greedily, each model in one of them):`,
+              : `Awake together (of more than ${EXACT_MODELS_MAX} models not all sets are looked for: these were packed greedily, and each model that can run is in one):`,
           ),
           ...sets.slice(0, SETS_SHOWN_MAX).flatMap((set, index) => setLines(set, index)),
           ...(sets.length > SETS_SHOWN_MAX ? [`  and ${sets.length - SETS_SHOWN_MAX} more (--json)`] : []),
@@ -132,7 +135,7 @@ function roomLines({ plan }: PlanReport): readonly string[] {
   const rooms = [...plan.makingRoom];
   if (rooms.length === 0) return [];
   const free = rooms.filter(([, room]) => room.kind === 'free').map(([name]) => name);
-  const others = rooms.filter(([, room]) => room.kind !== 'free');
+  const others = rooms.filter(([, room]) => room.kind === 'evict');
   if (others.length === 0) return [];
   return [
     'What gives way for what, when as many others as fit are awake and idle:',
@@ -142,8 +145,7 @@ function roomLines({ plan }: PlanReport): readonly string[] {
 }
 
 function roomText(room: MakingRoom): string {
-  if (room.kind === 'free') return 'room is free';
-  if (room.kind === 'blocked') return `no room can be made: ${room.why}`;
+  if (room.kind !== 'evict') return room.kind;
   const victims = room.victims.map(({ model, how }) => `${model} ${how === 'sleep' ? 'sleeps' : 'stops'}`);
   const from = `room in ${duration(room.roomInMs)}, serves in ${duration(room.servesInMs)} from cold`;
   return `${victims.join(', ')}; ${from}`;

@@ -7,7 +7,7 @@ import type { Environment } from '../config/environment.ts';
 import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import { ModelSizer } from '../control/model-sizer.ts';
 import { launchSignature } from '../control/policies.ts';
-import { factsReader } from '../control/sizer-facts.ts';
+import { factsReader, READ_LIMIT_MS } from '../control/sizer-facts.ts';
 import type { SizingReport } from '../control/sizer-ports.ts';
 import type { FactsRead } from '../control/sizer-reading.ts';
 import { createSystemClock } from '../control/system-clock.ts';
@@ -72,25 +72,28 @@ export async function sizeModels(setup: SizingSetup): Promise<SizedModels> {
 /** Null: of that model there is nothing to read. */
 async function readAll(setup: SizingSetup): Promise<ReadonlyMap<ModelName, FactsRead | null>> {
   const { config, environment, offline, timeLimitMs } = setup;
-  const read = factsReader(environment, config.runtime.stateDirectory);
+  const { stateDirectory } = config.runtime;
   const found = new Map<ModelName, FactsRead | null>();
   const waiting = [...config.models.values()].filter(
     ({ url, command, repo }) => url === null && command === null && repo !== null,
   );
   for (const { name } of waiting) found.set(name, tooLate(name, timeLimitMs));
   const clock = createSystemClock();
+  const endMs = clock.nowMs() + timeLimitMs;
   let isOver = false;
   const reader = async (): Promise<void> => {
     for (let model = waiting.shift(); model !== undefined && !isOver; model = waiting.shift()) {
       const asked = offline
         ? { ...model, environment: { ...model.environment, HF_HUB_OFFLINE: '1' } }
         : model;
+      const restMs = Math.max(1, Math.ceil(endMs - clock.nowMs()));
+      const read = factsReader(environment, stateDirectory, Math.min(READ_LIMIT_MS, restMs));
       const facts = await attempt(read, asked);
       if (!isOver) found.set(model.name, facts);
     }
   };
   const over = Promise.withResolvers<void>();
-  const cancel = clock.setTimer(clock.nowMs() + timeLimitMs, over.resolve);
+  const cancel = clock.setTimer(endMs, over.resolve);
   await Promise.race([over.promise, Promise.all(Array.from({ length: READINGS_MAX }, reader))]);
   isOver = true;
   cancel();

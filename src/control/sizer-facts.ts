@@ -5,12 +5,13 @@ import { readModelFacts } from '../readers/model-reader.ts';
 import type { FactsRead } from './sizer-reading.ts';
 
 /** Of one model, over the network. Someone may be waiting, and without facts it runs all the same. */
-const READ_LIMIT_MS = 20_000;
+export const READ_LIMIT_MS = 20_000;
 
 /** Null: nothing to read. */
 export function factsReader(
   environment: Environment,
   stateDirectory: string,
+  timeLimitMs = READ_LIMIT_MS,
 ): (model: ResolvedModel) => Promise<FactsRead> | null {
   return (model) => {
     const { repo } = model;
@@ -22,7 +23,7 @@ export function factsReader(
       environment: { ...environment, ...model.environment, ...offline },
       stateDirectory,
       revision: revisionOf(model.vllm.extraArgs),
-      timeLimitMs: READ_LIMIT_MS,
+      timeLimitMs,
     });
   };
 }
