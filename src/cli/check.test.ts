@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { publishedConfig } from '../../test/fixtures/model-configs.ts';
 import { type CheckOptions, runCheck } from './check.ts';
 
 let directory = '';
@@ -151,4 +153,44 @@ test('a model that can never fit is told first, with its numbers and the remedy'
     'error: Model huge can never start: it reserves 30720 MiB, and the largest device has 22118 MiB to give (budget_fraction 0.9 x 24576 MiB). Lower its memory_mib, or raise devices.budget_fraction or the memory of the device.',
   );
   assert.match(lines[2] ?? '', /^warn: GATEWAY_MAX_CONCURENT is not known/);
+});
+
+test('names models that can never fit by their files, without asking a hub', async () => {
+  const tiny = join(directory, 'tiny');
+  await mkdir(tiny);
+  await writeFile(join(tiny, 'config.json'), JSON.stringify(publishedConfig('llama-3.1-8b')));
+  const file = await written(
+    'unfit.yaml',
+    [
+      'devices: {source: simulated, simulated: [{id: a, memory_mib: 12GiB}, {id: b, memory_mib: 12GiB}]}',
+      'scheduling: {placement_mode: budget}',
+      'defaults: {kv_reservation_seqs: 8}',
+      'models:',
+      `  large: {repo: ${tiny}, max_model_len: 32768}`,
+      `  small: {repo: ${tiny}, max_model_len: 1024}`,
+      '  unknown: {repo: org/unknown, max_model_len: 1024}',
+      '',
+    ].join('\n'),
+  );
+  let asked = 0;
+  const hub = createServer((socket) => {
+    asked += 1;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => hub.listen(0, '127.0.0.1', resolve));
+  const address = hub.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  const environment = { HOME: directory, HF_HUB_OFFLINE: '0', HF_ENDPOINT: `http://127.0.0.1:${port}` };
+  const { code, text } = await check({ file, environment });
+  hub.close();
+  assert.equal(asked, 0);
+  assert.equal(code, 0, text);
+  const lines = text.split('\n');
+  assert.match(lines[0] ?? '', /no faults that stop the start, but 1 error:$/);
+  // Half of 8.03 billion parameters x 2 bytes; 128 KiB a token, half, for 8 x 32,768 tokens.
+  assert.match(
+    lines[1] ?? '',
+    /^error: Model large can never start: it needs \d+ MiB on each of 2 devices .*\(weights 7659, KV cache 16384 .*\), and the devices can give 11673 MiB; it would fit with /,
+  );
+  assert.equal(lines.filter((line) => line.startsWith('error:') || line.startsWith('warn:')).length, 1);
 });

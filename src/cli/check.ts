@@ -8,6 +8,7 @@ import { redacted } from '../config/redact.ts';
 import type { Notice, ResolvedConfig, ResolvedModel, SchedulingConfig } from '../config/resolved-config.ts';
 import { startupLines } from '../config/startup-lines.ts';
 import { chooseParsers, type ParserChoice } from '../engines/vllm/parsers-choice.ts';
+import { unfitNotices } from './unfit-notices.ts';
 
 export interface CheckOptions {
   readonly file?: string | undefined;
@@ -40,7 +41,10 @@ export async function runCheck(options: CheckOptions, output: TextWriter): Promi
     return 1;
   }
   if (show) output.write(`${JSON.stringify(redacted(config), null, 2)}\n`);
-  else output.write(`${[...summary(config, options.environment), ...keys.lines].join('\n')}\n`);
+  else {
+    const notices = [...config.notices, ...(await unfitNotices(config, options.environment))];
+    output.write(`${[...summary(config, notices, options.environment), ...keys.lines].join('\n')}\n`);
+  }
   return 0;
 }
 
@@ -62,14 +66,14 @@ async function checkKeys(config: ResolvedConfig): Promise<{ faults: string[]; li
   };
 }
 
-function summary(config: ResolvedConfig, environment: Environment): string[] {
+function summary(config: ResolvedConfig, notices: readonly Notice[], environment: Environment): string[] {
   const { host, port, auth } = config.server;
-  const errors = config.notices.filter(({ level }) => level === 'error').length;
+  const errors = notices.filter(({ level }) => level === 'error').length;
   const verdict =
     errors === 0 ? 'no faults.' : `no faults that stop the start, but ${counted(errors, 'error')}:`;
   return [
     `${sourceOf(config)}: ${verdict}`,
-    ...config.notices.toSorted(errorsFirst).map((notice) => `${notice.level}: ${notice.text}`),
+    ...notices.toSorted(errorsFirst).map((notice) => `${notice.level}: ${notice.text}`),
     ...startupLines(config),
     `Listens on ${host}:${port} (authentication: ${auth}).`,
     `${counted(config.models.size, 'model')}:`,

@@ -43,7 +43,7 @@ export function planJson(report: PlanReport): object {
   };
 }
 
-function modelJson({ model, size, need, parsers }: PlannedModel, { plan }: PlanReport): object {
+function modelJson({ model, size, need, parsers }: PlannedModel, { plan, planned }: PlanReport): object {
   const { name, repo } = model;
   if (size === null) return { name, repo, external: true };
   const { parts } = size;
@@ -67,7 +67,8 @@ function modelJson({ model, size, need, parsers }: PlannedModel, { plan }: PlanR
       total_mib: size.memoryMibPerDevice,
       kv_cache_bytes: size.kvCacheBytes,
     },
-    never_fits: plan.neverFits.get(name) ?? null,
+    // Devices that could not be read may hold it.
+    never_fits: planned.complete ? (plan.neverFits.get(name) ?? null) : null,
     sleep:
       need === null || need.sleepLevel === 0
         ? null

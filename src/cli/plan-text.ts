@@ -152,7 +152,8 @@ function roomText(room: MakingRoom): string {
 }
 
 function waitLines(report: PlanReport): readonly string[] {
-  const { plan } = report;
+  const { plan, planned } = report;
+  if (planned.devices.length === 0) return [];
   const rows = ours(report).map(({ model: { name } }) => {
     const costs = plan.costs.get(name);
     const wait = plan.worstWaits.get(name);
