@@ -18,8 +18,8 @@ const WARM_UP_TIMEOUT_MS = 60_000;
 /** A sleep that frees no larger share of what the engine held has not happened. */
 const FREED_SHARE_MIN = 0.1;
 /** So long it may take until a device shows that anything was freed. */
-const FREED_LIMIT_MS = 2_000;
-const FREED_PAUSE_MS = 200;
+const FREED_LIMIT_MS = 1_000;
+const FREED_PAUSE_MS = 100;
 
 export interface SleepPorts {
   readonly clock: Clock;

@@ -19,13 +19,21 @@ const SOURCE_FOLDERS = ['test', 'src', 'tools', 'bench', 'bin', 'simulator'];
 const TEST_SUFFIX = '.test.ts';
 const CONCURRENCY_MAX = 4;
 
-/** Suites against components that must be installed first. What none of them owns is in the fast suite. */
-const REAL_SUITES: readonly Suite[] = [
+/** Suites that need minutes, some of them components that must be installed first. What none of them owns is in the fast suite. */
+const SLOW_SUITES: readonly Suite[] = [
   {
     name: 'vllm',
     prefixes: ['test/vllm/', 'test/contract/contract-real'],
     concurrency: 1,
     fileTimeoutMs: 45 * 60_000,
+    isLive: true,
+  },
+  {
+    // Simulated hosts under load: minutes of many processes, which would slow down everything beside them.
+    name: 'hosts',
+    prefixes: ['test/hosts/'],
+    concurrency: 1,
+    fileTimeoutMs: 15 * 60_000,
     isLive: true,
   },
 ];
@@ -39,7 +47,7 @@ const FAST_SUITE: Suite = {
   isLive: false,
 };
 
-export const SUITES: readonly Suite[] = [FAST_SUITE, ...REAL_SUITES];
+export const SUITES: readonly Suite[] = [FAST_SUITE, ...SLOW_SUITES];
 
 export function findSuite(name: string): Suite | undefined {
   return SUITES.find((suite) => suite.name === name);
@@ -76,8 +84,8 @@ function readEntries(folder: string) {
 export function selectFiles(all: readonly string[], suite: Suite, filters: readonly string[]): string[] {
   return all.filter((file) => {
     const isOwned = suite.prefixes.some((prefix) => file.startsWith(prefix));
-    const isOfRealSuite = REAL_SUITES.some((real) => real.prefixes.some((prefix) => file.startsWith(prefix)));
-    const isOfSuite = suite === FAST_SUITE ? isOwned && !isOfRealSuite : isOwned;
+    const isOfSlowSuite = SLOW_SUITES.some((slow) => slow.prefixes.some((prefix) => file.startsWith(prefix)));
+    const isOfSuite = suite === FAST_SUITE ? isOwned && !isOfSlowSuite : isOwned;
     return isOfSuite && (filters.length === 0 || filters.some((filter) => file.includes(filter)));
   });
 }
