@@ -28,6 +28,8 @@ import {
 
 /** A busy victim's clients wait while it is away: its queue weighs this many times its absence (scheduling.md section 7, lesson 3). */
 const BUSY_VICTIM_WEIGHT = 3;
+/** Of two ways out of an engine whose credit has run down, the one that costs less still is the better one. */
+const LEAST_SHARE = 0.01;
 /** A load that nobody waits for may be given up before this share of its expected time. */
 const ABANDON_SHARE = 0.5;
 
@@ -177,7 +179,7 @@ function waysOut(
 ): WayOut[] {
   const creditMs = evictionLossMs(state, model, reservation);
   const queued = (model.queue.size + model.running.size) * BUSY_VICTIM_WEIGHT;
-  const share = Math.min(1, creditMs / Math.max(1, switchCostMs(model)));
+  const share = Math.min(1, Math.max(LEAST_SHARE, creditMs / Math.max(1, switchCostMs(model))));
   const coldMs = startCostMs(model);
   const stop: WayOut = {
     how: 'stop',

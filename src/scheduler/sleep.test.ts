@@ -186,3 +186,21 @@ test('no engine moves on a device beside one that starts, falls asleep or wakes'
   assert.equal(world.state.requests.size, 0);
   assert.ok(world.count('wake') > 5);
 });
+
+test('an engine whose credit has run down sleeps all the same', () => {
+  const models = ['a', 'b', 'c', 'd'].flatMap((name) => [
+    sleeper(name, { pool: name }),
+    sleeper(`${name}2`, { pool: name }),
+  ]);
+  const world = worldOf(models, { budgetsMib: [16_000, 16_000, 16_000, 16_000] });
+  const devices = [...world.state.devices.values()];
+  const pools = ['a', 'b', 'c', 'd'];
+  world.send({
+    kind: 'devices_changed',
+    devices: devices.map((device, index) => ({ ...device, pool: pools[index] ?? null })),
+  });
+  serve(world, ...pools);
+  for (const name of pools) world.request(`${name}2`);
+  world.clock.advanceTo(world.clock.nowMs() + 100_000);
+  assert.deepEqual([world.count('sleep'), world.count('stop')], [4, 0]);
+});
