@@ -89,11 +89,11 @@ function costsJson(costs: PlannedCosts | undefined): object | null {
   if (costs === undefined) return null;
   const { startMs, stopMs, sleepMs, wakeMs, quantumMs, basis } = costs;
   return {
-    start_ms: startMs,
-    stop_ms: stopMs,
-    sleep_ms: sleepMs,
-    wake_ms: wakeMs,
-    turn_ms: quantumMs,
+    start_ms: whole(startMs),
+    stop_ms: whole(stopMs),
+    sleep_ms: whole(sleepMs),
+    wake_ms: whole(wakeMs),
+    turn_ms: whole(quantumMs),
     basis,
   };
 }
@@ -102,12 +102,16 @@ function roomJson(room: MakingRoom | undefined): object | null {
   if (room === undefined) return null;
   if (room.kind !== 'evict') return room;
   const { kind, victims, roomInMs, servesInMs } = room;
-  return { kind, victims, room_in_ms: roomInMs, serves_in_ms: servesInMs };
+  return { kind, victims, room_in_ms: whole(roomInMs), serves_in_ms: whole(servesInMs) };
 }
 
 function waitJson(wait: WorstWait | undefined): object | null {
   if (wait === undefined) return null;
   if (wait.kind === 'none') return { bound_ms: null, why: wait.why };
   const { rule, coldMs, asleepMs, others } = wait;
-  return { bound_ms: coldMs, while_asleep_ms: asleepMs, rule, others };
+  return { bound_ms: whole(coldMs), while_asleep_ms: whole(asleepMs), rule, others };
+}
+
+function whole(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms);
 }

@@ -142,8 +142,8 @@ test('the example plans to sensible numbers on two large cards and a small one',
       { model: 'llama-8b', how: 'sleep' },
       { model: 'mistral-7b', how: 'sleep' },
     ],
-    room_in_ms: 1618.9,
-    serves_in_ms: 31_618.9,
+    room_in_ms: 1619,
+    serves_in_ms: 31_619,
   });
 });
 
