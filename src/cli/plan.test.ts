@@ -173,7 +173,7 @@ test('what never fits is told with the numbers and the nearest change, and the e
     /Never fits:\s+large: it needs 80114 MiB on each of 2 devices .*\(weights 69\d{3}, KV cache \d+/,
   );
   assert.match(line, /it would fit with tensor_parallel_size: 4 \(\d+ MiB, with 4 such devices\)/);
-  assert.match(text, /No bound for large: it never fits/);
+  assert.match(text, /No bound \(it never fits\): large/);
 });
 
 test('lines are at most so wide, for three models and for thirty', async () => {
