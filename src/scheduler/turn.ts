@@ -44,8 +44,11 @@ export function wakeCostMs(model: ModelState): number {
   return model.wakeMs ?? ASSUMED_SLEEP_BASE_MS + Math.max(fromDisk, assumedTransferMs(model));
 }
 
-function assumedTransferMs(model: ModelState): number {
-  return (model.need?.memoryMibPerDevice ?? 0) / ASSUMED_MIB_PER_MS;
+/** What the host takes up is the weights of all devices, rounded up; each device moves its own. */
+function assumedTransferMs({ need }: ModelState): number {
+  if (need === null) return 0;
+  const weightsMib = (need.hostAsleepMib - need.hostAwakeMib) / Math.max(1, need.deviceCount);
+  return (weightsMib > 0 ? weightsMib : (need.memoryMibPerDevice ?? 0)) / ASSUMED_MIB_PER_MS;
 }
 
 /** Bringing it up from where it is now. */
