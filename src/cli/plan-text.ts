@@ -193,7 +193,7 @@ function unboundLines(waits: ReadonlyMap<ModelName, WorstWait>): readonly string
   const reasons = new Map<string, ModelName[]>();
   for (const [name, wait] of waits)
     if (wait.kind === 'none') reasons.set(wait.why, [...(reasons.get(wait.why) ?? []), name]);
-  return [...reasons].flatMap(([why, names]) => wrapped('  ', `No bound for ${names.join(', ')}: ${why}.`));
+  return [...reasons].flatMap(([why, names]) => wrapped('  ', `No bound (${why}): ${names.join(', ')}.`));
 }
 
 function detailLines({ models }: PlanReport): readonly string[] {

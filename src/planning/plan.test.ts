@@ -24,6 +24,7 @@ function planOf(
   });
 }
 
+const moves = { startMs: null, stopMs: null, sleepMs: 1_250, wakeMs: 1_250 };
 const sleeper = { sleepLevel: 1, residueMib: 1_000, hostAsleepMib: 15_000, hostAwakeMib: 4_000 } as const;
 
 test('all maximal sets, always-on models in each, and who may sleep beside', () => {
@@ -74,8 +75,7 @@ test('a sleep that the host holds is preferred, and becomes a stop where it does
     testPolicy('a', { memoryMibPerDevice: 15_000, ...sleeper }),
     testPolicy('b', { memoryMibPerDevice: 15_000, ...sleeper }),
   ];
-  const roomy = planOf(models, [gpu('x')]).makingRoom.get('b');
-  // Assumed: sleep 500 ms + 15,000 MiB / 20; start 2,000 ms.
+  const roomy = planOf(models, [gpu('x')], { learned: { a: moves } }).makingRoom.get('b');
   assert.deepEqual(roomy, {
     kind: 'evict',
     victims: [{ model: 'a', how: 'sleep' }],
@@ -136,7 +136,7 @@ test('while all are asleep the wait is shorter', () => {
   const models = ['a', 'b'].map((name) =>
     testPolicy(name, { memoryMibPerDevice: 15_000, assumedStartMs: 60_000, ...sleeper }),
   );
-  const wait = planOf(models, [gpu('x')]).worstWaits.get('a');
+  const wait = planOf(models, [gpu('x')], { learned: { a: moves, b: moves } }).worstWaits.get('a');
   assert.ok(wait?.kind === 'bound' && wait.asleepMs !== null && wait.asleepMs < wait.coldMs);
   // Sleep and waking 1,250 ms each: quantum 10,000; R = 10,000 + 125,000, b: 2,500 + that, a: 2,500.
   assert.equal(wait.asleepMs, 135_000 + 137_500 + 2_500);
