@@ -24,17 +24,21 @@ export interface Move {
   readonly dispatchedMs: number;
 }
 
+interface Coming extends Omit<Move, 'dispatchedMs' | 'readyMs'> {
+  readyMs: number;
+}
+
 /** In order; of a run in which one model at a time makes room and one comes up. */
 export async function readMoves(file: string): Promise<readonly Move[]> {
   const lines = (await readFile(file, 'utf8')).trim().split('\n').slice(1);
   const moves: Move[] = [];
   let leaving: { way: 'stop' | 'sleep'; decidedMs: number; roomMs: number } | null = null;
-  let coming: Omit<Move, 'dispatchedMs'> | null = null;
+  let coming: Coming | null = null;
   for (const line of lines) {
     const { atMs, event, effects } = JSON.parse(line) as RecordedStep;
     if ((event.kind === 'slept' || event.kind === 'stopped') && leaving !== null) leaving.roomMs = atMs;
     if ((event.kind === 'ready' || event.kind === 'woke') && coming?.model === event.model)
-      coming = { ...coming, readyMs: atMs };
+      coming.readyMs = atMs;
     for (const effect of effects) {
       if (effect.kind === 'stop' || effect.kind === 'sleep') {
         leaving = { way: effect.kind, decidedMs: atMs, roomMs: atMs };

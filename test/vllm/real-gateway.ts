@@ -1,22 +1,21 @@
 /** A gateway in front of real engines, started once for a test file, or the reason why there is none. */
 import { readFileSync } from 'node:fs';
-import { ensureRealVllm } from '../../tools/real-vllm/install.ts';
-import { ensureModels } from '../../tools/real-vllm/models.ts';
 import { realModelsConfig } from '../../tools/real-vllm/real-models-config.ts';
 import { groupMembers } from '../contract/engine-server.ts';
 import { processesNaming, type RunningGateway, startGateway } from '../fixtures/gateway.ts';
+import { findRealParts } from './real-parts.ts';
 
 export type RealGateway =
   | { readonly kind: 'running'; readonly gateway: RunningGateway }
   | { readonly kind: 'unavailable'; readonly reason: string };
 
 export async function startRealGateway(): Promise<RealGateway> {
-  const onProgress = (line: string): void => console.log(line);
-  const vllm = await ensureRealVllm({ onProgress });
-  if ('unavailable' in vllm) return { kind: 'unavailable', reason: vllm.unavailable };
-  const models = await ensureModels(vllm.python, { onProgress });
-  if ('unavailable' in models) return { kind: 'unavailable', reason: models.unavailable };
-  const config = { ...realModelsConfig(vllm, models), server: { shutdown_delay: 0, shutdown_drain: 10 } };
+  const parts = await findRealParts();
+  if (parts.kind === 'unavailable') return parts;
+  const config = {
+    ...realModelsConfig(parts.vllm, parts.models),
+    server: { shutdown_delay: 0, shutdown_drain: 10 },
+  };
   return { kind: 'running', gateway: await startGateway({ config }) };
 }
 

@@ -9,7 +9,7 @@ const engineMemoryMib = 3584;
 const enginesThatFit = 2;
 
 /** Variables that keep a real engine small, off the network and from binding to the same cores as its neighbours. */
-function realEngineEnvironment(): Record<string, string> {
+export function realEngineEnvironment(): Record<string, string> {
   return {
     HF_HUB_OFFLINE: '1',
     VLLM_CPU_KVCACHE_SPACE: '1',
