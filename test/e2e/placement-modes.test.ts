@@ -109,9 +109,6 @@ test('budget: models pack up to GPU_BUDGET_FRACTION; what was measured counts wh
   assert.ok((measured.per_device_mib ?? 0) >= usedMib && (measured.per_device_mib ?? 0) < 1.06 * usedMib);
   assert.equal(await first.stop({ keep: true }), 0);
 
-  // Imported once: what the file says now of the changed model is not asked for.
-  const later = { vram_mib: 20_000, signature: ['budget', 1024, 16, 1, 0.9] };
-  await writeFile(footprints, JSON.stringify({ b: later }));
   const entries = config.models as Record<string, Record<string, unknown>>;
   const changed = { ...config, models: { ...entries, b: { ...entries['b'], max_model_len: 1024 } } };
   const second = await startGateway({ config: changed, environment, directory: first.directory });
