@@ -12,6 +12,8 @@ export interface HostPlan {
   /** In which sleepers keep their weights. */
   readonly hostMemoryMib: number;
   readonly seed: number;
+  /** Share of `budget` mode's overhead that engines take at the least; the rest is chance, up to 95 %. */
+  readonly overheadLeast?: number;
 }
 
 export interface PlannedModel {
@@ -24,13 +26,14 @@ const SINGLE_GIB = [
   1, 1, 1.2, 1.5, 1.8, 2, 2, 2.5, 3, 3, 3.5, 4, 4, 4.5, 5, 5.5, 6, 6.5, 7, 8, 9, 10, 11, 12, 14, 16, 17.5,
 ];
 const EMBEDDING_MIB = [700, 1500, 2400];
+const OVERHEAD_MOST = 0.95;
 const QUICK_LOAD_S = 0.3;
 const DEAR_LOAD_S = 2.5;
 /** Every so many models has no readable files. */
 const UNREADABLE_STEP = 13;
 
 /** Thirty of them: embeddings, models for one card, and as many for several cards as there are such cards. */
-export function plannedModels({ devices, seed }: HostPlan): readonly PlannedModel[] {
+export function plannedModels({ devices, seed, overheadLeast = 0.6 }: HostPlan): readonly PlannedModel[] {
   const random = createPrng(seed);
   const equals = devices.filter((mib) => mib === CARD_MIB).length;
   const wide: SizedModel[] = [];
@@ -53,7 +56,7 @@ export function plannedModels({ devices, seed }: HostPlan): readonly PlannedMode
     name: `m${String(index).padStart(2, '0')}${model.task === 'embed' ? '-embed' : ''}`,
     model: {
       ...model,
-      overheadShare: 0.6 + 0.35 * random.next(),
+      overheadShare: overheadLeast + (OVERHEAD_MOST - overheadLeast) * random.next(),
       // Every other one takes so long to load that it is worth putting to sleep.
       loadSeconds: index % 2 === 0 ? QUICK_LOAD_S : DEAR_LOAD_S,
       args: [
@@ -65,12 +68,18 @@ export function plannedModels({ devices, seed }: HostPlan): readonly PlannedMode
   }));
 }
 
-/** In the shape of models.yaml. `scheduling`: keys that a test has of its own. */
+/** Keys that a test has of its own. */
+export interface ConfigKeys {
+  readonly scheduling?: Readonly<Record<string, unknown>>;
+  readonly devices?: Readonly<Record<string, unknown>>;
+}
+
+/** In the shape of models.yaml. */
 export async function hostConfig(
   directory: string,
   plan: HostPlan,
   models: readonly PlannedModel[],
-  scheduling: Readonly<Record<string, unknown>> = {},
+  more: ConfigKeys = {},
 ): Promise<Readonly<Record<string, unknown>>> {
   const entries: Record<string, unknown> = {};
   for (const { name, model } of models) entries[name] = await sizedModel(directory, name, model);
@@ -80,8 +89,9 @@ export async function hostConfig(
       source: 'simulated',
       simulated: plan.devices.map((memory_mib, index) => ({ id: deviceId(index), memory_mib })),
       simulated_host_memory_mib: plan.hostMemoryMib,
+      ...more.devices,
     },
-    scheduling: { placement_mode: 'budget', ...scheduling },
+    scheduling: { placement_mode: 'budget', ...more.scheduling },
     defaults: { queue_timeout: 600, queue_size: 5_000, max_concurrent: 32 },
     models: entries,
   };

@@ -7,7 +7,7 @@ import { openLedger } from '../../src/engines/simulated/ledger.ts';
 import { type RunningGateway, startGateway, until } from '../fixtures/gateway.ts';
 import { type MetricsPage, scrape } from '../fixtures/metrics-page.ts';
 import { type CrowdResult, sendCrowd } from './clients.ts';
-import { deviceId, type HostPlan, hostConfig, plannedModels } from './host-plan.ts';
+import { type ConfigKeys, deviceId, type HostPlan, hostConfig, plannedModels } from './host-plan.ts';
 import { LedgerWatch, type Watched } from './ledger-watch.ts';
 import { type Verdict, verdictOf } from './verdict.ts';
 
@@ -16,10 +16,9 @@ const PROGRESS_STEP = 500;
 export interface RunSetup {
   readonly requests: number;
   readonly bursts: number;
-  /** Keys of the scheduling section that this run has of its own. */
-  readonly scheduling?: Readonly<Record<string, unknown>>;
-  /** Runs beside the crowd, and is told when the crowd has gone. */
-  readonly beside?: (gateway: RunningGateway, crowdGone: AbortSignal) => Promise<void>;
+  readonly keys?: ConfigKeys;
+  /** Runs beside the crowd, and must end before the crowd does. */
+  readonly beside?: (gateway: RunningGateway) => Promise<void>;
 }
 
 export interface HostRun {
@@ -39,13 +38,12 @@ export interface HostRun {
 export async function runHost(plan: HostPlan, setup: RunSetup): Promise<HostRun> {
   const directory = await mkdtemp(join(tmpdir(), 'hosts-'));
   const models = plannedModels(plan);
-  const config = await hostConfig(directory, plan, models, setup.scheduling);
+  const config = await hostConfig(directory, plan, models, setup.keys);
   const gateway = await startGateway({ config });
   try {
     await until('the devices are read', async () => (await fetch(`${gateway.url}/ready`)).status === 200);
     const watch = new LedgerWatch(gateway);
-    const gone = new AbortController();
-    const beside = setup.beside?.(gateway, gone.signal);
+    const beside = setup.beside?.(gateway);
     const crowd = await sendCrowd({
       url: gateway.url,
       models: shuffled(
@@ -59,7 +57,6 @@ export async function runHost(plan: HostPlan, setup: RunSetup): Promise<HostRun>
         if (ended % PROGRESS_STEP === 0) console.log(`  ${plan.name}: ${ended} requests have ended`);
       },
     });
-    gone.abort();
     await beside;
     const page = await scrape(gateway.url);
     const watched = await watch.end();
