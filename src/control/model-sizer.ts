@@ -40,6 +40,8 @@ const MIB = 1024 * 1024;
 const NO_DEVICE: ModelNeed = {
   deviceCount: 0,
   memoryMibPerDevice: null,
+  leastMibPerDevice: 0,
+  wholeShare: 1,
   sleepLevel: 0,
   residueMib: 0,
   hostAwakeMib: 0,

@@ -81,12 +81,19 @@ export function needFrom(launch: LaunchNeed, devices: readonly Device[], sized: 
   return {
     deviceCount,
     memoryMibPerDevice,
+    leastMibPerDevice: memoryMibPerDevice === null ? leastMib(launch) : 0,
+    wholeShare: model.command === null ? model.vllm.gpuMemoryUtilization : 1,
     sleepLevel,
     residueMib: Math.min(cost.residueMib, reservedMib),
     hostAwakeMib: cost.hostAwakeMib,
     hostAsleepMib: cost.hostAsleepMib,
     neverFits: launch.neverFits,
   };
+}
+
+/** What a model that has its devices to itself cannot do without, as far as its files tell. */
+function leastMib({ parts }: LaunchNeed): number {
+  return parts === null ? 0 : parts.weightsMib + parts.kvMib + parts.overheadMib;
 }
 
 /** Sleeping must free something: not where devices and host share one memory, nor on devices that the engine cannot leave. */
@@ -109,6 +116,7 @@ export function isChanged(before: ModelNeed, after: ModelNeed): boolean {
     before.neverFits !== after.neverFits ||
     (before.memoryMibPerDevice === null) !== (after.memoryMibPerDevice === null) ||
     differs(before.memoryMibPerDevice ?? 0, after.memoryMibPerDevice ?? 0) ||
+    differs(before.leastMibPerDevice, after.leastMibPerDevice) ||
     differs(before.residueMib, after.residueMib) ||
     differs(before.hostAwakeMib, after.hostAwakeMib) ||
     differs(before.hostAsleepMib, after.hostAsleepMib)

@@ -66,6 +66,7 @@ const worlds: fc.Arbitrary<World> = fc
     need: fc.record({
       deviceCount: fc.constantFrom(1, 2, 2, 2, 3),
       pool: fc.constantFrom(null, null, null, 'x'),
+      leastMibPerDevice: fc.constant(0),
       memoryMibPerDevice: fc.option(fc.integer({ min: 5, max: 40 }), { freq: 6 }),
       onlyOn: fc.oneof({ weight: 7, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: idSet }),
     }),
@@ -325,7 +326,7 @@ test('the check catches the double payment itself', () => {
     device('b', { ...full, residents: [pair] }),
     device('c', { ...full, residents: [single] }),
   ];
-  const need = { deviceCount: 2, pool: null, memoryMibPerDevice: 10, onlyOn: null };
+  const need = { deviceCount: 2, pool: null, memoryMibPerDevice: 10, leastMibPerDevice: 0, onlyOn: null };
   assert.equal(fault({ need, devices }, place), null);
   assert.equal(fault({ need, devices }, eachForItself), 'loss 11 instead of 6');
 });

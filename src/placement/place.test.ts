@@ -12,7 +12,13 @@ function stoppable(
   return resident(model, { ways: [stop(freesMib, lossMs)], ...rest });
 }
 
-const NEED: PlacementNeed = { deviceCount: 1, pool: null, memoryMibPerDevice: 12_000, onlyOn: null };
+const NEED: PlacementNeed = {
+  deviceCount: 1,
+  pool: null,
+  memoryMibPerDevice: 12_000,
+  leastMibPerDevice: 0,
+  onlyOn: null,
+};
 
 test('the fullest device that still has room is taken', () => {
   const placement = place(NEED, [

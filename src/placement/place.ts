@@ -14,6 +14,8 @@ export interface PlacementNeed {
   readonly pool: string | null;
   /** Null: the whole budget of each device. */
   readonly memoryMibPerDevice: number | null;
+  /** Where it has its devices to itself: less of a device is of no use to it; 0: not known. */
+  readonly leastMibPerDevice: number;
   /** It sleeps there and wakes nowhere else; null: anywhere. */
   readonly onlyOn: readonly string[] | null;
 }
@@ -59,6 +61,8 @@ export interface DeviceView {
   /** The part of the budget that foreign programs leave at present. */
   readonly availableMib: number;
   readonly reservedMib: number;
+  /** What sleepers leave on it beside a model that has it to itself, those included that may sleep to make room for that one. */
+  readonly restMib: number;
   /** Parts of `reservedMib`. */
   readonly leaving: readonly LeavingView[];
   /** An engine starts or stops on it. */
@@ -85,6 +89,8 @@ export type Placement =
 
 /** A whole device of which foreign programs leave less than this share of the budget is not taken for whole. */
 const WHOLE_SHARE_MIN = 0.5;
+/** Beside a model whose size nobody knows, sleepers leave at most this share of the budget. */
+const REST_SHARE_MAX = 0.15;
 
 export function place(need: PlacementNeed, devices: readonly DeviceView[]): Placement {
   const possible = possibleDevices(need, devices);
@@ -124,10 +130,16 @@ function possibleDevices(need: PlacementNeed, devices: readonly DeviceView[]): r
     .filter((device) => device !== undefined);
 }
 
-/** Memory that the need asks of this device: a whole one is as large as foreign programs leave it. */
+/**
+ * Memory that the need asks of this device: a whole one is as large as foreign programs and sleepers leave it, but no
+ * smaller than the model needs. Who is awake cannot stay: then less would be free.
+ */
 function memoryOn(need: PlacementNeed, device: DeviceView): number {
   if (need.memoryMibPerDevice !== null) return need.memoryMibPerDevice;
-  return Math.max(device.availableMib, WHOLE_SHARE_MIN * device.budgetMib);
+  const isKnown = need.leastMibPerDevice > 0;
+  const restMib = isKnown ? device.restMib : Math.min(device.restMib, REST_SHARE_MAX * device.budgetMib);
+  const leastMib = isKnown ? need.leastMibPerDevice : WHOLE_SHARE_MIN * device.budgetMib;
+  return Math.max(device.availableMib - restMib, leastMib);
 }
 
 /** An engine on several devices takes the same share of each, so only devices of one size go together. */

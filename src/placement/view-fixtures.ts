@@ -9,6 +9,7 @@ export function device(id: string, changes: Partial<DeviceView> = {}): DeviceVie
     budgetMib: 20_000,
     availableMib: changes.budgetMib ?? 20_000,
     reservedMib: 0,
+    restMib: 0,
     leaving: [],
     moving: false,
     held: false,

@@ -61,7 +61,8 @@ function bringUp(state: SchedulerState, isWanted: (model: ModelState) => boolean
     if (placement.kind !== 'free') continue;
     const { deviceIds, memoryMibPerDevice } = placement;
     const { name: launchId, signature } = model.policy;
-    const reservation: Reservation = { launchId, deviceIds, memoryMibPerDevice, signature };
+    const exclusive = model.need?.memoryMibPerDevice === null;
+    const reservation: Reservation = { launchId, deviceIds, memoryMibPerDevice, exclusive, signature };
     model.engine = {
       kind: 'awake',
       reservation,

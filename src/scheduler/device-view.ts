@@ -11,7 +11,8 @@ import { place } from '../placement/place.ts';
 import { evictionLossMs } from './credit.ts';
 import { drainRestMs, expectedDrainMs } from './drain-time.ts';
 import { isMoving, type Reservation, reservationOf } from './engine-state.ts';
-import { availableMib, type DeviceBudget } from './model-policy.ts';
+import type { ModelNeed } from './model-need.ts';
+import { availableMib, type DeviceBudget, type ModelPolicy } from './model-policy.ts';
 import { budgetReadyMs } from './move-budget.ts';
 import { roomMib } from './shortage.ts';
 import type { ModelState, SchedulerState } from './state.ts';
@@ -45,11 +46,13 @@ export function placeNow(
 ): Placement {
   const { engine } = model;
   if (engine.kind !== 'asleep') return placeAnew(state, model, nowMs, onlyOn);
-  const { deviceIds, memoryMibPerDevice } = engine.awakeReservation;
+  const { deviceIds, memoryMibPerDevice, exclusive } = engine.awakeReservation;
   return placeNeed(state, model, nowMs, {
     deviceCount: deviceIds.length,
     pool: null,
-    memoryMibPerDevice,
+    // Exclusive: whoever is awake there has to leave, also where it would fit.
+    memoryMibPerDevice: exclusive ? null : memoryMibPerDevice,
+    leastMibPerDevice: memoryMibPerDevice,
     onlyOn: deviceIds,
   });
 }
@@ -63,9 +66,7 @@ export function placeAnew(
 ): Placement {
   const { need } = model;
   if (need === null) return { kind: 'blocked', why: 'what it needs is being found out' };
-  const { deviceCount, memoryMibPerDevice } = need;
-  const { pool } = model.policy;
-  return placeNeed(state, model, nowMs, { deviceCount, pool, memoryMibPerDevice, onlyOn: onlyOn ?? null });
+  return placeNeed(state, model, nowMs, needOf(model.policy, need, onlyOn ?? null));
 }
 
 function placeNeed(state: SchedulerState, model: ModelState, nowMs: number, need: PlacementNeed): Placement {
@@ -86,9 +87,13 @@ export function refreshFeasibility(state: SchedulerState): void {
 function neverFits({ policy, need }: ModelState, empty: readonly DeviceView[]): string | null {
   if (!policy.managed || need === null) return null;
   if (need.neverFits !== null) return need.neverFits;
-  const { deviceCount, memoryMibPerDevice } = need;
-  const placement = place({ deviceCount, pool: policy.pool, memoryMibPerDevice, onlyOn: null }, empty);
+  const placement = place(needOf(policy, need, null), empty);
   return placement.kind === 'never' ? placement.why : null;
+}
+
+function needOf({ pool }: ModelPolicy, need: ModelNeed, onlyOn: readonly string[] | null): PlacementNeed {
+  const { deviceCount, memoryMibPerDevice, leastMibPerDevice } = need;
+  return { deviceCount, pool, memoryMibPerDevice, leastMibPerDevice, onlyOn };
 }
 
 function emptyView(device: DeviceBudget, available: number): WritableView {
@@ -96,6 +101,7 @@ function emptyView(device: DeviceBudget, available: number): WritableView {
     ...device,
     availableMib: available,
     reservedMib: 0,
+    restMib: 0,
     leaving: [],
     moving: false,
     held: false,
@@ -115,21 +121,68 @@ function deviceViews(state: SchedulerState, forModel: ModelState, nowMs: number)
       if (view !== undefined) view.held = true;
     }
   }
+  const holders: { readonly model: ModelState; readonly reservation: Reservation }[] = [];
   for (const model of state.models.values()) {
     const reservation = reservationOf(model.engine);
     if (reservation === null || (model === forModel && model.engine.kind === 'asleep')) continue;
-    const resident = residentView(state, model, reservation, nowMs);
-    const leaving = leavingView(state, model, reservation, nowMs);
+    holders.push({ model, reservation });
     for (const id of reservation.deviceIds) {
       const view = views.get(id);
-      if (view === undefined) continue;
-      view.reservedMib += reservation.memoryMibPerDevice;
-      view.moving ||= isMoving(model.engine);
-      if (resident !== null) view.residents.push(resident);
-      else if (leaving !== null) view.leaving.push(leaving);
+      if (view !== undefined) view.reservedMib += reservation.memoryMibPerDevice;
     }
   }
+  for (const { model, reservation } of holders) {
+    addHolder(state, views, model, withClaim(model, reservation, views), nowMs);
+  }
   return [...views.values()];
+}
+
+/** Who has its devices to itself holds all of their room for as long as it does not sleep. */
+function withClaim(
+  model: ModelState,
+  reservation: Reservation,
+  views: ReadonlyMap<string, WritableView>,
+): Reservation {
+  if (!reservation.exclusive || model.engine.kind === 'asleep') return reservation;
+  const on = reservation.deviceIds.map((id) => views.get(id)).filter((view) => view !== undefined);
+  // The same on each: where it is more than there is, it is given back in full as well.
+  const extraMib = Math.max(0, ...on.map((view) => view.availableMib - view.reservedMib));
+  for (const view of on) view.reservedMib += extraMib;
+  return { ...reservation, memoryMibPerDevice: reservation.memoryMibPerDevice + extraMib };
+}
+
+function addHolder(
+  state: SchedulerState,
+  views: ReadonlyMap<string, WritableView>,
+  model: ModelState,
+  reservation: Reservation,
+  nowMs: number,
+): void {
+  const resident = residentView(state, model, reservation, nowMs);
+  const leaving = leavingView(state, model, reservation, nowMs);
+  const restMib = restOf(model, resident, leaving, reservation);
+  for (const id of reservation.deviceIds) {
+    const view = views.get(id);
+    if (view === undefined) continue;
+    view.moving ||= isMoving(model.engine);
+    view.restMib += restMib;
+    if (resident !== null) view.residents.push(resident);
+    else if (leaving !== null) view.leaving.push(leaving);
+  }
+}
+
+/** What it leaves on its devices once it sleeps. */
+function restOf(
+  model: ModelState,
+  resident: ResidentView | null,
+  leaving: LeavingView | null,
+  reservation: Reservation,
+): number {
+  const { engine } = model;
+  if (engine.kind === 'asleep') return engine.leaving === null ? reservation.memoryMibPerDevice : 0;
+  if (leaving !== null) return reservation.memoryMibPerDevice - leaving.memoryMib;
+  const sleeps = resident?.ways.some(({ how }) => how === 'sleep') === true;
+  return sleeps ? Math.min(model.need?.residueMib ?? 0, reservation.memoryMibPerDevice) : 0;
 }
 
 /** Null: it cannot be asked to go, or is on its way out already. */

@@ -12,6 +12,8 @@ export interface Reservation {
   readonly launchId: LaunchId;
   readonly deviceIds: readonly DeviceId[];
   readonly memoryMibPerDevice: number;
+  /** While it is not asleep nobody else is placed on its devices, whatever room there is. */
+  readonly exclusive: boolean;
   /** Configuration it was launched with. */
   readonly signature: string;
 }

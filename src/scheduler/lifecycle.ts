@@ -208,6 +208,7 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
     launchId: launch.launchId,
     deviceIds: launch.deviceIds,
     memoryMibPerDevice: launch.memoryMibPerDevice,
+    exclusive: model?.need?.memoryMibPerDevice === null,
     signature: launch.signature,
   };
   if (model === undefined || !isWantedAs(d, model, launch)) {

@@ -1,8 +1,12 @@
 /** What a model takes on this machine, as far as it is known: configured, computed or measured. Plain data. */
 export interface ModelNeed {
   readonly deviceCount: number;
-  /** Reserved on each device; null: the whole available budget of each. */
+  /** Reserved on each device; null: it has its devices to itself, but for what sleepers leave there. */
   readonly memoryMibPerDevice: number | null;
+  /** Of a model that has its devices to itself: it never gets less of each; 0: not known. */
+  readonly leastMibPerDevice: number;
+  /** Of a model that has its devices to itself: the share of each that its engine takes at the most. */
+  readonly wholeShare: number;
   /** 0: it is stopped to make room; 1 or 2: it may sleep at this level instead. */
   readonly sleepLevel: 0 | 1 | 2;
   /** What stays on each of its devices while it sleeps. */

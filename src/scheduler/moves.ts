@@ -14,10 +14,35 @@ import { granted, leaveContest } from './rank.ts';
 import { drainCut } from './refusals.ts';
 import { pump } from './requests.ts';
 import type { Decision, ModelState } from './state.ts';
-import { inUseUntilMs } from './turn.ts';
+import { canSleep, inUseUntilMs } from './turn.ts';
 
 /** After the cut: how long the front may take to end its requests before the engine goes anyway. */
 export const CUT_GRACE_MS = 5_000;
+
+/** Of a device that a model has to itself, this much is kept for what sleepers leave there, where that many may sleep. */
+const SLEEPERS_SHARE = 0.1;
+
+/**
+ * What a model takes that has its devices to itself: no more than its engine's share, and not what others leave there when
+ * they sleep: else each waking of one would cost another one its sleep. Never less than it needs.
+ */
+function claimMib(d: Decision, model: ModelState, deviceIds: readonly string[], roomMib: number): number {
+  const { need } = model;
+  const devices = deviceIds.map((id) => d.state.devices.get(id)).filter((device) => device !== undefined);
+  let residuesMib = 0;
+  for (const other of d.state.models.values()) {
+    const { pool } = other.policy;
+    const meets = pool === null || model.policy.pool === null || pool === model.policy.pool;
+    if (other !== model && meets && !other.removed && canSleep(other))
+      residuesMib += other.need?.residueMib ?? 0;
+  }
+  const limitsMib = devices.map((device) => {
+    const keptMib = Math.min(residuesMib, SLEEPERS_SHARE * device.budgetMib);
+    return Math.min((need?.wholeShare ?? 1) * device.totalMib, availableMib(device) - keptMib);
+  });
+  const leastMib = need?.leastMibPerDevice ?? 0;
+  return Math.floor(Math.min(roomMib, Math.max(leastMib, Math.min(roomMib, ...limitsMib))));
+}
 
 /** Why it is brought up, for reasons. */
 export function whoWaits(model: ModelState): string {
@@ -30,9 +55,11 @@ export function startEngine(
   d: Decision,
   model: ModelState,
   deviceIds: readonly string[],
-  memoryMibPerDevice: number,
+  roomMib: number,
 ): void {
   const { state } = d;
+  const exclusive = model.need?.memoryMibPerDevice === null;
+  const memoryMibPerDevice = exclusive ? claimMib(d, model, deviceIds, roomMib) : roomMib;
   for (const id of deviceIds) {
     const device = state.devices.get(id);
     const limitMib = device === undefined ? 0 : availableMib(device);
@@ -47,7 +74,13 @@ export function startEngine(
   const launchId = `${state.launchPrefix}-${state.launchCount.toString(36)}`;
   model.engine = {
     kind: 'starting',
-    reservation: { launchId, deviceIds, memoryMibPerDevice, signature: model.policy.signature },
+    reservation: {
+      launchId,
+      deviceIds,
+      memoryMibPerDevice,
+      exclusive,
+      signature: model.policy.signature,
+    },
     sinceMs: d.nowMs,
     deadlineMs: d.nowMs + model.policy.loadTimeoutMs,
     phase: 'launching',

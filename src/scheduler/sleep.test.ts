@@ -1,7 +1,7 @@
 /** Sleeping instead of stopping: when, for whom, and what happens when it goes wrong. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SchedulerWorld, testPolicy, testSetup } from '../../test/fakes/scheduler-world.ts';
+import { SchedulerWorld, testNeed, testPolicy, testSetup } from '../../test/fakes/scheduler-world.ts';
 import type { ModelNeed } from './model-need.ts';
 import type { ModelPolicy } from './model-policy.ts';
 
@@ -203,4 +203,54 @@ test('an engine whose credit has run down sleeps all the same', () => {
   for (const name of pools) world.request(`${name}2`);
   world.clock.advanceTo(world.clock.nowMs() + 100_000);
   assert.deepEqual([world.count('sleep'), world.count('stop')], [4, 0]);
+});
+
+/** Has its devices to itself; leaves 1,000 MiB asleep. */
+function whole(name: string): ModelPolicy {
+  return sleeper(name, { memoryMibPerDevice: null, wholeShare: 0.9, residueMib: 1_000 });
+}
+
+test('models that have their device to themselves sleep for each other, and all wake again', () => {
+  const world = worldOf([whole('a'), whole('b'), whole('c')], { budgetsMib: [24_000] });
+  serve(world, 'a', 'b', 'c', 'a', 'b', 'c', 'a');
+  assert.deepEqual([world.count('start'), world.count('wake'), world.count('stop')], [3, 4, 0]);
+  const claims = world.effects.flatMap((effect) =>
+    effect.kind === 'start' ? [effect.memoryMibPerDevice] : [],
+  );
+  // Nine tenths at the most, and what two sleepers leave is kept free from the beginning.
+  assert.deepEqual(claims, [21_600, 21_600, 21_600]);
+});
+
+test('with more sleepers than fit beside it, a model that has its device to itself has some of them stopped', () => {
+  const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
+  const world = worldOf(names.map(whole), { budgetsMib: [24_000] });
+  serve(world, ...names, ...names);
+  assert.ok(world.count('wake') > 0);
+  const asleep = names.filter((name) => world.engineKind(name) === 'asleep');
+  // 15 % of the device at the most, where nobody knows what the model needs.
+  assert.equal(asleep.length, 3);
+});
+
+test('beside a model that has its device to itself nobody is awake, whatever room it leaves', () => {
+  const world = worldOf([whole('a'), sleeper('small', { memoryMibPerDevice: 500, residueMib: 100 })], {
+    budgetsMib: [24_000],
+  });
+  serve(world, 'a', 'small');
+  assert.deepEqual([world.engineKind('a'), world.engineKind('small')], ['asleep', 'awake']);
+  serve(world, 'a');
+  assert.deepEqual([world.engineKind('a'), world.engineKind('small')], ['awake', 'asleep']);
+});
+
+test('a model that needs all of its device, as far as its files tell, has sleepers stopped', () => {
+  const world = worldOf(
+    [
+      whole('a'),
+      { ...whole('big'), need: { ...testNeed(), ...whole('big').need, leastMibPerDevice: 23_500 } },
+    ],
+    {
+      budgetsMib: [24_000],
+    },
+  );
+  serve(world, 'a', 'big');
+  assert.deepEqual([world.engineKind('a'), world.engineKind('big')], ['cold', 'awake']);
 });

@@ -96,7 +96,6 @@ export function computedWholeCard(question: SizingQuestion, reason: string | nul
     const { sized } = found;
     return {
       ...wholeDevices(sized.deviceCount, `${why}${countWords(question, sized)}`),
-      memoryMibPerDevice: smallerOfMixed(question, sized.deviceCount, sized.needMib, capacity),
       parts: sized.parts,
     };
   }
@@ -122,13 +121,11 @@ function whereItRan(question: SizingQuestion, capacity: Capacity, why: string): 
     .map((size) => size(deviceCount))
     .filter((least) => typeof least !== 'string')
     .find(({ needMib }) => holders(devices, deviceCount, needMib, capacity).length > 0);
-  const leastMib = sized?.needMib ?? learned.weightsMib ?? 0;
   return {
     ...wholeDevices(
       deviceCount,
       deviceCount === options.tensorParallelSize ? why : `${why}; it ran on ${deviceCount} before`,
     ),
-    memoryMibPerDevice: smallerOfMixed(question, deviceCount, leastMib, capacity),
     parts: sized?.parts ?? null,
   };
 }
@@ -170,23 +167,6 @@ function leastOf({ options, numbers, correction }: SizingQuestion, facts: ModelF
     const { extraMib, moreKvBytes } = corrected(correction, sized.value);
     return sizedAs(sized.value, kvBytes + moreKvBytes, Math.ceil(totalMib + moreKvBytes / MIB + extraMib));
   };
-}
-
-/**
- * A whole device of a pool in which some are too small for it: as much as the smallest that is large enough can give, so that
- * only such ones are taken.
- */
-function smallerOfMixed(
-  question: SizingQuestion,
-  deviceCount: number,
-  needMib: number,
-  capacity: Capacity,
-): number | null {
-  const devices = devicesOfPool(question.devices, question.options.pool);
-  const eligible = holders(devices, deviceCount, 0, capacity);
-  const large = holders(devices, deviceCount, needMib, capacity);
-  if (large.length === 0 || large.length === eligible.length) return null;
-  return Math.min(...large.map(capacity));
 }
 
 interface Found {

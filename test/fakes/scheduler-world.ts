@@ -40,6 +40,8 @@ export function testNeed(changes: Partial<ModelNeed> = {}): ModelNeed {
   return {
     deviceCount: 1,
     memoryMibPerDevice: 10_000,
+    leastMibPerDevice: 0,
+    wholeShare: 1,
     sleepLevel: 0,
     residueMib: 500,
     hostAwakeMib: 4_000,
