@@ -93,12 +93,13 @@ test('a run without any test file fails', async () => {
   assert.match(output, /No test file/);
 });
 
-test('the fast suite holds every test file that needs no real component, and each file is in one suite', () => {
+test('the fast suite holds every test file that no slow one owns, and each file is in one suite', () => {
   const root = path.dirname(path.dirname(import.meta.dirname));
   const all = listTestFiles(root);
   const fast = findSuite('fast');
   const vllm = findSuite('vllm');
-  assert.ok(fast !== undefined && vllm !== undefined);
+  const hosts = findSuite('hosts');
+  assert.ok(fast !== undefined && vllm !== undefined && hosts !== undefined);
   const files = [
     ...all,
     'test/vllm/x.test.ts',
@@ -107,11 +108,13 @@ test('the fast suite holds every test file that needs no real component, and eac
   ];
   const fastFiles = selectFiles(files, fast, []);
   const vllmFiles = selectFiles(files, vllm, []);
+  const hostsFiles = selectFiles(files, hosts, []);
   assert.ok(fastFiles.includes('tools/run-tests/run-tests.test.ts'));
   assert.ok(fastFiles.includes('test/contract/contract.test.ts'));
   assert.ok(vllmFiles.includes('test/vllm/x.test.ts'));
   assert.ok(vllmFiles.includes('test/contract/contract-real.test.ts'));
-  assert.equal(fastFiles.length + vllmFiles.length, files.length);
+  assert.ok(hostsFiles.includes('test/hosts/hosts.test.ts'));
+  assert.equal(fastFiles.length + vllmFiles.length + hostsFiles.length, files.length);
   assert.deepEqual(selectFiles(files, fast, ['run-tests/']), ['tools/run-tests/run-tests.test.ts']);
 });
 
