@@ -68,11 +68,12 @@ export function deviceBudgets(
   devices: readonly Device[],
   foreignMib: ReadonlyMap<DeviceId, number>,
 ): DeviceBudget[] {
-  return devices.map(({ id, pool, totalMib, budgetMib }) => ({
+  return devices.map(({ id, pool, totalMib, budgetMib, spareMib }) => ({
     id,
     pool,
     totalMib,
     budgetMib,
+    spareMib,
     foreignMib: foreignMib.get(id) ?? 0,
   }));
 }

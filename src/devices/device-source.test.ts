@@ -131,6 +131,7 @@ test('auto without the NVIDIA tool is the host, and that is no condition', async
         totalMib: 16_000,
         unified: true,
         budgetMib: 14_400,
+        spareMib: 1_600,
         pool: null,
       },
     ],

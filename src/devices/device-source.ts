@@ -266,7 +266,9 @@ function withBudget(config: DevicesConfig, device: RawDevice): Device {
   const limitMib = config.memoryLimitMib.get(device.id) ?? config.memoryLimitMib.get('*');
   const usableMib = Math.min(device.totalMib, limitMib ?? device.totalMib);
   const pool = [...config.pools].find(([, members]) => members.includes(device.id))?.[0] ?? null;
-  return { ...device, budgetMib: Math.floor(config.budgetFraction * usableMib), pool };
+  const budgetMib = Math.floor(config.budgetFraction * usableMib);
+  const spareMib = device.totalMib - Math.floor(config.budgetFraction * device.totalMib);
+  return { ...device, budgetMib, spareMib, pool };
 }
 
 function readOrNull(path: string): string | null {

@@ -11,6 +11,8 @@ export interface Device {
   readonly unified: boolean;
   /** What may be reserved: fraction and configured limit applied. */
   readonly budgetMib: number;
+  /** Kept free of everybody, so also of what other programs leave: total - fraction x total. */
+  readonly spareMib: number;
   readonly pool: string | null;
 }
 

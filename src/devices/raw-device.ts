@@ -2,7 +2,7 @@
 import type { DeviceId } from '../core/ids.ts';
 import type { Device, DeviceCondition } from './device.ts';
 
-export type RawDevice = Omit<Device, 'budgetMib' | 'pool'>;
+export type RawDevice = Omit<Device, 'budgetMib' | 'spareMib' | 'pool'>;
 
 /** Used memory in MiB by device; null: the device is there and does not tell; absent: it is not there. */
 export type RawUses = ReadonlyMap<DeviceId, number | null>;

@@ -5,7 +5,7 @@ import type { DeviceBudget, ModelPolicy, SchedulerSetup } from '../scheduler/mod
 import { makePlan } from './plan.ts';
 
 function gpu(id: string, budgetMib = 20_000, pool: string | null = null): DeviceBudget {
-  return { id, pool, totalMib: 24_000, budgetMib, foreignMib: 0 };
+  return { id, pool, totalMib: 24_000, budgetMib, spareMib: 0, foreignMib: 0 };
 }
 
 function planOf(

@@ -37,6 +37,7 @@ test('a contender that can never be seated holds up nobody, and pools count thei
       pool,
       totalMib: 16_000,
       budgetMib: 16_000,
+      spareMib: 0,
       foreignMib: 0,
     })),
   });

@@ -11,6 +11,7 @@ import { place } from '../placement/place.ts';
 import { evictionLossMs } from './credit.ts';
 import { drainRestMs, expectedDrainMs } from './drain-time.ts';
 import { isMoving, type Reservation, reservationOf } from './engine-state.ts';
+import { evenLosses, type UsedResident } from './even-losses.ts';
 import type { ModelNeed } from './model-need.ts';
 import { availableMib, type DeviceBudget, type ModelPolicy } from './model-policy.ts';
 import { budgetReadyMs } from './move-budget.ts';
@@ -131,8 +132,15 @@ function deviceViews(state: SchedulerState, forModel: ModelState, nowMs: number)
       if (view !== undefined) view.reservedMib += reservation.memoryMibPerDevice;
     }
   }
+  const residents: UsedResident[] = [];
   for (const { model, reservation } of holders) {
-    addHolder(state, views, model, withClaim(model, reservation, views), nowMs);
+    const claim = withClaim(model, reservation, views);
+    const view = residentView(state, model, claim, nowMs);
+    if (view !== null) residents.push({ view, lastUseMs: model.lastServedMs ?? 0 });
+    addHolder(state, views, model, claim, view, nowMs);
+  }
+  for (const view of evenLosses(residents)) {
+    for (const id of view.deviceIds) views.get(id)?.residents.push(view);
   }
   return [...views.values()];
 }
@@ -156,9 +164,9 @@ function addHolder(
   views: ReadonlyMap<string, WritableView>,
   model: ModelState,
   reservation: Reservation,
+  resident: ResidentView | null,
   nowMs: number,
 ): void {
-  const resident = residentView(state, model, reservation, nowMs);
   const leaving = leavingView(state, model, reservation, nowMs);
   const restMib = restOf(model, resident, leaving, reservation);
   for (const id of reservation.deviceIds) {
@@ -166,8 +174,7 @@ function addHolder(
     if (view === undefined) continue;
     view.moving ||= isMoving(model.engine);
     view.restMib += restMib;
-    if (resident !== null) view.residents.push(resident);
-    else if (leaving !== null) view.leaving.push(leaving);
+    if (resident === null && leaving !== null) view.leaving.push(leaving);
   }
 }
 

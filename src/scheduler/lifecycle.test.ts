@@ -243,7 +243,7 @@ test('until the devices are read requests wait and none is refused for want of t
   assert.equal(world.count('start'), 0);
   world.send({
     kind: 'devices_changed',
-    devices: [{ id: 'gpu-0', pool: null, totalMib: 16_000, budgetMib: 16_000, foreignMib: 0 }],
+    devices: [{ id: 'gpu-0', pool: null, totalMib: 16_000, budgetMib: 16_000, spareMib: 0, foreignMib: 0 }],
   });
   assert.equal(world.count('start'), 1);
 });

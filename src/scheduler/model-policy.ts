@@ -38,13 +38,16 @@ export interface DeviceBudget {
   readonly totalMib: number;
   /** What we may reserve while nobody else uses the device. */
   readonly budgetMib: number;
+  /** Kept free of everybody. */
+  readonly spareMib: number;
   /** What programs that are not ours use at present; 0 where nobody can tell. */
   readonly foreignMib: number;
 }
 
 /** What may be reserved on a device at present: the budget, less what foreign programs take out of it. */
 export function availableMib(device: DeviceBudget): number {
-  return Math.max(0, Math.min(device.budgetMib, device.totalMib - device.foreignMib));
+  const { budgetMib, totalMib, spareMib, foreignMib } = device;
+  return Math.max(0, Math.min(budgetMib, totalMib - spareMib - foreignMib));
 }
 
 export interface SchedulingPolicy {

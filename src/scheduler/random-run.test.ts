@@ -46,6 +46,7 @@ function randomDevices(prng: Prng, count: number): DeviceBudget[] {
       pool: index === 0 ? 'p' : null,
       totalMib: 16_000,
       budgetMib,
+      spareMib: 16_000 - budgetMib,
       foreignMib: prng.next() < 0.2 ? 4_000 : 0,
     };
   });

@@ -4,7 +4,14 @@ import { test } from 'node:test';
 import { SchedulerWorld, testPolicy, testSetup } from '../../test/fakes/scheduler-world.ts';
 import type { DeviceBudget, ModelPolicy } from './model-policy.ts';
 
-const GPU: DeviceBudget = { id: 'gpu-0', pool: null, totalMib: 16_000, budgetMib: 16_000, foreignMib: 0 };
+const GPU: DeviceBudget = {
+  id: 'gpu-0',
+  pool: null,
+  totalMib: 16_000,
+  budgetMib: 16_000,
+  spareMib: 0,
+  foreignMib: 0,
+};
 
 function reconfigure(
   world: SchedulerWorld,

@@ -254,3 +254,13 @@ test('a model that needs all of its device, as far as its files tell, has sleepe
   serve(world, 'a', 'big');
   assert.deepEqual([world.engineKind('a'), world.engineKind('big')], ['cold', 'awake']);
 });
+
+test('of engines that cost about the same, the one that was used least lately gives way', () => {
+  const world = worldOf([testPolicy('a'), testPolicy('b'), testPolicy('c')], {
+    budgetsMib: [16_000, 16_000],
+  });
+  // Starts of equal models differ by chance.
+  world.startMsOf = (model) => (model === 'a' ? 29_000 : 31_000);
+  serve(world, 'a', 'b', 'a', 'c');
+  assert.deepEqual([world.engineKind('a'), world.engineKind('b')], ['awake', 'cold']);
+});

@@ -90,6 +90,7 @@ export function testSetup(
       pool: null,
       totalMib: budgetMib,
       budgetMib,
+      spareMib: 0,
       foreignMib: 0,
     })),
     scheduling: { switchShare: 0.2, lingerMaxMs: 15_000 },

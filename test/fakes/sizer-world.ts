@@ -33,6 +33,7 @@ export function gpu(id: string, totalMib = 24_576, changes: Partial<Device> = {}
     index: 0,
     totalMib,
     budgetMib: Math.floor(0.95 * totalMib),
+    spareMib: 0,
     pool: null,
     unified: false,
     ...changes,
