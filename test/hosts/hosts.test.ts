@@ -23,7 +23,7 @@ const STORIES: readonly Story[] = [
     bursts: 8,
   },
   {
-    plan: { name: '2 x 24 GiB', devices: cards(2), hostMemoryMib: 40_960, seed: 2 },
+    plan: { name: '2 x 24 GiB', devices: cards(2), hostMemoryMib: 28_672, seed: 2 },
     requests: 2_000,
     bursts: 10,
   },
@@ -31,7 +31,7 @@ const STORIES: readonly Story[] = [
     plan: {
       name: '2 x 24 GiB and 1 x 12 GiB',
       devices: [...cards(2), CARD_MIB / 2],
-      hostMemoryMib: 40_960,
+      hostMemoryMib: 32_768,
       seed: 3,
     },
     requests: 2_000,
