@@ -28,6 +28,8 @@ export interface HostRun {
   readonly verdict: Verdict;
   /** Starts, stops, sleeps and wakes that were decided. */
   readonly moves: Readonly<Record<'start' | 'stop' | 'sleep' | 'wake', number>>;
+  /** Starts that ended otherwise than with a ready engine, by the gateway's own count. */
+  readonly failedStarts: number;
   /** Sleepers that were stopped because host memory was short. */
   readonly hostStops: number;
   /** What devices and host still held when the gateway had ended. */
@@ -64,7 +66,11 @@ export async function runHost(plan: HostPlan, setup: RunSetup): Promise<HostRun>
     const leftMib = heldMib(gateway);
     const verdict = await verdictOf(gateway);
     const hostStops = gateway.log.filter(({ msg }) => msg.includes('host memory is needed')).length;
-    return { plan, crowd, watched, verdict, moves: movesOf(page), hostStops, leftMib, exitCode };
+    const failedStarts = failedStartsOf(page);
+    return {
+      ...{ plan, crowd, watched, verdict, moves: movesOf(page) },
+      ...{ failedStarts, hostStops, leftMib, exitCode },
+    };
   } finally {
     await gateway.kill();
     await rm(directory, { recursive: true, force: true });
@@ -81,6 +87,11 @@ function movesOf(page: MetricsPage): HostRun['moves'] {
   return { start: count('start'), stop: count('stop'), sleep: count('sleep'), wake: count('wake') };
 }
 
+function failedStartsOf(page: MetricsPage): number {
+  const name = 'vllm_gateway_engine_starts_ended_total';
+  return page.sum(name) - page.sum(name, { result: 'ready' });
+}
+
 /** One model is more popular than the next; which ones is chance. */
 function shuffled(names: readonly string[], seed: number): readonly string[] {
   const random = createPrng(seed);
@@ -89,11 +100,19 @@ function shuffled(names: readonly string[], seed: number): readonly string[] {
 }
 
 /** What speaks against the run, in words; empty: nothing. */
-export function faultsOf({ crowd, watched, verdict, leftMib, exitCode }: HostRun): readonly string[] {
+export function faultsOf({
+  crowd,
+  watched,
+  verdict,
+  failedStarts,
+  leftMib,
+  exitCode,
+}: HostRun): readonly string[] {
   return [
     ...crowd.faults,
     ...watched.overCommits,
     ...Object.values(verdict).flat(),
+    ...(failedStarts === 0 ? [] : [`${failedStarts} starts have failed`]),
     ...(leftMib === 0 ? [] : [`${leftMib} MiB are still held after the end`]),
     ...(exitCode === 0 ? [] : [`the gateway ended with ${exitCode}`]),
   ];

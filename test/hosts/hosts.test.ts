@@ -85,6 +85,8 @@ test('a sizing that forgets the overhead is caught', async () => {
   // Corrections and learned sizes may heal it, so that requests are answered all the same; what has happened stays visible.
   assert.ok(run.verdict.outOfMemory.length > 0, 'no engine ran out of memory');
   assert.ok(run.verdict.ended.length > 0, 'no engine ended');
+  assert.ok(run.verdict.mended.length > 0, 'no estimate was corrected');
+  assert.ok(run.failedStarts > 0, 'no start failed');
   assert.ok(run.watched.overCommits.length > 0, 'no engine held more than was reserved for it');
   assert.ok(faultsOf(run).length > 0);
 });
