@@ -4,12 +4,16 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { openLedger } from '../../src/engines/simulated/ledger.ts';
+import { startWithDearStarts } from '../fixtures/dear-starts.ts';
 import { type RunningGateway, startGateway, until } from '../fixtures/gateway.ts';
 import { chat } from '../fixtures/requests.ts';
 import { type SizedModel, sizedModel, trueUse } from '../fixtures/sized-models.ts';
 
 const CARD_MIB = 24_576;
+/** More than an engine lingers for clients whose ways it does not know. */
+const LINGERS_MS = 400;
 
 interface PlacedStatus {
   readonly placement_mode: string;
@@ -154,12 +158,17 @@ test('whole_card: one model a card, the least used gives way; small ones share a
     y: { weightsMib: 3_000, keys: { colocate: true } },
     wide: { weightsMib: 30_000, ranks: 2 },
   };
-  const gateway = await startGateway({ config: await machine(directory, 2, models) });
+  // All cost the same to bring back, as far as the gateway knows: then use decides.
+  const costs = Object.fromEntries(Object.keys(models).map((name) => [name, 20]));
+  const gateway = await startWithDearStarts(await machine(directory, 2, models), costs);
   try {
     assert.equal((await sizeOf(gateway, 'wide')).devices, 2, 'the fewest that hold it');
     await ask(gateway, 'a', 'b');
     assert.deepEqual((await residents(gateway)).flat().toSorted(), ['a', 'b']);
-    await ask(gateway, 'a', 'c');
+    await ask(gateway, 'a');
+    // Until its linger has passed an engine waits for its clients' next request.
+    await pause(LINGERS_MS);
+    await ask(gateway, 'c');
     assert.deepEqual((await residents(gateway)).flat().toSorted(), ['a', 'c'], 'b was used least lately');
     await ask(gateway, 'x', 'y');
     const together = (await residents(gateway)).find((names) => names.includes('x'));
