@@ -63,7 +63,9 @@ function subsets<T>(items: readonly T[]): readonly (readonly T[])[] {
 }
 
 function leastLoss(need: PlacementNeed, set: readonly DeviceView[], atMs: number): number | null {
-  if (set.some((device) => device.held)) return null;
+  // Beside a stop that cannot be verified nothing starts.
+  const isStuck = ({ leaving }: DeviceView): boolean => leaving.some(({ inMs }) => !Number.isFinite(inMs));
+  if (set.some((device) => device.held || isStuck(device))) return null;
   const lacks = new Map<string, number>();
   for (const device of set) {
     const leaving = device.leaving.filter((part) => part.inMs <= atMs);

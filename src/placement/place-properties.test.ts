@@ -53,7 +53,7 @@ const shell = fc.record({
   leaving: fc.array(
     fc.record({
       memoryMib: fc.integer({ min: 1, max: 12 }),
-      inMs: fc.constantFrom(0, 3, 3, 7, 7, 7, Number.POSITIVE_INFINITY),
+      inMs: fc.constantFrom(0, 3, 3, 3, 7, 7, 7, 7, 7, Number.POSITIVE_INFINITY),
     }),
     { maxLength: 2 },
   ),

@@ -104,7 +104,7 @@ export function place(need: PlacementNeed, devices: readonly DeviceView[]): Plac
     const free = freeIn(need, deviceCount, group);
     if (free !== null) return free;
   }
-  const usable = groups.map((group) => group.filter((device) => !device.held));
+  const usable = groups.map((group) => group.filter((device) => !device.held && !isStuck(device)));
   const eviction = cheapestEviction(
     usable,
     deviceCount,
@@ -175,6 +175,11 @@ function freeIn(
     deviceIds: chosen.map((device) => device.id),
     memoryMibPerDevice: Math.min(...chosen.map((device) => memoryOn(need, device))),
   };
+}
+
+/** A stop there could not be verified: nothing may start beside it until it is. */
+function isStuck(device: DeviceView): boolean {
+  return device.leaving.some(({ inMs }) => inMs === Number.POSITIVE_INFINITY);
 }
 
 function freeMib(device: DeviceView): number {

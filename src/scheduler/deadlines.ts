@@ -4,10 +4,11 @@
  */
 import { type AsleepState, COLD } from './engine-state.ts';
 import { engineExited } from './lifecycle.ts';
-import { dismiss, drainDeadlinePassed, hasDelicateNeighbour, stopEngine } from './moves.ts';
+import { drainDeadlinePassed, hasDelicateNeighbour, leaveDeadlinePassed, stopEngine } from './moves.ts';
 import { expire, wish } from './requests.ts';
 import { sleepFailed } from './sleeping.ts';
 import { type Decision, isIdle, type ModelState } from './state.ts';
+import { dismiss } from './withdrawal.ts';
 
 /** An idle engine beside one that starts is looked at again after this. */
 const NEIGHBOUR_RECHECK_MS = 1_000;
@@ -43,9 +44,10 @@ function engineDeadlineMs(model: ModelState): number {
 
 /** A sleeper that nobody has asked for in its inactivity timeout is stopped: its memory is of use to others. */
 function asleepDeadlineMs(model: ModelState, engine: AsleepState): number {
+  if (engine.leaving !== null) return model.running.size > 0 ? engine.leaveByMs : NEVER;
   if (model.round !== null) return engine.notBeforeMs > 0 ? engine.notBeforeMs : NEVER;
   const { inactivityTimeoutMs, alwaysOn } = model.policy;
-  if (inactivityTimeoutMs === 0 || alwaysOn || engine.leaving !== null || !isIdle(model)) return NEVER;
+  if (inactivityTimeoutMs === 0 || alwaysOn || !isIdle(model)) return NEVER;
   return Math.max(engine.sinceMs, model.lastServedMs ?? 0) + inactivityTimeoutMs;
 }
 
@@ -116,7 +118,8 @@ function engineDeadlinePassed(d: Decision, model: ModelState): void {
       sleepFailed(d, model, `it was not awake within ${model.policy.wakeTimeoutMs / 1000} s`);
       return;
     case 'asleep':
-      if (model.round !== null) return;
+      if (engine.leaving !== null) leaveDeadlinePassed(d, model, engine, engine.leaving);
+      if (engine.leaving !== null || model.round !== null) return;
       dismiss(d, model, engine, `it was asked for nothing in ${model.policy.inactivityTimeoutMs / 1000} s`);
       return;
     case 'failed':

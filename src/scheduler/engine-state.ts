@@ -74,6 +74,8 @@ export interface FallingAsleepState {
   readonly sinceMs: number;
   readonly deadlineMs: number;
   readonly reason: string;
+  /** Why it is not wanted any more: looked at when the move is over. */
+  readonly retiring?: string;
 }
 
 export interface AsleepState {
@@ -89,8 +91,11 @@ export interface AsleepState {
   readonly hostCredit: number;
   /** No waking before this time: its devices had no room, whatever was reckoned. */
   notBeforeMs: number;
-  /** Not null: it is to be stopped, as soon as no neighbour moves. */
+  /** Not null: it is to be stopped, as soon as no neighbour moves and nothing runs. */
   leaving: string | null;
+  /** While it leaves: what runs is cut then, and after the cut it is stopped whatever still runs. */
+  leaveByMs: number;
+  wasCut: boolean;
 }
 
 export interface WakingState {
@@ -98,6 +103,8 @@ export interface WakingState {
   readonly reservation: Reservation;
   /** The state that it goes back to when its devices have no room after all. */
   readonly asleep: AsleepState;
+  /** As of `FallingAsleepState`. */
+  readonly retiring?: string;
   readonly sinceMs: number;
   readonly deadlineMs: number;
 }

@@ -4,9 +4,9 @@
  */
 import { chargeHostRent, hostCreditOf } from './credit.ts';
 import type { AsleepState } from './engine-state.ts';
-import { dismiss } from './moves.ts';
 import type { Decision, ModelState, SchedulerState } from './state.ts';
 import { canSleep } from './turn.ts';
+import { dismiss } from './withdrawal.ts';
 
 /**
  * Is there host memory for it to sleep in? Sleepers with less credit give way first, which takes until they are gone; one
@@ -29,7 +29,7 @@ function makeHostRoom(d: Decision, neededMib: number, creditMax: number): boolea
   for (const model of d.state.models.values()) {
     const { engine } = model;
     if (engine.kind !== 'asleep') {
-      if (engine.kind === 'stopping') comingMib += hostMibOf(model);
+      if (engine.kind === 'stopping' && !engine.unverified) comingMib += hostMibOf(model);
     } else if (engine.leaving !== null) comingMib += engine.hostMib;
     else if (engine.hostCredit < creditMax && !isWaitedFor(model)) sleepers.push({ model, engine });
   }

@@ -8,7 +8,7 @@ import {
   START_BACKOFF_MAX_MS,
   START_BACKOFF_MS,
 } from '../core/limits.ts';
-import { hostCreditOf, renewCredit } from './credit.ts';
+import { renewCredit } from './credit.ts';
 import {
   type AsleepState,
   type AwakeState,
@@ -25,9 +25,10 @@ import { noteOverBudget, stopEngine } from './moves.ts';
 import { granted } from './rank.ts';
 import { engineFailed, SHUTTING_DOWN, startFailed } from './refusals.ts';
 import { pump, refuseQueue, wish } from './requests.ts';
-import { sleepFailed } from './sleeping.ts';
+import { sleepFailed, sleepingState } from './sleeping.ts';
 import { createModelState, type Decision, type ModelState } from './state.ts';
 import { learn } from './turn.ts';
+import { withdraw } from './withdrawal.ts';
 
 /** Pause before a stop that could not be verified is asked for again. */
 const STOP_RETRY_MS = 10_000;
@@ -52,6 +53,7 @@ export function becameReady(d: Decision, model: ModelState, contextLength: numbe
   if (engine.kind !== 'starting') return;
   model.startMs = learn(model.startMs, d.nowMs - engine.sinceMs);
   moveEnded(d.state, engine.reservation, d.nowMs);
+  model.wokenShare = learn(model.wokenShare, 0);
   model.mends = 0;
   const unasked = model.queue.size === 0 && !model.policy.alwaysOn;
   model.contextLength = contextLength ?? model.contextLength;
@@ -90,6 +92,7 @@ export function engineExited(
     model.mends += 1;
     stopEngine(d, model, `its start failed (${failure.text}); ${mended}`, COLD, 0);
   } else if (engine.kind === 'asleep' || engine.kind === 'falling_asleep') {
+    withdraw(d, model);
     stopEngine(d, model, `it died asleep: ${failure.text}`, COLD, 0);
   } else if (engine.kind === 'waking') {
     sleepFailed(d, model, `it died while it woke: ${failure.text}`);
@@ -225,6 +228,7 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
   d.touched.add(model);
   d.review = true;
   pump(d, model);
+  wish(d, model);
 }
 
 function adoptedAwake(d: Decision, reservation: Reservation): AwakeState {
@@ -242,19 +246,7 @@ function adoptedAwake(d: Decision, reservation: Reservation): AwakeState {
 
 /** At which level it sleeps nobody can say: the way of waking from level 2 is right for both. */
 function adoptedAsleep(d: Decision, model: ModelState, reservation: Reservation): AsleepState {
-  const hostMib = model.need?.hostAsleepMib ?? 0;
-  const residueMib = Math.min(reservation.memoryMibPerDevice, model.need?.residueMib ?? 0);
-  return {
-    kind: 'asleep',
-    awakeReservation: reservation,
-    reservation: { ...reservation, memoryMibPerDevice: residueMib },
-    level: 2,
-    hostMib,
-    sinceMs: d.nowMs,
-    hostCredit: hostCreditOf(d.state, model, hostMib),
-    notBeforeMs: 0,
-    leaving: null,
-  };
+  return sleepingState(d, model, reservation, 2, { residueMib: null, hostMib: null });
 }
 
 function isWantedAs(d: Decision, model: ModelState, launch: AdoptedLaunch): boolean {

@@ -1,10 +1,15 @@
 /** What launches tell of memory: less room than was reckoned, and what an engine really holds. */
 import type { DeviceId } from '../core/ids.ts';
-import { moveEnded } from './move-budget.ts';
+import { moveNotBegun } from './move-budget.ts';
 import { noteOverBudget, reservedMib } from './moves.ts';
-import { wish } from './requests.ts';
+import { pump, wish } from './requests.ts';
 import { noteShortage } from './shortage.ts';
+import { isUnwanted } from './sleeping.ts';
 import type { Decision, ModelState } from './state.ts';
+import { dismiss } from './withdrawal.ts';
+
+/** Before the next try, also where nothing is found that is short. */
+const ROOM_RETRY_MS = 1_000;
 
 /** The launch, or the waking, was not begun: the model is where it was, and is planned anew with what is free. */
 export function roomMissing(
@@ -14,11 +19,18 @@ export function roomMissing(
 ): void {
   const { engine } = model;
   if (engine.kind !== 'starting' && engine.kind !== 'waking') return;
-  moveEnded(d.state, engine.reservation, d.nowMs);
+  moveNotBegun(d.state, engine.reservation, d.nowMs);
+  const notBeforeMs = d.nowMs + ROOM_RETRY_MS;
   if (engine.kind === 'starting') {
     d.state.launches.delete(engine.reservation.launchId);
-    model.engine = { kind: 'cold', notBeforeMs: 0, failure: null };
-  } else model.engine = engine.asleep;
+    model.engine = { kind: 'cold', notBeforeMs, failure: null };
+  } else {
+    model.engine = engine.asleep;
+    engine.asleep.notBeforeMs = notBeforeMs;
+    if (engine.retiring !== undefined || isUnwanted(d, model, engine.reservation))
+      dismiss(d, model, engine.asleep, 'it is not wanted any more');
+    pump(d, model);
+  }
   for (const [id, free] of Object.entries(freeMib)) {
     const device = d.state.devices.get(id);
     if (device === undefined) continue;

@@ -78,6 +78,16 @@ export function moveEnded(state: SchedulerState, reservation: Reservation, nowMs
   }
 }
 
+/** The launch did not come up after all: the next one on its devices is the other half of the move. */
+export function moveNotBegun(state: SchedulerState, reservation: Reservation, nowMs: number): void {
+  for (const id of reservation.deviceIds) {
+    if (!state.moveBudgets.get(id)?.paying.has(reservation.launchId)) continue;
+    const budget = settled(state, id, nowMs);
+    budget.paying.delete(reservation.launchId);
+    budget.owed = true;
+  }
+}
+
 /** Before the share changes: what was spent until now was refilled at the old one. */
 export function settleBudgets(state: SchedulerState, nowMs: number): void {
   for (const id of state.moveBudgets.keys()) settled(state, id, nowMs);

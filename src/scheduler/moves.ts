@@ -10,12 +10,14 @@ import {
 } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
 import { payForComing, payForLeaving } from './move-budget.ts';
-import { granted, leaveContest } from './rank.ts';
+import { granted } from './rank.ts';
 import { drainCut } from './refusals.ts';
 import { pump } from './requests.ts';
 import type { Decision, ModelState } from './state.ts';
 import { canSleep, inUseUntilMs } from './turn.ts';
 
+/** A drain that is over and waits for its neighbours is looked at again after this at the soonest. */
+const EMPTY_DRAIN_MS = 1_000;
 /** After the cut: how long the front may take to end its requests before the engine goes anyway. */
 export const CUT_GRACE_MS = 5_000;
 
@@ -130,13 +132,6 @@ export function stopEngine(
   d.effects.push({ kind: 'stop', model: model.policy.name, launchId: reservation.launchId, graceMs, reason });
 }
 
-/** A sleeper is to be stopped, as soon as no neighbour is at a delicate point; then it may contend again. */
-export function dismiss(d: Decision, model: ModelState, engine: AsleepState, reason: string): void {
-  engine.leaving = reason;
-  withdraw(d, model);
-  d.touched.add(model);
-}
-
 /** No new dispatch; what runs may finish until the drain limit. */
 export function beginDrain(
   d: Decision,
@@ -191,7 +186,7 @@ export function drainDeadlinePassed(d: Decision, model: ModelState): void {
   if (engine.kind !== 'draining') return;
   d.touched.add(model);
   if (model.running.size === 0) {
-    engine.deadlineMs = d.nowMs + model.policy.drainTimeoutMs;
+    engine.deadlineMs = d.nowMs + Math.max(EMPTY_DRAIN_MS, model.policy.drainTimeoutMs);
     return;
   }
   if (model.policy.onDrainTimeout === 'wait') {
@@ -205,22 +200,36 @@ export function drainDeadlinePassed(d: Decision, model: ModelState): void {
   }
   engine.wasCut = true;
   engine.deadlineMs = d.nowMs + CUT_GRACE_MS;
+  cutRunning(d, model, engine.reason);
+}
+
+/** A sleeper that is to go still answers requests that need no device: they have as long as those of a drain. */
+export function leaveDeadlinePassed(
+  d: Decision,
+  model: ModelState,
+  engine: AsleepState,
+  reason: string,
+): void {
+  if (model.running.size === 0) return;
+  if (engine.wasCut) {
+    stopEngine(d, model, 'its requests did not end after the cut', COLD, 0);
+    return;
+  }
+  engine.wasCut = true;
+  engine.leaveByMs = d.nowMs + CUT_GRACE_MS;
+  cutRunning(d, model, reason);
+}
+
+function cutRunning(d: Decision, model: ModelState, reason: string): void {
   for (const requestId of model.running.keys()) {
     d.effects.push({
       kind: 'cut',
       requestId,
       refusal: drainCut(model),
-      reason: `the drain limit has passed: ${engine.reason}`,
+      reason: `the drain limit has passed: ${reason}`,
     });
   }
   d.touched.add(model);
-}
-
-/** Takes the model out of every competition for devices. */
-export function withdraw(d: Decision, model: ModelState): void {
-  leaveContest(d.state, model);
-  d.state.plans.delete(model.policy.name);
-  d.review = true;
 }
 
 /** Notes devices on which more is reserved than their budget allows: nothing starts there, and idle engines give way. */

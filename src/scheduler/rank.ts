@@ -4,7 +4,7 @@
  * its own and than that of everyone who waits meanwhile for devices that both may use. So while a model waits, every
  * other one is preferred to it at most once: the waiting bound rests on this (design.md). Who cannot be seated at all
  * (blocked by always-on engines, in a pause after a failure) holds up no round.
- * Within a round: those that hold devices already, then the most waiting work per device-second of bringing it up.
+ * Within a round: those that have held devices the longest, then the most waiting work per device-second of bringing it up.
  */
 import type { ModelName } from '../core/ids.ts';
 import type { ModelState, Plan, SchedulerState } from './state.ts';
@@ -64,13 +64,13 @@ export function rankContenders(
   const ranked = [...state.contenders].map((model) => ({
     model,
     round: model.round ?? 0,
-    holds: plans.has(model.policy.name) ? 0 : 1,
+    holdsSinceMs: plans.get(model.policy.name)?.sinceMs ?? Number.MAX_SAFE_INTEGER,
     score: score(model, nowMs),
   }));
   ranked.sort(
     (a, b) =>
       a.round - b.round ||
-      a.holds - b.holds ||
+      a.holdsSinceMs - b.holdsSinceMs ||
       b.score - a.score ||
       (a.model.policy.name < b.model.policy.name ? -1 : 1),
   );

@@ -15,7 +15,7 @@ import { type DrainingState, reservationOf } from './engine-state.ts';
 import { shrinkToHost } from './host-memory.ts';
 import { availableMib } from './model-policy.ts';
 import { budgetReadyMs } from './move-budget.ts';
-import { beginDrain, dismiss, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
+import { beginDrain, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
 import { advanceRounds, leaveContest, rankContenders } from './rank.ts';
 import { neverFits } from './refusals.ts';
 import { refuseQueue } from './requests.ts';
@@ -23,6 +23,7 @@ import { nextShortageMs } from './shortage.ts';
 import { wakeEngine } from './sleeping.ts';
 import { type Decision, isIdle, type ModelState, type Plan } from './state.ts';
 import { canSleep, startCostMs, stopCostMs, wakeCostMs, yieldsAtMs } from './turn.ts';
+import { dismiss } from './withdrawal.ts';
 
 export function rebalance(d: Decision): void {
   if (d.state.overBudget.size > 0) shrinkToBudgets(d);
@@ -52,7 +53,8 @@ function seat(d: Decision, model: ModelState, before: Plan | null): void {
   if ((engine.kind === 'cold' || engine.kind === 'asleep') && engine.notBeforeMs > d.nowMs) return;
   model.reviewAtMs = nextShortageMs(d.state, d.nowMs);
   const placement = choose(d, model, before);
-  if (engine.kind === 'asleep' && isSoonerElsewhere(d, model, placement)) {
+  const isLight = model.queue.isLight && !model.wanted && !model.policy.alwaysOn;
+  if (engine.kind === 'asleep' && !isLight && isSoonerElsewhere(d, model, placement)) {
     dismiss(d, model, engine, 'it can be started elsewhere sooner than its own devices have room');
     return;
   }
@@ -86,6 +88,8 @@ const NEW_CHOICE_GAIN_MS = 1_000;
 function choose(d: Decision, model: ModelState, before: Plan | null): Placement {
   const anywhere = placeNow(d.state, model, d.nowMs);
   if (anywhere.kind !== 'evict' || before === null) return anywhere;
+  // Held for another size.
+  if (before.deviceIds.length !== anywhere.deviceIds.length) return anywhere;
   const asBefore = placeNow(d.state, model, d.nowMs, before.deviceIds);
   return asBefore.kind === 'evict' && asBefore.inMs <= anywhere.inMs + NEW_CHOICE_GAIN_MS
     ? asBefore
@@ -197,7 +201,8 @@ const EARLY_MS = 10_000;
 function takeBackDrains(d: Decision): void {
   for (const model of d.state.models.values()) {
     const engine = model.engine;
-    if (engine.kind !== 'draining' || engine.beneficiary === null || engine.wasCut) continue;
+    if (engine.kind !== 'draining' || engine.beneficiary === null) continue;
+    if (engine.wasCut && model.running.size > 0) continue;
     const { deviceIds } = engine.awake.reservation;
     const claim = [...d.state.plans.values()].find((plan) =>
       plan.deviceIds.some((id) => deviceIds.includes(id)),

@@ -7,10 +7,11 @@ import type { OperatorCommand, SchedulerEvent } from './events.ts';
 import type { ModelNeed } from './model-need.ts';
 import type { DeviceBudget } from './model-policy.ts';
 import { settleBudgets } from './move-budget.ts';
-import { beginDrain, dismiss, noteOverBudget, stopEngine, withdraw } from './moves.ts';
+import { beginDrain, noteOverBudget, stopEngine } from './moves.ts';
 import { modelRemoved, SHUTTING_DOWN } from './refusals.ts';
-import { pump, refuseQueue, wish } from './requests.ts';
+import { leaveIfUnneeded, pump, refuseQueue, wish } from './requests.ts';
 import { createModelState, type Decision, type ModelState } from './state.ts';
+import { dismiss, withdraw } from './withdrawal.ts';
 
 export function configurationChanged(
   d: Decision,
@@ -42,6 +43,7 @@ function adjust(d: Decision, model: ModelState, policy: ModelState['policy']): v
   if (stale || policy.need !== null) model.need = policy.need;
   d.touched.add(model);
   pump(d, model);
+  leaveIfUnneeded(d, model);
   if (!stale) return;
   forgetFailures(model);
   // Measured with another launch.
@@ -87,6 +89,8 @@ function retire(d: Decision, model: ModelState, reason: string): void {
   else if (engine.kind === 'awake') beginDrain(d, model, null, reason);
   else if (engine.kind === 'draining') model.engine = { ...engine, beneficiary: null, reason, how: 'stop' };
   else if (engine.kind === 'asleep') dismiss(d, model, engine, reason);
+  else if (engine.kind === 'falling_asleep' || engine.kind === 'waking')
+    model.engine = { ...engine, retiring: reason };
   // One that falls asleep or wakes is looked at when it has: in between nobody can say what it holds.
 }
 
@@ -110,6 +114,7 @@ export function sized(d: Decision, name: ModelName, need: ModelNeed): void {
   if (model === undefined || model.removed) return;
   model.need = need;
   refreshFeasibility(d.state);
+  wish(d, model);
   d.touched.add(model);
   d.review = true;
 }
@@ -128,12 +133,17 @@ export function commanded(d: Decision, command: OperatorCommand): void {
   if (model === undefined || !model.policy.managed) return;
   switch (command.kind) {
     case 'load':
-      if (model.engine.kind === 'awake' || isDelicate(model.engine)) return;
+      if (
+        model.engine.kind === 'awake' ||
+        (isDelicate(model.engine) && model.engine.kind !== 'falling_asleep')
+      )
+        return;
       model.wanted = true;
       wish(d, model);
       return;
     case 'unload':
       model.wanted = false;
+      if (model.queue.size === 0 && !model.policy.alwaysOn) withdraw(d, model);
       retire(d, model, 'an operator unloads it');
       return;
     case 'reset':
@@ -186,6 +196,7 @@ function endModel(d: Decision, model: ModelState): void {
       launchId,
       reason: 'engines are left running',
     });
+    d.state.launches.delete(launchId);
     model.engine = COLD;
   } else if (engine.kind !== 'stopping' && reservationOf(engine) !== null) {
     // Also one that sleeps: nobody could tell at which level.

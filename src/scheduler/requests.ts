@@ -28,6 +28,7 @@ import {
 import { type Decision, isIdle, type ModelState, type RunningRequest } from './state.ts';
 import { learn, learnGap } from './turn.ts';
 import type { QueuedRequest } from './waiting-queue.ts';
+import { dismiss } from './withdrawal.ts';
 
 export function arrived(
   d: Decision,
@@ -140,6 +141,8 @@ export function returned(d: Decision, requestId: RequestId, cause: ReturnCause, 
   if (model === undefined || request === undefined) return;
   const wasAlone = cause !== 'cut' && noteLoss(d, model, request);
   endRunning(d, model, request);
+  if (cause === 'not_sent' && model.engine.kind === 'asleep' && model.engine.leaving === null)
+    dismiss(d, model, model.engine, `it takes no connection asleep: ${detail}`);
   const refusal = refusalOnReturn(d, model, request, cause, detail, wasAlone);
   if (refusal !== null) {
     d.state.requests.delete(requestId);
@@ -222,8 +225,8 @@ function endRunning(d: Decision, model: ModelState, request: RunningRequest): vo
   // Only the last one changes what the engine may be asked next.
   if (model.running.size > 0) return;
   d.touched.add(model);
-  if (d.state.contenders.size > 0 || d.state.overBudget.size > 0 || engine.kind === 'draining')
-    d.review = true;
+  const leaves = engine.kind === 'draining' || (engine.kind === 'asleep' && engine.leaving !== null);
+  if (d.state.contenders.size > 0 || d.state.overBudget.size > 0 || leaves) d.review = true;
 }
 
 function hasFreeSlot(model: ModelState, light: boolean): boolean {
@@ -246,9 +249,16 @@ export function pump(d: Decision, model: ModelState): void {
   if (!open) return;
   while (model.running.size < model.policy.maxConcurrent) {
     const request = model.queue.shift();
-    if (request === null) return;
+    if (request === null) break;
     dispatch(d, model, request);
   }
+  leaveIfUnneeded(d, model);
+}
+
+export function leaveIfUnneeded(d: Decision, model: ModelState): void {
+  if (model.queue.size > 0 || model.wanted || model.policy.alwaysOn || model.round === null) return;
+  leaveContest(d.state, model);
+  d.review = true;
 }
 
 function dispatch(d: Decision, model: ModelState, request: QueuedRequest): void {
@@ -310,6 +320,7 @@ export function refuseQueue(d: Decision, model: ModelState, refusal: Refusal, re
 
 function queueShrank(d: Decision, model: ModelState): void {
   d.touched.add(model);
+  pump(d, model);
   // A load that nobody waits for may give way to one that somebody does.
   if (model.engine.kind === 'starting') d.review = true;
   if (model.queue.size === 0 && !model.wanted && !model.policy.alwaysOn && model.round !== null) {

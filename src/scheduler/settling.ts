@@ -36,7 +36,7 @@ export function settleDrains(d: Decision): void {
 
 /** It was still in use, and what it was to be paid from has been spent by others: it serves on. */
 function isUnpaid(d: Decision, engine: DrainingState): boolean {
-  const { beneficiary, inUse, wasCut } = engine;
-  if (beneficiary === null || !inUse || wasCut) return false;
+  const { beneficiary, inUse } = engine;
+  if (beneficiary === null || !inUse) return false;
   return !mayLeave(d.state, engine.awake.reservation, beneficiary, d.nowMs);
 }

@@ -2,7 +2,7 @@
 import { assert } from '../core/assert.ts';
 import { ABANDONED_LOAD_KEEP_MS } from '../core/limits.ts';
 import { hostCreditOf, renewCredit } from './credit.ts';
-import { COLD, type Reservation } from './engine-state.ts';
+import { type AsleepState, COLD, type Reservation } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
 import { moveEnded, payForComing, payForLeaving } from './move-budget.ts';
 import { beginDrain, reservedMib, stopEngine, whoWaits } from './moves.ts';
@@ -10,6 +10,7 @@ import { granted } from './rank.ts';
 import { pump, wish } from './requests.ts';
 import type { Decision, ModelState } from './state.ts';
 import { learn } from './turn.ts';
+import { dismiss } from './withdrawal.ts';
 
 /** After its drain: nothing runs on it. */
 export function fallAsleep(d: Decision, model: ModelState): void {
@@ -83,7 +84,7 @@ interface SleepReport {
 
 /** A sleep that went wrong, or freed nothing, leaves an engine in a state that nobody knows. */
 export function sleepAnswered(d: Decision, model: ModelState, report: SleepReport): void {
-  const { engine, need } = model;
+  const { engine } = model;
   if (engine.kind !== 'falling_asleep') return;
   d.touched.add(model);
   d.review = true;
@@ -93,28 +94,43 @@ export function sleepAnswered(d: Decision, model: ModelState, report: SleepRepor
   }
   model.sleepMs = learn(model.sleepMs, d.nowMs - engine.sinceMs);
   moveEnded(d.state, engine.reservation, d.nowMs);
-  const hostMib = report.hostMib ?? need?.hostAsleepMib ?? 0;
-  const residueMib = Math.min(
-    engine.reservation.memoryMibPerDevice,
-    report.residueMib ?? need?.residueMib ?? 0,
-  );
-  model.engine = {
-    kind: 'asleep',
-    awakeReservation: engine.reservation,
-    reservation: { ...engine.reservation, memoryMibPerDevice: residueMib },
-    level: engine.level,
-    hostMib,
-    sinceMs: d.nowMs,
-    hostCredit: hostCreditOf(d.state, model, hostMib),
-    notBeforeMs: 0,
-    leaving: isUnwanted(d, model, engine.reservation) ? 'it is not wanted any more' : null,
-  };
+  const isWanted = engine.retiring === undefined && !isUnwanted(d, model, engine.reservation);
+  const asleep = sleepingState(d, model, engine.reservation, engine.level, report);
+  model.engine = asleep;
+  if (!isWanted) dismiss(d, model, asleep, 'it is not wanted any more');
   pump(d, model);
   wish(d, model);
 }
 
+/** An engine that has fallen asleep; what nobody has measured is as it was reckoned. */
+export function sleepingState(
+  d: Decision,
+  model: ModelState,
+  awakeReservation: Reservation,
+  level: 1 | 2,
+  measured: { readonly residueMib: number | null; readonly hostMib: number | null },
+): AsleepState {
+  const { need } = model;
+  const hostMib = measured.hostMib ?? need?.hostAsleepMib ?? 0;
+  const residueMib = measured.residueMib ?? need?.residueMib ?? 0;
+  const heldMib = Math.min(awakeReservation.memoryMibPerDevice, residueMib);
+  return {
+    kind: 'asleep',
+    awakeReservation,
+    reservation: { ...awakeReservation, memoryMibPerDevice: heldMib },
+    level,
+    hostMib,
+    sinceMs: d.nowMs,
+    hostCredit: hostCreditOf(d.state, model, hostMib),
+    notBeforeMs: 0,
+    leaving: null,
+    leaveByMs: Number.POSITIVE_INFINITY,
+    wasCut: false,
+  };
+}
+
 /** What changed while it moved. */
-function isUnwanted(d: Decision, model: ModelState, reservation: Reservation): boolean {
+export function isUnwanted(d: Decision, model: ModelState, reservation: Reservation): boolean {
   return model.removed || d.state.closing === 'stop' || reservation.signature !== model.policy.signature;
 }
 
@@ -127,6 +143,7 @@ export function wakeAnswered(d: Decision, model: ModelState, ok: boolean, detail
     sleepFailed(d, model, `it did not wake: ${detail}`);
     return;
   }
+  model.wokenShare = learn(model.wokenShare, 1);
   model.wakeMs = learn(model.wakeMs, d.nowMs - engine.sinceMs);
   moveEnded(d.state, engine.reservation, d.nowMs);
   model.sleepFaults = 0;
@@ -143,7 +160,7 @@ export function wakeAnswered(d: Decision, model: ModelState, ok: boolean, detail
     lostWhileAlone: null,
   };
   renewCredit(d.state, model, engine.reservation);
-  if (isUnwanted(d, model, engine.reservation)) {
+  if (engine.retiring !== undefined || isUnwanted(d, model, engine.reservation)) {
     beginDrain(d, model, null, 'it is not wanted any more');
     return;
   }

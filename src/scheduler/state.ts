@@ -40,6 +40,8 @@ export interface ModelState {
   wakeMs: number | null;
   /** Sleeps and wakings that went wrong; beyond a limit it is stopped instead. */
   sleepFaults: number;
+  /** Learned share of its returns that were wakings; the others were starts, whatever it may do. */
+  wokenShare: number;
   /** Starts in a row that failed and were mended. */
   mends: number;
   /** When its last request ended; null: it never had one. */
@@ -160,6 +162,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     sleepMs: learned?.sleepMs ?? null,
     wakeMs: learned?.wakeMs ?? null,
     sleepFaults: 0,
+    wokenShare: 0,
     mends: 0,
     lastServedMs: null,
     gapMs: null,

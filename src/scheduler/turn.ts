@@ -66,7 +66,9 @@ export function canSleep(model: ModelState): boolean {
 
 /** Taking the model off its devices and bringing it back. */
 export function switchCostMs(model: ModelState): number {
-  return canSleep(model) ? sleepCostMs(model) + wakeCostMs(model) : startCostMs(model) + stopCostMs(model);
+  const coldMs = startCostMs(model) + stopCostMs(model);
+  if (!canSleep(model)) return coldMs;
+  return coldMs + model.wokenShare * (sleepCostMs(model) + wakeCostMs(model) - coldMs);
 }
 
 export function quantumMs(model: ModelState, scheduling: SchedulingPolicy): number {
