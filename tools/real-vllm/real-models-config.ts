@@ -4,8 +4,11 @@ import { cacheDirectory } from './cache-directory.ts';
 import type { InstalledVllm } from './install.ts';
 import type { RealModels } from './models.ts';
 
-/** What one of these small engines takes over its three processes, rounded up. */
-const engineMemoryMib = 3584;
+/**
+ * What one of these small engines takes over its three processes (3.5 GiB), and room for what other programs take during
+ * its start: on host memory the gateway measures an engine by the difference of the whole.
+ */
+const engineMemoryMib = 4608;
 const enginesThatFit = 2;
 
 /** Variables that keep a real engine small, off the network and from binding to the same cores as its neighbours. */
