@@ -26,9 +26,10 @@ export interface Crowd {
 }
 
 export interface CrowdResult {
+  readonly sent: number;
   readonly answered: number;
   readonly left: number;
-  /** Whatever was neither answered nor left, in words. */
+  /** Whatever was neither answered nor left, in words, each once. */
   readonly faults: readonly string[];
   readonly longestWaitMs: number;
   readonly tookMs: number;
@@ -44,7 +45,8 @@ export async function sendCrowd(crowd: Crowd): Promise<CrowdResult> {
   const random = createPrng(crowd.seed);
   const agent = new Agent({ keepAlive: true, maxFreeSockets: 64 });
   const startedMs = performance.now();
-  const faults: string[] = [];
+  /** How often each was met: a start that fails takes all that wait for it along. */
+  const faults = new Map<string, number>();
   let begun = 0;
   let ended = 0;
   let answered = 0;
@@ -57,7 +59,7 @@ export async function sendCrowd(crowd: Crowd): Promise<CrowdResult> {
       answered += 1;
       longestWaitMs = Math.max(longestWaitMs, performance.now() - sentMs);
     } else if (outcome.kind === 'left') left += 1;
-    else faults.push(`${model}: ${outcome.text}`);
+    else faults.set(`${model}: ${outcome.text}`, 1 + (faults.get(`${model}: ${outcome.text}`) ?? 0));
     ended += 1;
     crowd.progress?.(ended);
   };
@@ -71,7 +73,8 @@ export async function sendCrowd(crowd: Crowd): Promise<CrowdResult> {
   };
   await Promise.all(Array.from({ length: crowd.bursts }, visitor));
   agent.destroy();
-  return { answered, left, faults, longestWaitMs, tookMs: performance.now() - startedMs };
+  const told = [...faults].map(([text, count]) => `${count} x ${text}`);
+  return { sent: ended, answered, left, faults: told, longestWaitMs, tookMs: performance.now() - startedMs };
 }
 
 function popular(models: readonly string[], random: Prng): string {

@@ -45,7 +45,8 @@ export async function runHost(plan: HostPlan, setup: RunSetup): Promise<HostRun>
   try {
     await until('the devices are read', async () => (await fetch(`${gateway.url}/ready`)).status === 200);
     const watch = new LedgerWatch(gateway);
-    const beside = setup.beside?.(gateway);
+    // Looked at when the crowd has gone: whatever goes wrong earlier must not leave engines behind.
+    const beside = Promise.allSettled([setup.beside?.(gateway)]);
     const crowd = await sendCrowd({
       url: gateway.url,
       models: shuffled(
@@ -59,7 +60,8 @@ export async function runHost(plan: HostPlan, setup: RunSetup): Promise<HostRun>
         if (ended % PROGRESS_STEP === 0) console.log(`  ${plan.name}: ${ended} requests have ended`);
       },
     });
-    await beside;
+    const [story] = await beside;
+    if (story.status === 'rejected') throw story.reason;
     const page = await scrape(gateway.url);
     const watched = await watch.end();
     const exitCode = await gateway.stop({ keep: true });
@@ -119,13 +121,13 @@ export function faultsOf({
 }
 
 export function figures({ plan, crowd, watched, verdict, moves, hostStops }: HostRun): string {
-  const { answered, left, faults, longestWaitMs, tookMs } = crowd;
+  const { sent, answered, left, longestWaitMs, tookMs } = crowd;
   const peaks = plan.devices.map((totalMib, index) => {
     const mib = watched.peakMib.get(deviceId(index)) ?? 0;
     return `${((100 * mib) / totalMib).toFixed(0)} %`;
   });
   return [
-    `${plan.name}: ${answered} answered, ${left} left, ${faults.length} failed in ${(tookMs / 1000).toFixed(1)} s`,
+    `${plan.name}: ${answered} answered, ${left} left, ${sent - answered - left} failed in ${(tookMs / 1000).toFixed(1)} s`,
     `  ${((answered + left) / (tookMs / 1000)).toFixed(0)} requests/s, longest wait ${(longestWaitMs / 1000).toFixed(1)} s`,
     `  starts ${moves.start}, stops ${moves.stop}, sleeps ${moves.sleep}, wakes ${moves.wake}, sleepers stopped for host memory ${hostStops}`,
     `  most in use: ${peaks.join(', ')}; host ${watched.peakHostMib} of ${plan.hostMemoryMib} MiB`,
