@@ -229,8 +229,8 @@ test('what was learned beats what is computed, and costs are the learned ones', 
   writeLearnedCosts(database, { m: cost });
   database.close();
   const [planned] = (await planJson({ file, devices: '48GiB' })).models;
-  // 30,000 x 1.02 + 128.
-  assert.deepEqual([planned?.source, planned?.per_device.total_mib], ['learned', 30_728]);
+  // 30,000 x 1.02 + 1024.
+  assert.deepEqual([planned?.source, planned?.per_device.total_mib], ['learned', 31_624]);
   assert.deepEqual([planned?.costs.start_ms, planned?.costs.basis], [71_000, 'learned']);
 });
 

@@ -30,12 +30,14 @@ import { hostBudgetMib } from './host-budget.ts';
 import type { ModelSizer } from './model-sizer.ts';
 import { PoisonList } from './poison-list.ts';
 import { deviceBudgets, modelPolicies, schedulingPolicy } from './policies.ts';
-import { restingUses, withSleepers } from './resting-uses.ts';
+import { movesInHost, restingUses, withSleepers } from './resting-uses.ts';
 import type { RunRecorder } from './run-record.ts';
 import type { SizingReport } from './sizer-ports.ts';
 
 /** Changes of the host's budget below this are not heeded. */
 const HOST_STEP_MIB = 512;
+/** A sleeper is not believed to hold more of the host than so many times what was reckoned. */
+const HOST_DOUBT = 2;
 
 export interface ControlPorts extends FleetPorts {
   /** Makes what finds out what models take; it tells of each need that has changed. */
@@ -67,6 +69,7 @@ export class ControlLoop implements Gate {
   readonly #tickets = new IdMap<Ticket>();
   readonly #fleet: EngineFleet;
   readonly #sizer: ModelSizer;
+  #sharedDevices: ReadonlySet<DeviceId> = new Set();
   readonly #external: ReadonlyMap<ModelName, Endpoint>;
   readonly #timers = new Map<string, CancelTimer>();
   readonly #inbox: SchedulerEvent[] = [];
@@ -197,8 +200,7 @@ export class ControlLoop implements Gate {
    * serve on, the others are stopped. Then the first engines may start. Answers how many serve on.
    */
   async adopt(devices: readonly Device[]): Promise<number> {
-    this.#fleet.setDevices(devices);
-    this.#sizer.devicesChanged(devices);
+    this.#takeDevices(devices);
     const taken = await this.#fleet.adopt();
     // Only now: before, nothing starts, so that nothing can start on devices that adopted engines hold.
     this.#send({ kind: 'devices_changed', devices: deviceBudgets(devices, new Map()) });
@@ -207,14 +209,19 @@ export class ControlLoop implements Gate {
 
   /** Devices came or went, or foreign programs use more or less of them. Nothing before `adopt` has ended. */
   devicesChanged(devices: readonly Device[], foreignMib: ReadonlyMap<DeviceId, number>): void {
+    this.#takeDevices(devices);
+    this.#send({ kind: 'devices_changed', devices: deviceBudgets(devices, foreignMib) });
+  }
+
+  #takeDevices(devices: readonly Device[]): void {
     this.#fleet.setDevices(devices);
     this.#sizer.devicesChanged(devices);
-    this.#send({ kind: 'devices_changed', devices: deviceBudgets(devices, foreignMib) });
+    this.#sharedDevices = new Set(devices.filter(({ source }) => source === 'host').map(({ id }) => id));
   }
 
   /** Every reading of the devices: what engines at rest use of them is learned. */
   memoryRead(readings: readonly MemoryReading[], host: HostMemory | null): void {
-    for (const use of restingUses(this.#state, readings, host)) {
+    for (const use of restingUses(this.#state, readings, host, this.#sharedDevices)) {
       const reservedMib = this.#sizer.measured(use);
       if (reservedMib === null) continue;
       const { launchId, model, usedMib } = use;
@@ -334,6 +341,8 @@ export class ControlLoop implements Gate {
 
   /** Coarse steps: a breath of the host must not cost a sleeper. */
   #hostRead(host: HostMemory): void {
+    // In the middle of a move nobody can say whose the host's memory is.
+    if (movesInHost(this.#state)) return;
     const { hostMemoryMib, hostMemoryFloorMib } = this.#config.devices;
     const budgetMib = hostBudgetMib({
       host: withSleepers(this.#state, host),
@@ -345,7 +354,15 @@ export class ControlLoop implements Gate {
     this.#send({ kind: 'host_memory', budgetMib: Math.floor(budgetMib) });
   }
 
-  #launchReported(event: SchedulerEvent): void {
+  /** What else began on the host while it fell asleep may be in the figure: it is believed within reason. */
+  #believed(event: Extract<SchedulerEvent, { kind: 'slept' }>): SchedulerEvent {
+    const expectedMib = this.#state.models.get(event.model)?.need?.hostAsleepMib ?? null;
+    if (event.hostMib === null || expectedMib === null) return event;
+    return { ...event, hostMib: Math.min(event.hostMib, HOST_DOUBT * expectedMib) };
+  }
+
+  #launchReported(reported: SchedulerEvent): void {
+    const event = reported.kind === 'slept' ? this.#believed(reported) : reported;
     if (event.kind === 'stopped' && event.verified) this.#fleet.forget(event.launchId);
     if (event.kind === 'slept' && event.ok) this.#sizer.asleepMeasured(event);
     this.#send(event);

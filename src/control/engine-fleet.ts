@@ -155,7 +155,6 @@ export class EngineFleet {
       devices,
       signature: launchSignature(model),
       ...this.#sizer.launchPlan(model.name, effect.deviceIds.length, effect.memoryMibPerDevice),
-      claimMib: (device) => claimMib(model, effect.memoryMibPerDevice, device),
     });
   }
 
@@ -244,10 +243,4 @@ export class EngineFleet {
         return;
     }
   }
-}
-
-/** A model that has its devices to itself is told to take no more than its utilisation. */
-function claimMib(model: ResolvedModel, reservedMib: number, device: Device): number {
-  if (model.need.memoryMibPerDevice !== null) return reservedMib;
-  return Math.min(reservedMib, Math.floor(model.vllm.gpuMemoryUtilization * device.totalMib));
 }

@@ -19,7 +19,6 @@ const ORDER: LaunchOrder = {
   kvCacheBytes: null,
   sleepMode: false,
   withoutFlags: new Set(),
-  claimMib: () => START.memoryMibPerDevice,
 };
 
 function begin(world: FakeLaunchWorld): EngineLaunch {

@@ -13,7 +13,7 @@ import type { AdoptedEngine, EngineHandle, LaunchObserver, LaunchResult } from '
 import type { Effect } from '../scheduler/effects.ts';
 import { putToSleep, type SleepPorts, wakeUp } from './engine-sleep.ts';
 import { type AdoptionProbe, type LaunchOrder, type LaunchPorts, poolIdleMs } from './launch-ports.ts';
-import { untilMemorySettled } from './memory-settling.ts';
+import { untilMemorySettled, useWithout } from './memory-settling.ts';
 import { PROBE_TIMEOUT_MS, type ProbePorts, ReadinessProbe, suspectFault } from './readiness.ts';
 import { type RoomWant, untilRoom } from './room.ts';
 
@@ -78,7 +78,9 @@ export class EngineLaunch {
     );
     if (result.kind !== 'ready' || this.#exited) return not;
     // A sleeping engine looks healthy and would swallow requests.
-    const asleep = (await this.#ports.engine.isAsleep(this.#http, PROBE_TIMEOUT_MS)) === true;
+    const asleep = await this.#ports.engine.isAsleep(this.#http, PROBE_TIMEOUT_MS);
+    // In the middle of a move that an earlier gateway began: whatever becomes of it, nobody would know.
+    if (asleep === null || this.#exited) return not;
     this.endpoint = this.#open(this.#handle.listen);
     return { ready: true, asleep, contextLength: result.contextLength };
   }
@@ -179,9 +181,12 @@ export class EngineLaunch {
 
   #sleepPorts(): SleepPorts | null {
     if (this.#http === null) return null;
-    const { clock, engine, readMemory, readHost } = this.#ports;
+    const { clock, engine, readHost } = this.#ports;
     const { model, launchId } = this;
     const [http, deviceIds, signal] = [this.#http, this.deviceIds, this.#abort.signal];
+    // Once the launch ends nobody waits for its devices any more.
+    const readMemory = () =>
+      signal.aborted ? Promise.reject(new Error('the launch has ended')) : this.#ports.readMemory();
     return { clock, engine, http, model, launchId, deviceIds, readMemory, readHost, signal };
   }
 
@@ -195,14 +200,14 @@ export class EngineLaunch {
     });
   }
 
-  /** False: the devices do not have what the engine will claim, and the launch is over before it began. */
-  async #hasRoom({ devices, claimMib }: LaunchOrder): Promise<boolean> {
+  /** False: the devices do not have what is reserved there, and the launch is over before it began. */
+  async #hasRoom({ memoryMibPerDevice }: StartEffect, { devices }: LaunchOrder): Promise<boolean> {
     const wants = devices
       // Host memory is given and taken by everybody all the time; the engine's own check has to do there.
       .filter(({ source }) => source !== 'host')
       .map((device) => ({
         deviceId: device.id,
-        neededMib: claimMib(device),
+        neededMib: memoryMibPerDevice,
         totalMib: device.totalMib,
       }));
     if (wants.length === 0) return true;
@@ -217,7 +222,7 @@ export class EngineLaunch {
   async #launch(effect: StartEffect, order: LaunchOrder): Promise<void> {
     const { runtime, engine } = this.#ports;
     const { devices, signature } = order;
-    if (!(await this.#hasRoom(order))) return;
+    if (!(await this.#hasRoom(effect, order))) return;
     const listen = await runtime.address(this.launchId, engine.listensOn(this.model));
     const command = engine.command(this.model, {
       launchId: this.launchId,
@@ -293,9 +298,12 @@ export class EngineLaunch {
     // A launch under way is waited for: it may be about to have a process.
     await this.#launching;
     if (this.#handle === null) return { verified: true, detail: 'there was no process' };
-    const result = await this.#ports.runtime.stop(this.#handle, graceMs);
+    const { clock, readMemory, runtime } = this.#ports;
+    const before = readMemory().catch(() => []);
+    const result = await runtime.stop(this.#handle, graceMs);
     if (result.kind === 'left') return { verified: false, detail: result.detail };
-    const settling = await untilMemorySettled(this.#ports.readMemory, this.deviceIds, this.#ports.clock);
+    const awaitedMib = useWithout(this.launchId, this.deviceIds, await before);
+    const settling = await untilMemorySettled(readMemory, this.deviceIds, clock, awaitedMib);
     const detail = settling === 'falling' ? 'its memory was still coming back at the limit' : '';
     if (detail !== '') {
       this.#ports.log('warn', `${this.model.name} is gone, but ${detail}`, { launch: this.launchId });

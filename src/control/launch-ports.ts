@@ -50,6 +50,4 @@ export interface LaunchOrder {
   readonly kvCacheBytes: number | null;
   readonly sleepMode: boolean;
   readonly withoutFlags: ReadonlySet<string>;
-  /** What the engine will claim of each device at its start. */
-  readonly claimMib: (device: Device) => number;
 }

@@ -10,6 +10,7 @@ import {
   settledUse,
   sleepFreed,
   untilMemorySettled,
+  useWithout,
 } from './memory-settling.ts';
 
 /** Plays one figure a look, the last one for ever; answers with the outcome and the time it took. */
@@ -98,4 +99,22 @@ for (const [title, before, after, freedMib] of SLEEPS) {
 
 test('a sleep freed: an engine without devices frees nothing that could be told', () => {
   assert.equal(sleepFreed({ launchId: 'a', deviceIds: [], before: [], after: [] }), null);
+});
+
+test('one look is enough when everything is back that was awaited; else it is waited for as ever', async () => {
+  const clock = new VirtualClock();
+  const before = [reading('g', 9_700, 9_000, 'per_process')];
+  const awaited = useWithout('a', ['g'], before);
+  assert.deepEqual(awaited, new Map([['g', 700]]));
+  const back = await settledUse(async () => [memoryReading('g', 740)], ['g'], clock, awaited);
+  assert.deepEqual([back.settling, clock.nowMs()], ['settled', 0]);
+  const looking = settledUse(async () => [memoryReading('g', 800)], ['g'], clock, awaited);
+  await settle();
+  while (clock.step()) await settle();
+  assert.deepEqual([(await looking).settling, clock.nowMs()], ['settled', 10]);
+});
+
+test('what stays without a launch is known only where its processes are', () => {
+  assert.equal(useWithout('a', ['g'], [reading('g', 9_700, 9_000, 'device_difference')]), null);
+  assert.equal(useWithout('a', ['g', 'h'], [reading('g', 9_700, 9_000, 'per_process')]), null);
 });

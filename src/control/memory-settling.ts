@@ -23,15 +23,22 @@ export interface SettledUse {
   readonly readings: readonly MemoryReading[];
 }
 
-/** Looks at the devices until their use stops falling, at most `SETTLE_LIMIT_MS`. Never throws. */
+/**
+ * Looks at the devices until their use stops falling, at most `SETTLE_LIMIT_MS`. Never throws. `awaitedMib`: use of each
+ * device at which everything is back that can come; one look at it is enough.
+ */
 export async function settledUse(
   read: () => Promise<readonly MemoryReading[]>,
   deviceIds: readonly DeviceId[],
   clock: Clock,
+  awaitedMib: ReadonlyMap<DeviceId, number> | null = null,
 ): Promise<SettledUse> {
   const deadlineMs = clock.nowMs() + SETTLE_LIMIT_MS;
   let readings = await read().catch(() => []);
   let before = usedMib(readings, deviceIds);
+  const isBack = (mib: number, index: number): boolean =>
+    mib <= (awaitedMib?.get(deviceIds[index] ?? '') ?? Number.NEGATIVE_INFINITY) + TOLERANCE_MIB;
+  if (before?.every(isBack) === true) return { settling: 'settled', readings };
   for (let pauseMs = FIRST_PAUSE_MS; before !== null; pauseMs = PAUSE_MS) {
     const atMs = clock.nowMs() + pauseMs;
     await new Promise<void>((resolve) => clock.setTimer(atMs, resolve));
@@ -52,8 +59,26 @@ export async function untilMemorySettled(
   read: () => Promise<readonly MemoryReading[]>,
   deviceIds: readonly DeviceId[],
   clock: Clock,
+  awaitedMib: ReadonlyMap<DeviceId, number> | null = null,
 ): Promise<Settling> {
-  return (await settledUse(read, deviceIds, clock)).settling;
+  return (await settledUse(read, deviceIds, clock, awaitedMib)).settling;
+}
+
+/** Use of each of its devices once a launch has left; null where the driver does not name its processes. */
+export function useWithout(
+  launchId: LaunchId,
+  deviceIds: readonly DeviceId[],
+  readings: readonly MemoryReading[],
+): ReadonlyMap<DeviceId, number> | null {
+  const left = new Map<DeviceId, number>();
+  for (const deviceId of deviceIds) {
+    const reading = readings.find(({ id }) => id === deviceId);
+    const usedMib = reading?.usedMib ?? null;
+    const ownMib = processUse(reading, launchId);
+    if (usedMib === null || ownMib === null) return null;
+    left.set(deviceId, usedMib - ownMib);
+  }
+  return left;
 }
 
 /** Null when one of the devices does not tell, or there is none. */

@@ -42,6 +42,7 @@ const NO_DEVICE: ModelNeed = {
   memoryMibPerDevice: null,
   leastMibPerDevice: 0,
   wholeShare: 1,
+  contextMib: 0,
   sleepLevel: 0,
   residueMib: 0,
   hostAwakeMib: 0,
@@ -198,7 +199,10 @@ export class ModelSizer {
   /** After a failed start: what was changed, in words, so that another one may succeed; null: nothing can be. */
   mend(name: ModelName, diagnosis: Diagnosis): string | null {
     const entry = this.#entries.get(name);
-    if (entry === undefined) return null;
+    // Of a command of the user's own nothing is generated.
+    if (entry === undefined || entry.model.command !== null) return null;
+    if (diagnosis.remedy?.again === true)
+      return 'memory of its devices moved meanwhile, so it is tried again';
     const flags = refusedFlags(diagnosis, this.#refusedBy(entry.model));
     if (flags.length > 0) return this.#leaveOut(entry.model, flags);
     const { latest, plan } = entry;
@@ -269,7 +273,7 @@ export class ModelSizer {
   }
 
   #leaveOut(model: ResolvedModel, flags: readonly string[]): string {
-    const key = executableOf(model);
+    const key = this.#programOf(model);
     const refused = new Set(this.#refusedBy(model));
     for (const flag of flags) {
       this.#ports.footprints.addRefusedFlag(key, flag);
@@ -277,13 +281,13 @@ export class ModelSizer {
     }
     this.#refused.set(key, refused);
     for (const entry of this.#entries.values()) {
-      if (executableOf(entry.model) === key) this.#recompute(entry, entry.model === model);
+      if (this.#programOf(entry.model) === key) this.#recompute(entry, entry.model === model);
     }
     return `${key} does not take ${flags.join(' and ')}: left out from now on`;
   }
 
   #refusedBy(model: ResolvedModel): ReadonlySet<string> {
-    const key = executableOf(model);
+    const key = this.#programOf(model);
     const known = this.#refused.get(key) ?? new Set(this.#ports.footprints.refusedFlags(key));
     this.#refused.set(key, known);
     return known;
@@ -332,14 +336,16 @@ export class ModelSizer {
     };
   }
 
+  /** Flags are refused by a program of some release, whatever model it was to serve: a newer one is asked again. */
+  #programOf(model: ResolvedModel): string {
+    const program = model.engine === 'simulated' ? 'vllm-sim' : model.vllm.executable.join(' ');
+    const version = this.#ports.engineOf(model).version(model);
+    return version === null ? program : `${program} ${version}`;
+  }
+
   #nowS(): number {
     return Math.floor(this.#ports.clock.wallMs() / 1000);
   }
-}
-
-/** Flags are refused by a program, whatever model it was to serve. */
-function executableOf(model: ResolvedModel): string {
-  return model.vllm.executable.join(' ');
 }
 
 function keep<T>(map: Map<LaunchId, T>, launchId: LaunchId, value: T): void {

@@ -1,5 +1,5 @@
 /** What engines at rest use of their devices and of the host, from a reading and the scheduler's state. Pure. */
-import type { LaunchId, ModelName } from '../core/ids.ts';
+import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
 import type { HostMemory, MemoryReading, UseSource } from '../devices/device.ts';
 import type { SchedulerState } from '../scheduler/state.ts';
 
@@ -21,11 +21,14 @@ export function restingUses(
   state: SchedulerState,
   readings: readonly MemoryReading[],
   host: HostMemory | null,
+  /** Everybody takes and gives there all the time: the device's difference says nothing of one engine. */
+  shared: ReadonlySet<DeviceId>,
 ): RestingUse[] {
   const found: RestingUse[] = [];
   for (const { engine, policy } of state.models.values()) {
     if (engine.kind !== 'awake') continue;
     const { launchId, deviceIds, signature } = engine.reservation;
+    if (deviceIds.some((id) => shared.has(id))) continue;
     const uses = deviceIds.flatMap((id) => {
       const use = readings.find((reading) => reading.id === id)?.launches.get(launchId);
       return use === undefined ? [] : [use];
@@ -57,4 +60,11 @@ export function withSleepers(state: SchedulerState, host: HostMemory): HostMemor
     launches.set(launchId, Math.max(launches.get(launchId) ?? 0, engine.hostMib));
   }
   return { ...host, launches };
+}
+
+/** An engine falls asleep or wakes: weights are on their way into the host or out of it. */
+export function movesInHost(state: SchedulerState): boolean {
+  for (const { engine } of state.models.values())
+    if (engine.kind === 'falling_asleep' || engine.kind === 'waking') return true;
+  return false;
 }

@@ -12,7 +12,7 @@ import type { FactsRead } from './sizer-reading.ts';
 
 export interface SizerPorts {
   readonly config: ResolvedConfig;
-  readonly engineOf: (model: ResolvedModel) => Pick<Engine, 'capabilities'>;
+  readonly engineOf: (model: ResolvedModel) => Pick<Engine, 'capabilities' | 'version'>;
   /** Has a time limit of its own; null: there is nothing to read of this model. Called only where there is a `repo`. */
   readonly readFacts: (model: ResolvedModel) => Promise<FactsRead> | null;
   readonly footprints: Pick<FootprintStore, 'all' | 'put' | 'refusedFlags' | 'addRefusedFlag'>;

@@ -18,7 +18,7 @@ export const SLEEP_FLAG = '--enable-sleep-mode';
 
 export interface SizedModel {
   readonly model: ResolvedModel;
-  readonly capabilities: Pick<EngineCapabilities, 'sleepLevels' | 'sleepsOn' | 'hostMib'>;
+  readonly capabilities: Pick<EngineCapabilities, 'sleepLevels' | 'sleepsOn' | 'hostMib' | 'contextMib'>;
   readonly facts: ModelFacts | null;
   readonly learned: StoredFootprint | null;
   readonly correction: Correction | null;
@@ -82,6 +82,7 @@ export function needFrom(launch: LaunchNeed, devices: readonly Device[], sized: 
     deviceCount,
     memoryMibPerDevice,
     leastMibPerDevice: memoryMibPerDevice === null ? leastMib(launch) : 0,
+    contextMib: sized.capabilities.contextMib,
     wholeShare: model.command === null ? model.vllm.gpuMemoryUtilization : 1,
     sleepLevel,
     residueMib: Math.min(cost.residueMib, reservedMib),
@@ -96,10 +97,13 @@ function leastMib({ parts }: LaunchNeed): number {
   return parts === null ? 0 : parts.weightsMib + parts.kvMib + parts.overheadMib;
 }
 
+const NO_SLEEP = /^--no[-_]enable[-_]sleep[-_]mode$/;
+
 /** Sleeping must free something: not where devices and host share one memory, nor on devices that the engine cannot leave. */
 function sleepLevelOf(devices: readonly Device[], sized: SizedModel): 0 | 1 | 2 {
   const { model, capabilities, refusedFlags } = sized;
   if (model.command !== null || model.sleep === 'off' || refusedFlags.has(SLEEP_FLAG)) return 0;
+  if (model.vllm.extraArgs.some((word) => NO_SLEEP.test(word))) return 0;
   const level = model.sleep === 'level_2' ? 2 : 1;
   if (!capabilities.sleepLevels.includes(level)) return 0;
   const { pool } = model.need;

@@ -3,7 +3,7 @@ import type { ResolvedConfig } from '../config/resolved-config.ts';
 import type { Clock } from '../core/clock.ts';
 import { DEATH_WINDOW_MS } from '../core/limits.ts';
 import type { Device, DeviceCondition, HostMemory, MemoryReading } from '../devices/device.ts';
-import { reservationOf } from '../scheduler/engine-state.ts';
+import { type EngineState, reservationOf } from '../scheduler/engine-state.ts';
 import { estimate } from '../scheduler/estimate.ts';
 import type { ModelState, SchedulerState } from '../scheduler/state.ts';
 import type { SizingReport } from './sizer-ports.ts';
@@ -171,6 +171,12 @@ function modelStatus({ state, clock, sizes, remedyOf }: StatusInput, model: Mode
     memory: size === undefined ? null : memoryStatus(size),
     remedy: remedyOf(model.policy.name),
     deaths_in_window: model.deathsMs.filter((atMs) => atMs > clock.nowMs() - DEATH_WINDOW_MS).length,
-    failure: engine.kind === 'failed' || engine.kind === 'cold' ? (engine.failure?.text ?? null) : null,
+    failure: failureOf(engine),
   };
+}
+
+/** Also of a failed engine of which something is still being ended. */
+function failureOf(engine: EngineState): string | null {
+  const state = engine.kind === 'stopping' ? engine.next : engine;
+  return state.kind === 'failed' || state.kind === 'cold' ? (state.failure?.text ?? null) : null;
 }

@@ -24,6 +24,8 @@ export interface EngineCapabilities {
   readonly keepAliveMs: number;
   /** Start time to reckon with until one was measured. */
   readonly assumedStartMs: number;
+  /** What its processes hold on each device outside of the share that they are told to keep to: the driver's context, NCCL. */
+  readonly contextMib: number;
   /** Host memory of its processes to reckon with until it was measured. */
   readonly hostMib: number;
 }
@@ -125,6 +127,8 @@ export interface LaunchRemedy {
   readonly neededKvBytes?: number;
   /** It asked for so much more than was free, in MiB of one device. */
   readonly shortMib?: number;
+  /** Another program took or gave back memory of its devices meanwhile: nothing of ours was wrong. */
+  readonly again?: true;
   /** Flags (long names) that it does not know. */
   readonly refusedFlags?: readonly string[];
 }
@@ -174,6 +178,8 @@ export interface Engine {
   ): Promise<ProbeResult>;
   /** Pure. Null for a line that says nothing about progress. */
   parseLine(line: string): PhaseReport | null;
+  /** Release of the program that a launch of the model would run, without running it; null: unknown. */
+  version(model: ResolvedModel): string | null;
   /** Pure. Null for a line that says nothing about memory. */
   parseMemory(line: string): MemoryReport | null;
   /** Puts an engine to sleep in which nothing runs. Never throws; never longer than `timeoutMs` in all. */

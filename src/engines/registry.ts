@@ -7,6 +7,9 @@ import { createSimulatedEngine } from './simulated/engine.ts';
 import { createVllmEngine } from './vllm/engine.ts';
 import { installedVersion } from './vllm/installed-version.ts';
 
+/** Contexts and NCCL buffers were seen to take 0.3 to 0.6 GiB; vLLM reckons its share after they are there (vllm.md section 5). */
+const CONTEXT_MIB = 512;
+
 export type EngineRegistry = (kind: EngineKind) => Engine;
 
 /** `environment` is the gateway's own, of which engines get an allow-list. */
@@ -15,6 +18,7 @@ export function createEngineRegistry(environment: Environment): EngineRegistry {
     vllm: createVllmEngine({
       kind: 'vllm',
       assumedStartMs: 30_000,
+      contextMib: CONTEXT_MIB,
       hostMib: 4096,
       executable: (model) => model.vllm.executable,
       version: (model) => installedVersion(model.vllm.executable, { ...environment, ...model.environment }),

@@ -76,12 +76,15 @@ function waitOf(question: WaitQuestion, model: ModelState, contention: Contentio
   }
   const why = voidReason(question, model, others);
   if (why !== null) return { kind: 'none', why };
-  const bound = (costs: Costs): number => boundMs(state, model, others, sharesOneDevice, costs);
+  // Turns are as long as what its returns have cost: that of models which always wake is counted by their wakings.
+  const woken = (one: ModelState): ModelState => ({ ...one, wokenShare: 1 });
   return {
     kind: 'bound',
     rule: sharesOneDevice ? 'shared_device' : 'order',
-    coldMs: bound(COLD_COSTS),
-    asleepMs: canAllSleep(state, [model, ...others], devices) ? bound(ASLEEP_COSTS) : null,
+    coldMs: boundMs(state, model, others, sharesOneDevice, COLD_COSTS),
+    asleepMs: canAllSleep(state, [model, ...others], devices)
+      ? boundMs(state, woken(model), others.map(woken), sharesOneDevice, ASLEEP_COSTS)
+      : null,
     others: names,
   };
 }

@@ -16,7 +16,7 @@ const NEVER = Number.POSITIVE_INFINITY;
 
 function nextDeadlineMs(model: ModelState): number {
   const review = model.round === null ? NEVER : model.reviewAtMs;
-  return Math.min(model.queue.nextDeadlineMs(), review, engineDeadlineMs(model));
+  return Math.min(model.queue.nextDeadlineMs(), review, model.yieldReviewMs, engineDeadlineMs(model));
 }
 
 function engineDeadlineMs(model: ModelState): number {
@@ -79,6 +79,10 @@ export function deadlinePassed(d: Decision, model: ModelState): void {
     d.review = true;
   }
   if (model.round !== null && model.reviewAtMs <= d.nowMs) d.review = true;
+  if (model.yieldReviewMs <= d.nowMs) {
+    model.yieldReviewMs = NEVER;
+    d.review = true;
+  }
   if (engineDeadlineMs(model) > d.nowMs) return;
   engineDeadlinePassed(d, model);
 }

@@ -110,3 +110,15 @@ test('a failed start that was mended is tried again at once and counts for nothi
   });
   assert.equal(record.refusal?.code, 'start_failed');
 });
+
+test('an engine over the budget that may not go yet is asked as soon as it may', () => {
+  const setup = testSetup([testPolicy('a', { minResidenceMs: 20_000 })]);
+  const world = new SchedulerWorld(setup);
+  world.request('a');
+  world.clock.advanceTo(5_000);
+  const devices = [...world.state.devices.values()].map((device) => ({ ...device, foreignMib: 10_000 }));
+  world.send({ kind: 'devices_changed', devices });
+  assert.equal(world.engineKind('a'), 'awake');
+  world.clock.advanceTo(23_000);
+  assert.equal(world.engineKind('a'), 'cold');
+});

@@ -7,6 +7,8 @@ export interface ModelNeed {
   readonly leastMibPerDevice: number;
   /** Of a model that has its devices to itself: the share of each that its engine takes at the most. */
   readonly wholeShare: number;
+  /** What its processes hold on each device beside that share. */
+  readonly contextMib: number;
   /** 0: it is stopped to make room; 1 or 2: it may sleep at this level instead. */
   readonly sleepLevel: 0 | 1 | 2;
   /** What stays on each of its devices while it sleeps. */

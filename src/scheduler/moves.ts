@@ -40,7 +40,8 @@ function claimMib(d: Decision, model: ModelState, deviceIds: readonly string[], 
   }
   const limitsMib = devices.map((device) => {
     const keptMib = Math.min(residuesMib, SLEEPERS_SHARE * device.budgetMib);
-    return Math.min((need?.wholeShare ?? 1) * device.totalMib, availableMib(device) - keptMib);
+    const shareMib = (need?.wholeShare ?? 1) * device.totalMib + (need?.contextMib ?? 0);
+    return Math.min(shareMib, availableMib(device) - keptMib);
   });
   const leastMib = need?.leastMibPerDevice ?? 0;
   return Math.floor(Math.min(roomMib, Math.max(leastMib, Math.min(roomMib, ...limitsMib))));

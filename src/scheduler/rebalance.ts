@@ -165,12 +165,16 @@ function shrinkToBudgets(d: Decision): void {
       reservationOf(model.engine)?.deviceIds.includes(id),
     );
     for (const model of residents) if (model.engine.kind !== 'awake') excessMib -= leavingMib(model);
-    const idle = residents.filter(
-      (model) =>
-        model.engine.kind === 'awake' &&
-        isIdle(model) &&
-        yieldsAtMs(model, model.engine, state.scheduling, 0) <= d.nowMs,
-    );
+    const idle: ModelState[] = [];
+    for (const model of residents) {
+      if (model.engine.kind !== 'awake' || !isIdle(model)) continue;
+      const yieldsMs = yieldsAtMs(model, model.engine, state.scheduling, 0);
+      if (yieldsMs <= d.nowMs) idle.push(model);
+      else {
+        model.yieldReviewMs = yieldsMs;
+        d.touched.add(model);
+      }
+    }
     idle.sort((a, b) => a.credit - b.credit);
     for (const model of idle) {
       if (excessMib <= 0) break;

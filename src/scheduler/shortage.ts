@@ -17,7 +17,8 @@ export function noteShortage(state: SchedulerState, id: DeviceId, takenMib: numb
 export function roomMib(state: SchedulerState, device: DeviceBudget, nowMs: number): number {
   const shortage = state.shortages.get(device.id);
   if (shortage === undefined || shortage.untilMs <= nowMs) return availableMib(device);
-  return Math.max(0, Math.min(availableMib(device), device.totalMib - shortage.takenMib));
+  const leftMib = device.totalMib - device.spareMib - shortage.takenMib;
+  return Math.max(0, Math.min(availableMib(device), leftMib));
 }
 
 /** When the earliest shortage is to be looked at again; Infinity: there is none. Forgets those that are over. */

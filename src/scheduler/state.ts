@@ -64,6 +64,8 @@ export interface ModelState {
   readonly serviceTimes: ServiceTimes;
   /** While it contends: when to look again at what stands in its way; Infinity: an event will tell. */
   reviewAtMs: number;
+  /** While its device is over its budget: when it may be asked to leave it; Infinity: not at all, or now. */
+  yieldReviewMs: number;
   /** Time for which a timer is armed; Infinity: none. */
   armedMs: number;
   /** In the present decision's list of touched models. */
@@ -175,6 +177,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     serviceMs: null,
     serviceTimes: new ServiceTimes(),
     reviewAtMs: Number.POSITIVE_INFINITY,
+    yieldReviewMs: Number.POSITIVE_INFINITY,
     armedMs: Number.POSITIVE_INFINITY,
     isTouched: false,
   };

@@ -147,17 +147,17 @@ test('an unreadable model has whole devices, alone, until it was measured; then 
   // Alone it used 21,000 MiB, 16,000 of it for 160,000 tokens of cache: 0.1 MiB a token, and 5000 MiB of other things.
   const learned = learnedUse({ usedMib: 21_000, kvCacheMib: 16_000, kvCacheTokens: 160_000 });
   const next = need(null, {}, { learned });
-  // 4 x 8192 tokens x 0.1 MiB = 3276.8, rounded up; ceil((5000 + 3277) x 1.02) + 128.
+  // 4 x 8192 tokens x 0.1 MiB = 3276.8, rounded up; ceil((5000 + 3277) x 1.02) + 1024.
   assert.deepEqual(
     [next.memoryMibPerDevice, next.kvCacheBytes, next.source, next.measureAlone],
-    [8571, 3277 * MIB, 'learned', false],
+    [9467, 3277 * MIB, 'learned', false],
   );
 });
 
 test('learned beats computed, with the cache that the configuration asks for', () => {
   const learned = need(LLAMA_8B, {}, { learned: learnedUse({ usedMib: 20_500, kvCacheMib: 4096 }) });
-  // ceil(20,500 x 1.02) + 128
-  assert.deepEqual([learned.memoryMibPerDevice, learned.kvCacheBytes], [21_038, 4096 * MIB]);
+  // ceil(20,500 x 1.02) + 1024
+  assert.deepEqual([learned.memoryMibPerDevice, learned.kvCacheBytes], [21_934, 4096 * MIB]);
 });
 
 test('a cache that a correction has enlarged stays so; one of a whole device shrinks to what is asked for', () => {
@@ -170,7 +170,7 @@ test('a cache that a correction has enlarged stays so; one of a whole device shr
 test('an imported figure without a cache: the computed cache is a part of it', () => {
   const learned = learnedUse({ usedMib: 20_500, kvCacheMib: null, kvCacheTokens: null, weightsMib: null });
   const { memoryMibPerDevice, kvCacheBytes } = need(LLAMA_8B, {}, { learned });
-  assert.deepEqual([memoryMibPerDevice, kvCacheBytes], [21_038, 4096 * MIB]);
+  assert.deepEqual([memoryMibPerDevice, kvCacheBytes], [21_934, 4096 * MIB]);
 });
 
 test('a learned need is never refused by a device that held it before', () => {
@@ -186,8 +186,8 @@ test('a correction adds what was missing, once to computed and to learned needs'
   assert.deepEqual([computed.memoryMibPerDevice, computed.kvCacheBytes], [22_788, 4196 * MIB]);
   assert.equal(computed.source, 'corrected');
   const learned = need(LLAMA_8B, {}, { correction, learned: learnedUse() });
-  // ceil((20,000 - 4096 + 4196 + 300) x 1.02) + 128
-  assert.deepEqual([learned.memoryMibPerDevice, learned.kvCacheBytes], [20_936, 4196 * MIB]);
+  // ceil((20,000 - 4096 + 4196 + 300) x 1.02) + 1024
+  assert.deepEqual([learned.memoryMibPerDevice, learned.kvCacheBytes], [21_832, 4196 * MIB]);
 });
 
 test('without known devices the need is that of the configured number', () => {

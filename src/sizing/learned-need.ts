@@ -4,30 +4,34 @@
  * packs from then on.
  */
 import { type CandidateDevice, devicesOfPool, holders, wholeBudget } from './device-fit.ts';
-import { footprint } from './footprint.ts';
+import { type Footprint, footprint } from './footprint.ts';
 import { contextLength, footprintRequest } from './launch-options.ts';
 import type { LaunchNeed, LearnedUse, SizingQuestion } from './launch-question.ts';
 
-/**
- * Activations at full load may exceed what was seen until now, and the allocator's fragments grow: a share for large models,
- * a fixed part (one more chunk or two of the driver's and the allocator's) for small ones.
- */
+/** The allocator's fragments grow: a share for large models, a fixed part (a chunk or two) for small ones. */
 const LEARNED_FACTOR = 1.02;
 const LEARNED_MARGIN_MIB = 128;
+/**
+ * What an engine was seen to use at rest lacks the activations of its first full load (some 8192 tokens at once). This much is
+ * kept for them, but no more than was reckoned before anything was seen.
+ */
+const ACTIVATIONS_MIB = 1024;
 /** A cache up to so much larger than the computed one was enlarged by a correction; a larger one was all that a device had. */
 const ENLARGED_MAX = 2;
 
 const MIB = 1024 * 1024;
 
-/** What to reserve for an engine that was seen to use `seenMib`. */
-function withMargin(seenMib: number): number {
-  return Math.ceil(seenMib * LEARNED_FACTOR) + LEARNED_MARGIN_MIB;
+/** What to reserve for an engine that was seen to use `seenMib`; `computedMib`: what was reckoned, null: nothing was. */
+function withMargin(seenMib: number, computedMib: number | null): number {
+  const grownMib = Math.ceil(seenMib * LEARNED_FACTOR);
+  const ampleMib = grownMib + ACTIVATIONS_MIB;
+  return Math.max(grownMib + LEARNED_MARGIN_MIB, Math.min(ampleMib, computedMib ?? ampleMib));
 }
 
 /** As `withMargin` for an engine that runs: the margin never makes it larger than a device that holds it. */
 export function runningNeed(usedMib: number, devices: readonly CandidateDevice[]): number {
   const holding = devices.map(wholeBudget).filter((budgetMib) => budgetMib >= usedMib);
-  return holding.length === 0 ? Math.ceil(usedMib) : Math.min(withMargin(usedMib), ...holding);
+  return holding.length === 0 ? Math.ceil(usedMib) : Math.min(withMargin(usedMib, null), ...holding);
 }
 
 /** Null: nothing was measured, or its devices cannot hold that much (another number of them may). */
@@ -37,8 +41,10 @@ export function learnedNeed(question: SizingQuestion): LaunchNeed | null {
   const devices = devicesOfPool(question.devices, options.pool);
   const { otherMib, kvBytes } = partsOf(question, learned);
   const kvMib = kvBytes === null ? 0 : kvBytes / MIB;
-  const seenMib = otherMib + kvMib + (correction?.extraMib ?? 0);
-  const wantedMib = withMargin(seenMib);
+  const extraMib = correction?.extraMib ?? 0;
+  const seenMib = otherMib + kvMib + extraMib;
+  const computed = computedFootprint(question, learned);
+  const wantedMib = withMargin(seenMib, computed === null ? null : computed.totalMib + extraMib);
   const needMib = affordable(devices, learned.deviceCount, Math.ceil(seenMib), wantedMib);
   if (needMib === null) return null;
   const weightsMib = Math.min(learned.weightsMib ?? 0, needMib - kvMib);
@@ -79,7 +85,16 @@ function partsOf(
 }
 
 /** By the formulas, where the model's facts are known. Null: they are not, or it keeps no cache. */
-function computedKvBytes({ facts, options }: SizingQuestion, learned: LearnedUse): number | null {
+function computedKvBytes(question: SizingQuestion, learned: LearnedUse): number | null {
+  const computed = computedFootprint(question, learned);
+  return computed !== null && computed.kvBytes > 0 ? computed.kvBytes : null;
+}
+
+/** By the formulas, on as many devices. Null: the facts are not known, or do not suffice. */
+function computedFootprint(
+  { facts, options, numbers }: SizingQuestion,
+  learned: LearnedUse,
+): Footprint | null {
   if (facts === null) return null;
   const request = footprintRequest(
     options,
@@ -87,8 +102,8 @@ function computedKvBytes({ facts, options }: SizingQuestion, learned: LearnedUse
     contextLength(options),
     options.kvReservationSeqs,
   );
-  const sized = footprint(facts, request);
-  return sized.ok && sized.value.kvBytes > 0 ? sized.value.kvBytes : null;
+  const sized = footprint(facts, request, numbers.overhead);
+  return sized.ok ? sized.value : null;
 }
 
 /** The computed cache, unless a failed start had it enlarged; else by what a token took. */

@@ -42,6 +42,7 @@ export function testNeed(changes: Partial<ModelNeed> = {}): ModelNeed {
     memoryMibPerDevice: 10_000,
     leastMibPerDevice: 0,
     wholeShare: 1,
+    contextMib: 0,
     sleepLevel: 0,
     residueMib: 500,
     hostAwakeMib: 4_000,

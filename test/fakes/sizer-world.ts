@@ -62,6 +62,7 @@ export async function sizerWorld(setup: WorldSetup): Promise<SizerWorld> {
   const sizer = new ModelSizer({
     config: loaded.value,
     engineOf: () => ({
+      version: () => null,
       capabilities: {
         unixSocket: true,
         sleepLevels: [1, 2],
@@ -69,6 +70,7 @@ export async function sizerWorld(setup: WorldSetup): Promise<SizerWorld> {
         routesAsleep: [],
         keepAliveMs: 0,
         assumedStartMs: 0,
+        contextMib: 0,
         hostMib: 4096,
       },
     }),

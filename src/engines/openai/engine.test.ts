@@ -32,7 +32,7 @@ test('an unknown server is not believed to sleep', async () => {
   assert.deepEqual([engine.capabilities.sleepLevels, engine.capabilities.sleepsOn], [[], []]);
   assert.equal((await engine.sleep(http, options)).kind, 'failed');
   assert.equal((await engine.wake(http, options)).kind, 'failed');
-  assert.equal(await engine.isAsleep(http, 1_000), null);
+  assert.equal(await engine.isAsleep(http, 1_000), false);
   assert.deepEqual(await engine.warmUp(http, modelFixture(), options), { kind: 'done' });
   assert.equal(engine.parseMemory('Model loading took 1.0 GiB memory'), null);
 });

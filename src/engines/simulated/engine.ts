@@ -11,6 +11,7 @@ export function createSimulatedEngine(environment: Environment): Engine {
   return createVllmEngine({
     kind: 'simulated',
     assumedStartMs: 2_000,
+    contextMib: 0,
     hostMib: 150,
     // Run by our own Node, so that neither PATH nor an execute permission matters.
     executable: () => [process.execPath, PROGRAM],

@@ -8,6 +8,7 @@ const NO_PARSERS: Installation = {
   executable: ['vllm'],
   parsers: () => ({ tool: null, reasoning: null }),
   version: () => null,
+  contextMib: 0,
 };
 
 test('a plain model is served under its name, on its socket, within its reservation', () => {
@@ -111,7 +112,7 @@ test('the ranks are the devices that it got, on the host those that are configur
 test('flags are left out that the launch must do without, or that this vLLM is too old for', () => {
   const generated = (version: string | null, ...withoutFlags: readonly string[]): string => {
     const context = contextFixture({ kvCacheBytes: 1, sleepMode: true, withoutFlags: new Set(withoutFlags) });
-    return vllmArgv(modelFixture(), context, { ...NO_PARSERS, version: () => version })
+    return vllmArgv(modelFixture(), context, { ...NO_PARSERS, version: () => version, contextMib: 0 })
       .filter((word) => ['--uds', '--kv-cache-memory-bytes', '--enable-sleep-mode'].includes(word))
       .join(' ');
   };

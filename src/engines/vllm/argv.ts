@@ -36,6 +36,8 @@ export interface Installation {
   readonly parsers: () => ParserNames;
   /** Null: unknown. */
   readonly version: () => string | null;
+  /** What its processes hold on each device outside of their share. */
+  readonly contextMib: number;
 }
 
 /**
@@ -51,7 +53,10 @@ export function vllmArgv(
   assert(model.repo !== null, `model ${model.name} has neither a repository nor a command`);
   const given = namesOf(model.vllm.extraArgs);
   const version = installation.version();
-  const generated = [...flags(model, context), ...parserFlags(installation.parsers())].filter(
+  const generated = [
+    ...flags(model, context, installation.contextMib),
+    ...parserFlags(installation.parsers()),
+  ].filter(
     ([name]) =>
       FLAGS_KEPT.has(name) ||
       !(given.has(name) || context.withoutFlags.has(name) || !knowsFlag(version, name)),
@@ -59,7 +64,7 @@ export function vllmArgv(
   return [...installation.executable, 'serve', model.repo, ...generated.flat(), ...model.vllm.extraArgs];
 }
 
-function flags(model: ResolvedModel, context: LaunchContext): readonly Flag[] {
+function flags(model: ResolvedModel, context: LaunchContext, contextMib: number): readonly Flag[] {
   const { vllm } = model;
   const list: Flag[] = [['--served-model-name', model.servedName], ...listenFlags(context)];
   if (vllm.maxModelLen > 0) list.push(['--max-model-len', String(vllm.maxModelLen)]);
@@ -69,7 +74,7 @@ function flags(model: ResolvedModel, context: LaunchContext): readonly Flag[] {
   if (vllm.quantization !== null) list.push(['--quantization', vllm.quantization]);
   if (vllm.dtype !== null) list.push(['--dtype', vllm.dtype]);
   if (context.deviceSource !== 'host') {
-    list.push(['--gpu-memory-utilization', String(utilization(model, context))]);
+    list.push(['--gpu-memory-utilization', String(utilization(model, context, contextMib))]);
   }
   if (context.kvCacheBytes !== null) list.push(['--kv-cache-memory-bytes', String(context.kvCacheBytes)]);
   if (context.sleepMode) list.push(['--enable-sleep-mode']);
@@ -96,14 +101,17 @@ function listenFlags({ listen }: LaunchContext): readonly Flag[] {
 /**
  * Share of each device that vLLM may take: what was reserved there. For a model that gets whole devices not more than
  * its configured utilisation, unless the size of its KV cache is given: then this share only has to cover the whole,
- * because vLLM checks it against what is free and sizes nothing by it. Rounded down, so that the engine never claims a
- * byte beyond its reservation.
+ * because vLLM checks it against what is free and sizes nothing by it. The driver's context lies outside of the share:
+ * vLLM looks at what is free when its context is there already. Rounded down, so that the engine never claims a byte
+ * beyond its reservation.
  */
 export function utilization(
   model: ResolvedModel,
   context: Pick<LaunchContext, 'memoryMibPerDevice' | 'deviceMemoryMib' | 'kvCacheBytes'>,
+  contextMib = 0,
 ): number {
-  const share = context.deviceMemoryMib > 0 ? context.memoryMibPerDevice / context.deviceMemoryMib : 1;
+  const reservedMib = Math.max(0, context.memoryMibPerDevice - contextMib);
+  const share = context.deviceMemoryMib > 0 ? reservedMib / context.deviceMemoryMib : 1;
   const isBounded = model.need.memoryMibPerDevice === null && context.kvCacheBytes === null;
   const wanted = isBounded ? Math.min(share, model.vllm.gpuMemoryUtilization) : share;
   // A reservation of 0.9 x total divides to 0.8999999: without the nudge rounding down would lose a step.

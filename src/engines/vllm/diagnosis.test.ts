@@ -45,7 +45,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /^out of memory: 21\.31 GiB \(0\.9 of the device\) were wanted, but only 3\.21 of 23\.68 GiB were free on cuda:0/,
     retryable: true,
-    remedy: { shortMib: Math.ceil((21.31 - 3.21) * 1024) },
+    remedy: { again: true },
     lastLine: /^ValueError: Free memory on device/,
   },
   'host memory full at the start': {
@@ -55,7 +55,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /21\.5 GiB \(0\.92 of the device\) were wanted, but only 3\.1 of 23\.4 GiB/,
     retryable: true,
-    remedy: { shortMib: 18_842 },
+    remedy: { again: true },
   },
   'host memory full at the cache': {
     cause: 'out_of_memory',
@@ -73,6 +73,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /^out of memory: Free memory on device 7\/9 GiB/,
     retryable: true,
+    remedy: { again: true },
   },
   'no room for a cache': {
     cause: 'out_of_memory',
@@ -143,6 +144,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ),
     text: /changed while vLLM was measuring/,
     retryable: true,
+    remedy: { again: true },
   },
   'too few GPUs': {
     cause: 'too_few_devices',

@@ -16,13 +16,15 @@ const MEMORY: readonly DiagnosisRule[] = [
     retryable: true,
     text: (m) =>
       `out of memory: ${m[5]} GiB (${m[4]} of the device) were wanted, but only ${m[2]} of ${m[3]} GiB were free on ${m[1]} at the start`,
-    remedy: (m) => shortOf(gibOf(m[5]) - gibOf(m[2])),
+    // The device had too little, not the estimate: to ask for more would only miss by more.
+    remedy: () => ({ again: true }),
   },
   {
     cause: 'out_of_memory',
     pattern: /(?:Free|Available) memory on (?:device|node) .* on startup is less than desired .*/,
     retryable: true,
     text: (m) => `out of memory: ${m[0]}`,
+    remedy: () => ({ again: true }),
   },
   {
     cause: 'out_of_memory',
@@ -90,6 +92,7 @@ const MEMORY: readonly DiagnosisRule[] = [
     retryable: true,
     text: () =>
       'the free memory of the device changed while vLLM was measuring it: another process moved at the same time',
+    remedy: () => ({ again: true }),
   },
 ];
 

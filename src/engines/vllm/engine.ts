@@ -26,6 +26,8 @@ export interface VllmEngineOptions {
   readonly kind: string;
   /** Start time to reckon with until one was measured. */
   readonly assumedStartMs: number;
+  /** As in the capabilities. */
+  readonly contextMib: number;
   /** Host memory of its processes to reckon with until it was measured. */
   readonly hostMib: number;
   /** argv prefix that runs the server. */
@@ -46,6 +48,7 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
       routesAsleep: ROUTES_ASLEEP,
       keepAliveMs: VLLM_KEEP_ALIVE_MS,
       assumedStartMs: options.assumedStartMs,
+      contextMib: options.contextMib,
       hostMib: options.hostMib,
     },
     listensOn: (model) => (model.command === null ? 'unix' : commandListensOn(model.command)),
@@ -57,6 +60,7 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
           return { tool: tool.parser, reasoning: reasoning.parser };
         },
         version: () => options.version(model),
+        contextMib: options.contextMib,
       }),
       environment: vllmEnvironment(model, context, options.environment),
     }),
@@ -71,6 +75,7 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
     parseMemory: parseVllmMemory,
     sleep: sleepVllm,
     wake: wakeVllm,
+    version: options.version,
     isAsleep: isVllmAsleep,
     warmUp: warmUpVllm,
     remedyOf: (status, bodyStart) => remedyOfAnswer(status, bodyStart)?.text ?? null,

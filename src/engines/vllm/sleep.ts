@@ -79,10 +79,16 @@ async function expectAsleep(ask: Ask, wanted: boolean): Promise<SleepResult> {
   return found === wanted ? DONE : failed(`/is_sleeping answers ${shown(found)}`);
 }
 
-/** Null: without the development routes, or when it does not answer. */
+/**
+ * Null: it does not answer, or not sensibly. The question goes to the engine's core, behind a sleep or a waking under way.
+ * An engine without the development routes was never put to sleep.
+ */
 export async function isVllmAsleep(http: EngineHttp, timeoutMs: number): Promise<boolean | null> {
   const asked = await askInTime(http, { method: 'GET', path: '/is_sleeping' }, timeoutMs, undefined);
-  if (asked.kind === 'silent' || !isSuccess(asked.answer.status)) return null;
+  if (asked.kind === 'silent') return null;
+  const { status } = asked.answer;
+  if (status === 404 || status === 405) return false;
+  if (!isSuccess(status)) return null;
   const found = fieldsOf(asked).is_sleeping;
   return typeof found === 'boolean' ? found : null;
 }

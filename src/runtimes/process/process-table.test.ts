@@ -147,3 +147,15 @@ test('without /proc only a watched group is known', async (t) => {
   assert.deepEqual(await table.members({ launchId: 'a-1', leader: nobody, watched: true }), []);
   assert.equal(table.isAlive(nobody), false);
 });
+
+test('what is older than the leader cannot carry the id, and its environment is not asked for', async (t) => {
+  const processes = [
+    { pid: 90, start: 499, environ: CARRIES },
+    { pid: 100, start: 500, environ: CARRIES },
+    { pid: 101, start: 500, environ: CARRIES },
+  ];
+  const table = await tableOf(t, processes);
+  assert.deepEqual(await pidsOf(table, WATCHED), [100, 101]);
+  // Without a leader nothing is known to be older.
+  assert.deepEqual(await pidsOf(table, { ...WATCHED, leader: null }), [90, 100, 101]);
+});

@@ -48,6 +48,8 @@ export interface ProcessTable {
 
 /** Files read at once in a scan: enough to be quick, few enough to leave the thread pool to others. */
 const READS_AT_ONCE = 16;
+/** Some tenths of a millisecond; then whatever else waits has its turn. */
+const STATS_AT_ONCE = 64;
 
 /** The table of this system; `root` is for tests. */
 export function openProcessTable(root = '/proc'): ProcessTable {
@@ -56,13 +58,7 @@ export function openProcessTable(root = '/proc'): ProcessTable {
 }
 
 function procTable(root: string, bootId: string): ProcessTable {
-  const facts = (pid: number): ProcessFacts | null => {
-    try {
-      return parseStat(pid, readFileSync(`${root}/${pid}/stat`, 'latin1'));
-    } catch {
-      return null;
-    }
-  };
+  const facts = (pid: number): ProcessFacts | null => readFacts(root, pid);
   const isAlive = (identity: ProcessIdentity): boolean => {
     if (identity.bootId !== bootId) return false;
     const found = facts(identity.pid);
@@ -80,11 +76,11 @@ function procTable(root: string, bootId: string): ProcessTable {
       }
     },
     async members(mark) {
-      const rows = await readTable(root, mark.launchId);
+      const rows = await readTable(root, bootId, mark);
       return identities(belonging(rows, mark, bootId), bootId);
     },
     async families(marks) {
-      const rows = marks.length === 0 ? [] : await readTable(root, null);
+      const rows = marks.length === 0 ? [] : await readTable(root, bootId, null);
       return marks.map((mark) => identities(belonging(rows, mark, bootId), bootId));
     },
   };
@@ -99,28 +95,42 @@ function identities(rows: readonly Row[], bootId: string): readonly ProcessIdent
   return rows.map(({ facts: { pid, startTicks } }) => ({ pid, startTicks, bootId }));
 }
 
-/** `launchId` null: environments, which cost the most, are not read. */
-async function readTable(root: string, launchId: LaunchId | null): Promise<readonly Row[]> {
+/**
+ * `mark` null: environments, which cost the most, are not read; else only those of processes that are not older than the
+ * leader, because the others began before there was a launch id to be given.
+ *
+ * `stat` is made by the kernel as it is read and waits for nothing, so the thread pool would cost more than the reading.
+ * `environ` waits while the process changes its memory, which one that hangs in a driver does for ever: never here.
+ */
+async function readTable(root: string, bootId: string, mark: LaunchMark | null): Promise<readonly Row[]> {
   const pids = (await readdir(root)).filter((name) => /^\d+$/.test(name)).map(Number);
-  const rows: Row[] = [];
+  const found: ProcessFacts[] = [];
+  for (const [index, pid] of pids.entries()) {
+    const facts = readFacts(root, pid);
+    if (facts !== null) found.push(facts);
+    if (index % STATS_AT_ONCE === STATS_AT_ONCE - 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+  // Unread, it is no evidence: only a leader that is proven to be ours makes the rest ours (T2).
+  if (mark === null) return found.map((facts) => ({ facts, carries: 'no' }));
+  const { leader, launchId } = mark;
+  const isOlder = (facts: ProcessFacts): boolean =>
+    leader?.bootId === bootId && leader.startTicks !== null && !notBefore(facts, leader);
+  const rows: Row[] = found.filter(isOlder).map((facts) => ({ facts, carries: 'no' }));
+  const young = found.filter((facts) => !isOlder(facts));
   const readNext = async (): Promise<void> => {
-    for (let pid = pids.pop(); pid !== undefined; pid = pids.pop()) {
-      const row = await readRow(root, pid, launchId);
-      if (row !== null) rows.push(row);
+    for (let facts = young.pop(); facts !== undefined; facts = young.pop()) {
+      const environment = await readFile(`${root}/${facts.pid}/environ`).catch(() => null);
+      const carries = environment === null ? 'unknown' : judgeEnvironment(environment, launchId);
+      rows.push({ facts, carries });
     }
   };
   await Promise.all(Array.from({ length: READS_AT_ONCE }, readNext));
   return rows;
 }
 
-async function readRow(root: string, pid: number, launchId: LaunchId | null): Promise<Row | null> {
+function readFacts(root: string, pid: number): ProcessFacts | null {
   try {
-    const facts = parseStat(pid, await readFile(`${root}/${pid}/stat`, 'latin1'));
-    if (facts === null) return null;
-    // Unread, it is no evidence: only a leader that is proven to be ours makes the rest ours (T2).
-    if (launchId === null) return { facts, carries: 'no' };
-    const environment = await readFile(`${root}/${pid}/environ`).catch(() => null);
-    return { facts, carries: environment === null ? 'unknown' : judgeEnvironment(environment, launchId) };
+    return parseStat(pid, readFileSync(`${root}/${pid}/stat`, 'latin1'));
   } catch {
     return null;
   }

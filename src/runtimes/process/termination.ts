@@ -15,7 +15,7 @@ const ORPHAN_GRACE_MS = 1_000;
 /** A killed process that is still there after this hangs in the kernel (a driver, a dead network disk). */
 const KILL_VERIFY_MS_MAX = 10_000;
 
-const POLL_MIN_MS = 10;
+const POLL_MIN_MS = 4;
 const POLL_MAX_MS = 100;
 /** How often the known processes are looked at before all are scanned again. */
 const SCAN_EVERY_MS = 1_000;
@@ -93,7 +93,7 @@ async function endsByItself(
       scanAtMs = performance.now() + SCAN_EVERY_MS;
     }
     await pause(Math.min(pollMs, Math.max(1, deadlineMs - performance.now())), hurry);
-    pollMs = Math.min(POLL_MAX_MS, pollMs * 1.5);
+    pollMs = Math.min(POLL_MAX_MS, pollMs * 1.25);
   }
   return (await members.scan()).length === 0;
 }
@@ -109,7 +109,7 @@ async function killAll(table: ProcessTable, mark: LaunchMark, members: Members):
     signalGroup(table, mark, living, 'SIGKILL');
     for (const { pid } of members.alive()) send(pid, 'SIGKILL');
     await sleep(pollMs);
-    pollMs = Math.min(POLL_MAX_MS, pollMs * 1.5);
+    pollMs = Math.min(POLL_MAX_MS, pollMs * 1.25);
   }
 }
 
