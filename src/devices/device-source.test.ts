@@ -179,67 +179,6 @@ test('a tool that is called off is killed at once', async () => {
   assert.equal((await run(['/no/such/tool'], 600_000, AbortSignal.abort())).kind, 'hung');
 });
 
-const GROUPS: readonly (readonly [string, Readonly<Record<string, string>>, number, number])[] = [
-  [
-    'control group v2',
-    {
-      '/proc/self/cgroup': '0::/system.slice/gateway.service\n',
-      '/sys/fs/cgroup/system.slice/gateway.service/memory.max': '4194304000\n',
-      '/sys/fs/cgroup/system.slice/gateway.service/memory.current': '2097152000\n',
-      '/sys/fs/cgroup/system.slice/gateway.service/memory.stat': 'anon 1\ninactive_file 1048576000\n',
-    },
-    4000,
-    1000,
-  ],
-  [
-    'a limit of a parent group, max of our own',
-    {
-      '/proc/self/cgroup': '0::/a/b\n',
-      '/sys/fs/cgroup/a/b/memory.max': 'max\n',
-      '/sys/fs/cgroup/a/memory.max': '1048576000\n',
-      '/sys/fs/cgroup/a/memory.current': '524288000\n',
-    },
-    1000,
-    500,
-  ],
-  [
-    'in a container the mount itself has the limit',
-    { '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/memory.max': '2097152000\n' },
-    2000,
-    0,
-  ],
-  [
-    'control group v1',
-    {
-      '/proc/self/cgroup': '11:memory:/docker/x\n3:cpu:/docker/x\n',
-      '/sys/fs/cgroup/memory/memory.limit_in_bytes': '3145728000\n',
-      '/sys/fs/cgroup/memory/memory.usage_in_bytes': '1048576000\n',
-      '/sys/fs/cgroup/memory/memory.stat': 'total_inactive_file 524288000\n',
-    },
-    3000,
-    500,
-  ],
-  [
-    'v1 without a limit',
-    {
-      '/proc/self/cgroup': '11:memory:/\n',
-      '/sys/fs/cgroup/memory/memory.limit_in_bytes': '9223372036854771712\n',
-      '/proc/meminfo': 'MemTotal: 16384000 kB\nMemAvailable:   10240000 kB\n',
-    },
-    16_000,
-    6000,
-  ],
-];
-
-for (const [name, files, totalMib, usedMib] of GROUPS) {
-  test(`host memory: ${name}`, async (t) => {
-    const source = sourceOf({ source: 'host' }, directoryOf(t), { machine: machine(16_000, files) });
-    const { devices } = await source.read();
-    assert.equal(devices[0]?.totalMib, totalMib);
-    assert.equal((await source.memory())[0]?.usedMib, usedMib);
-  });
-}
-
 test('host(): processes of our launches by what only memory can hold, as far as they can be read', async (t) => {
   const status = (rss: number, lines: string) => `Name:\tVLLM::Worker\nVmRSS:\t ${rss * 1024} kB\n${lines}`;
   const files = {

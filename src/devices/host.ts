@@ -1,4 +1,9 @@
-/** The machine's own memory as one device, within the limit of the control group that we live in. */
+/**
+ * The machine's own memory as one device, within the limits of the control groups that we live in.
+ *
+ * What is left is the least of what the machine has available (others on it may hold more than our limit leaves to them)
+ * and what each group has left; what is used is the rest of the total.
+ */
 import type { RawDevice, RawSource } from './raw-device.ts';
 
 const HOST_DEVICE_ID = 'host';
@@ -20,7 +25,7 @@ export function createHostSource(facts: HostFacts): RawSource {
     async read() {
       const device: RawDevice = {
         id: HOST_DEVICE_ID,
-        name: groupLimit(facts) === null ? 'host memory' : 'host memory within a control group',
+        name: groupLimits(facts).length === 0 ? 'host memory' : 'host memory within a control group',
         source: 'host',
         index: 0,
         totalMib: hostTotalMib(facts),
@@ -38,47 +43,52 @@ export function createHostSource(facts: HostFacts): RawSource {
   };
 }
 
-/** Memory that this process and its children may have at most, within the limit of the control group. */
+/** Memory that this process and its children may have at most, within the limits of the control groups. */
 export function hostTotalMib(facts: HostFacts): number {
-  const limitBytes = groupLimit(facts)?.limitBytes ?? Number.POSITIVE_INFINITY;
-  return Math.floor(Math.min(facts.totalMemoryBytes(), limitBytes) / MIB);
-}
-
-export function hostUsedMib(facts: HostFacts): number {
-  return Math.round(usedBytes(facts) / MIB);
+  return Math.floor(totalBytes(facts, groupLimits(facts)) / MIB);
 }
 
 /** Memory that cannot be had without taking it from somebody: page cache does not count. */
-function usedBytes(facts: HostFacts): number {
-  const limit = groupLimit(facts);
-  if (limit !== null && limit.limitBytes < facts.totalMemoryBytes()) {
-    return Math.max(0, limit.currentBytes - limit.reclaimableBytes);
-  }
+export function hostUsedMib(facts: HostFacts): number {
+  const groups = groupLimits(facts);
+  const leftBytes = Math.min(
+    availableBytes(facts),
+    ...groups.map((group) => group.limitBytes - Math.max(0, group.currentBytes - group.reclaimableBytes)),
+  );
+  return Math.round(Math.max(0, totalBytes(facts, groups) - Math.max(0, leftBytes)) / MIB);
+}
+
+function totalBytes(facts: HostFacts, groups: readonly GroupLimit[]): number {
+  return Math.min(facts.totalMemoryBytes(), ...groups.map(({ limitBytes }) => limitBytes));
+}
+
+/** Of the machine, whatever our limits are. */
+function availableBytes(facts: HostFacts): number {
   const available = /^MemAvailable:\s+(\d+) kB/m.exec(facts.readFile('/proc/meminfo') ?? '')?.[1];
-  const availableBytes = available === undefined ? facts.freeMemoryBytes() : Number(available) * 1024;
-  return Math.max(0, facts.totalMemoryBytes() - availableBytes);
+  return available === undefined ? facts.freeMemoryBytes() : Number(available) * 1024;
 }
 
 interface GroupLimit {
   readonly limitBytes: number;
   readonly currentBytes: number;
+  /** Page cache: a group that reaches its limit gets it back before it must do without memory. */
   readonly reclaimableBytes: number;
 }
 
-/** The tightest limit on the way from our control group to the root; null without one. */
-function groupLimit(facts: HostFacts): GroupLimit | null {
+/** Each limit on the way from our control group to the root. */
+function groupLimits(facts: HostFacts): GroupLimit[] {
   const groups = facts.readFile('/proc/self/cgroup') ?? '';
-  let tightest: GroupLimit | null = null;
+  const limits: GroupLimit[] = [];
   for (const line of groups.split('\n')) {
     const [, controllers = '', path = ''] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     const version = controllers === '' ? 2 : controllers.split(',').includes('memory') ? 1 : null;
     if (version === null || path === '') continue;
     for (const directory of ancestors(version === 2 ? '/sys/fs/cgroup' : '/sys/fs/cgroup/memory', path)) {
       const found = version === 2 ? readVersion2(facts, directory) : readVersion1(facts, directory);
-      if (found !== null && found.limitBytes < (tightest?.limitBytes ?? NO_LIMIT_BYTES)) tightest = found;
+      if (found !== null) limits.push(found);
     }
   }
-  return tightest;
+  return limits;
 }
 
 /** In a container the path of the host does not exist below the mount, so the mount itself is always asked. */
@@ -93,7 +103,7 @@ function readVersion2(facts: HostFacts, directory: string): GroupLimit | null {
   return {
     limitBytes,
     currentBytes: bytes(facts.readFile(`${directory}/memory.current`)) ?? 0,
-    reclaimableBytes: inactiveFile(facts.readFile(`${directory}/memory.stat`), 'inactive_file'),
+    reclaimableBytes: pageCache(facts.readFile(`${directory}/memory.stat`), ''),
   };
 }
 
@@ -103,12 +113,15 @@ function readVersion1(facts: HostFacts, directory: string): GroupLimit | null {
   return {
     limitBytes,
     currentBytes: bytes(facts.readFile(`${directory}/memory.usage_in_bytes`)) ?? 0,
-    reclaimableBytes: inactiveFile(facts.readFile(`${directory}/memory.stat`), 'total_inactive_file'),
+    reclaimableBytes: pageCache(facts.readFile(`${directory}/memory.stat`), 'total_'),
   };
 }
 
-function inactiveFile(stat: string | null, key: string): number {
-  return Number(new RegExp(`^${key} (\\d+)`, 'm').exec(stat ?? '')?.[1] ?? 0);
+/** Weights that were read more than once, as by a second start, are in the active half. Shared memory is in neither. */
+function pageCache(stat: string | null, prefix: '' | 'total_'): number {
+  const field = (name: string) =>
+    Number(new RegExp(`^${prefix}${name} (\\d+)`, 'm').exec(stat ?? '')?.[1] ?? 0);
+  return field('inactive_file') + field('active_file');
 }
 
 /** `max` (no limit) and unreadable files are null. */

@@ -5,7 +5,9 @@
  *  M1. A caller gets a new reading, never a kept one; callers at the same time share one.
  *  M2. The book is told of figures that began after the moves that they close (launch-book.ts).
  *  M3. Nothing is read, told or left running after `close`.
- *  M4. Whose memory it is comes from the same moment as how much it is: both are asked at once.
+ *  M4. Whose memory it is comes from the same moment as how much it is: both are asked at once. A stream tells only how
+ *      much, so its rounds are told by themselves only where nothing moves: until the reading that closes a move the list
+ *      of processes is that of before.
  */
 import type { CancelTimer, Clock } from '../core/clock.ts';
 import type { DeviceId, LaunchId } from '../core/ids.ts';
@@ -233,7 +235,8 @@ export class MemoryMonitor {
         this.#setConditions('reading', []);
         for (const wake of this.#waiters) wake(uses);
         this.#lookForChange(uses);
-        this.#publish(uses);
+        // M4. Readings come every second meanwhile, and tell of both.
+        if (!this.#book.moving) this.#publish(uses);
       },
       trouble: (condition) => {
         this.#flowing = this.#flowing && condition === null;
