@@ -272,7 +272,8 @@ function simulatedIds(layers: Layers): readonly string[] | null {
 
 function checkExtraArgs(check: ModelCheck): void {
   if (check.own.command !== undefined) return;
-  for (const { index, flag, remedy } of managedFlags(check.model.extra_args, check.budgetMode)) {
+  const shared = check.budgetMode || check.model.colocate;
+  for (const { index, flag, remedy } of managedFlags(check.model.extra_args, shared)) {
     const { path } = originOfModelKey(check.layers, check.name, 'extra_args');
     const itemPath = [...path, index];
     const origin = check.layers.file.source.originOf(itemPath, 'value');

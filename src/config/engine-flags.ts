@@ -13,14 +13,14 @@ const ALWAYS: Readonly<Record<string, string>> = {
   '--uds': 'the gateway chooses where engines listen',
 };
 
-/** In budget mode these decide how much memory the engine takes. */
-const IN_BUDGET_MODE: Readonly<Record<string, string>> = {
+/** These decide how much memory the engine takes, so they void what was reserved for a model that shares its devices. */
+const WHERE_SHARED: Readonly<Record<string, string>> = {
   '--max-model-len': 'set `max_model_len`',
   '--max-num-seqs': 'set `max_num_seqs`',
-  '--kv-cache-memory-bytes': 'the budget decides it',
-  '--kv-cache-memory': 'the budget decides it',
-  '--num-gpu-blocks-override': 'the budget decides it',
-  '--block-size': 'the budget is computed for the default',
+  '--kv-cache-memory-bytes': 'the reservation decides it',
+  '--kv-cache-memory': 'the reservation decides it',
+  '--num-gpu-blocks-override': 'the reservation decides it',
+  '--block-size': 'the reservation is computed for the default',
 };
 
 interface ManagedFlag {
@@ -29,12 +29,12 @@ interface ManagedFlag {
   readonly remedy: string;
 }
 
-/** `--flag value`, `--flag=value` and `--flag_name` are all the same to vLLM. */
-export function managedFlags(args: readonly string[], budgetMode: boolean): readonly ManagedFlag[] {
+/** `--flag value`, `--flag=value` and `--flag_name` are all the same to vLLM. `shared`: the model may share its devices with others. */
+export function managedFlags(args: readonly string[], shared: boolean): readonly ManagedFlag[] {
   return args.flatMap((word, index) => {
     const flag = (word.split('=', 1)[0] ?? '').trim().split(/\s/, 1)[0] ?? '';
     const plain = flag.startsWith('--') ? flag.replaceAll('_', '-') : flag;
-    const remedy = ALWAYS[plain] ?? (budgetMode ? IN_BUDGET_MODE[plain] : undefined);
+    const remedy = ALWAYS[plain] ?? (shared ? WHERE_SHARED[plain] : undefined);
     return remedy === undefined ? [] : [{ index, flag: plain, remedy }];
   });
 }

@@ -128,7 +128,7 @@ const CASES: readonly FaultCase[] = [
       '',
     ].join('\n'),
     faults: [
-      'defaults.extra_args[0]: `--kv-cache-memory-bytes` is managed by the gateway: the budget decides it',
+      'defaults.extra_args[0]: `--kv-cache-memory-bytes` is managed by the gateway: the reservation decides it',
       'models.b.extra_args[0]: `--max-model-len` is managed by the gateway: set `max_model_len`',
     ],
   },
@@ -144,12 +144,24 @@ const CASES: readonly FaultCase[] = [
       '',
     ].join('\n'),
     faults: [
-      'models.a.extra_args[1]: `--kv-cache-memory` is managed by the gateway: the budget decides it',
+      'models.a.extra_args[1]: `--kv-cache-memory` is managed by the gateway: the reservation decides it',
       /extra_args\[2\]: `--kv-cache-memory-bytes` is managed/,
       /extra_args\[3\]: `--gpu-memory-utilization` is managed/,
       /extra_args\[5\]: `--device-memory-utilization` is managed/,
       /extra_args\[6\]: `--num-gpu-blocks-override` is managed/,
       /extra_args\[7\]: `--max-num-seqs` is managed/,
+    ],
+  },
+  {
+    name: 'memory flags of a model that shares its card in whole_card mode; alone on it they are its own affair',
+    yaml: [
+      'models:',
+      '  a: {repo: x, colocate: true, extra_args: [⟦--kv-cache-memory-bytes, 12G]}',
+      '  b: {repo: x, extra_args: [--kv-cache-memory-bytes, 12G]}',
+      '',
+    ].join('\n'),
+    faults: [
+      'models.a.extra_args[0]: `--kv-cache-memory-bytes` is managed by the gateway: the reservation decides it',
     ],
   },
   {

@@ -155,7 +155,7 @@ const sharedFields = {
   }),
   extra_args: field(wordList({ least: 0 }), {
     effect:
-      'Arguments appended verbatim to the engine; they override generated ones. Model, address, utilisation and tensor parallel flags belong to the gateway; in budget mode memory flags do too.',
+      'Arguments appended verbatim to the engine; they override generated ones. Model, address, utilisation and tensor parallel flags belong to the gateway; in budget mode, and with `colocate`, memory flags do too.',
     default: [],
     danger: 'Nothing checks them but the engine itself.',
   }),
