@@ -41,8 +41,8 @@ interface Bench {
 /** Runs until it is told to end; says `up` when its trap is set. */
 const OBEDIENT = 'trap "echo bye; exit 0" TERM; echo up; while :; do sleep 0.05; done';
 const STUBBORN = 'trap "" TERM; echo up; while :; do sleep 0.05; done';
-/** A child in a session of its own, without our environment, as a daemon would make itself. */
-const WITH_RUNAWAY = `setsid env -i PATH="$PATH" sleep 300 & echo "runaway $!"; ${OBEDIENT}`;
+/** A child in a session of its own, without our environment, as a daemon would make itself; it tells when it is there. */
+const WITH_RUNAWAY = `setsid env -i PATH="$PATH" sh -c 'echo "runaway $$"; sleep 300; :' & ${OBEDIENT}`;
 const WITH_ORPHAN = 'setsid sleep 300 & echo up; sleep 0.1; exit 3';
 
 let serial = 0;

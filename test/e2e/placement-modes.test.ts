@@ -112,7 +112,9 @@ test('budget: models pack up to GPU_BUDGET_FRACTION; what was measured counts wh
     return size.source === 'learned' ? size : null;
   });
   const usedMib = weightsMib + kvMib + overheadMib;
-  assert.ok((measured.per_device_mib ?? 0) >= usedMib && (measured.per_device_mib ?? 0) < 1.06 * usedMib);
+  // What is kept for activations goes no further than what was reckoned before.
+  assert.ok(measured.per_device_mib !== null && measured.per_device_mib >= usedMib);
+  assert.ok(measured.per_device_mib <= Math.ceil(computed.per_device_mib ?? 0));
   assert.equal(await first.stop({ keep: true }), 0);
 
   const entries = config.models as Record<string, Record<string, unknown>>;

@@ -237,7 +237,8 @@ test('a process has its launch as owner, by session or by id; a stranger has non
   const runtime = await open(await temporaryDirectory(t));
   t.after(() => runtime.close());
   const heard = createRecordingObserver();
-  const script = 'env -i /bin/sleep 300 & echo "child $!"; setsid /bin/sleep 300 & echo "child $!"; wait';
+  const child = `/bin/sh -c 'echo "child $$"; /bin/sleep 300; :' &`;
+  const script = `env -i ${child} setsid ${child} wait`;
   const result = await runtime.launch(await specOf(runtime, 'own-1', script), heard);
   assert.ok(result.kind === 'launched');
   await heard.waitForLine(/child/);
