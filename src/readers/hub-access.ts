@@ -8,8 +8,14 @@ import { join } from 'node:path';
 import type { Environment } from '../config/environment.ts';
 
 export interface HubAccess {
-  /** Without a closing slash. */
-  readonly endpoint: string;
+  /** Origin and path, without a closing slash and without a user; null: what is configured is no address of a hub. */
+  readonly endpoint: string | null;
+  /**
+   * User and password of an endpoint `http://user:password@mirror`, as Basic authentication has them. A secret: sent to the
+   * endpoint's origin alone, never logged. It is sent instead of the token, as by Hugging Face's own tools: it was written
+   * for this server, and the token may be that of a login elsewhere.
+   */
+  readonly credentials: string | null;
   /** A secret: sent to the endpoint's origin alone, never logged. */
   readonly token: string | null;
   readonly isOffline: boolean;
@@ -20,12 +26,15 @@ export interface HubAccess {
   readonly noProxy: string | null;
 }
 
+/** With an address that can be asked. */
+export type ReachableHub = HubAccess & { readonly endpoint: string };
+
 const DEFAULT_ENDPOINT = 'https://huggingface.co';
 const TOKEN_CHARS_MAX = 4096;
 
 export async function hubAccess(environment: Environment): Promise<HubAccess> {
   return {
-    endpoint: (told(environment, 'HF_ENDPOINT') ?? DEFAULT_ENDPOINT).replace(/\/+$/, ''),
+    ...endpointOf(told(environment, 'HF_ENDPOINT') ?? DEFAULT_ENDPOINT),
     token:
       told(environment, 'HF_TOKEN') ??
       told(environment, 'HUGGING_FACE_HUB_TOKEN') ??
@@ -36,6 +45,26 @@ export async function hubAccess(environment: Environment): Promise<HubAccess> {
     httpsProxy: told(environment, 'https_proxy') ?? told(environment, 'HTTPS_PROXY') ?? null,
     noProxy: told(environment, 'no_proxy') ?? told(environment, 'NO_PROXY') ?? null,
   };
+}
+
+function endpointOf(text: string): Pick<HubAccess, 'endpoint' | 'credentials'> {
+  const url = URL.parse(text);
+  // Where nothing is an address, nothing tells what of it is secret.
+  if (url === null || !/^https?:$/.test(url.protocol)) return { endpoint: null, credentials: null };
+  const { origin, pathname, username, password } = url;
+  const user = `${decoded(username)}:${decoded(password)}`;
+  return {
+    endpoint: `${origin}${pathname}`.replace(/\/+$/, ''),
+    credentials: user === ':' ? null : Buffer.from(user).toString('base64'),
+  };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Where snapshots of repositories lie. */

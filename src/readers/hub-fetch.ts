@@ -1,33 +1,37 @@
 /**
  * The fetch that the hub's libraries are given instead of their own.
- *  1. Proxies as configured; the token goes to the endpoint's origin and nowhere else (redirects to a store lose it).
+ *  1. Proxies as configured; the token, or the endpoint's user, goes to the endpoint's origin and nowhere else (redirects to a
+ *     store lose it).
  *  2. One time limit for the whole reading; a stalled answer runs into it.
  *  3. Every answer is bounded: by the range that was asked for, or by RESPONSE_BYTES_MAX.
  *  4. Whatever is not a success is a ReadError that says what to do.
  */
 import { EnvHttpProxyAgent, fetch as undiciFetch } from 'undici';
-import type { HubAccess } from './hub-access.ts';
+import type { ReachableHub } from './hub-access.ts';
 import { TEXT_BYTES_MAX } from './model-files.ts';
 import { ReadError } from './read-fault.ts';
 
 export interface HubFetch {
   readonly fetch: typeof fetch;
+  /** Has it given any whole answer yet? A refusal is one. */
+  readonly answered: () => boolean;
   /** Ends the connections. */
   close(): Promise<void>;
 }
 
-export function createHubFetch(access: HubAccess, repo: string, signal: AbortSignal): HubFetch {
+export function createHubFetch(access: ReachableHub, repo: string, signal: AbortSignal): HubFetch {
   const dispatcher = new EnvHttpProxyAgent({
     httpProxy: access.httpProxy ?? '',
     httpsProxy: access.httpsProxy ?? '',
     noProxy: access.noProxy ?? '',
   });
   const { origin } = new URL(access.endpoint);
+  const authorization = authorizationOf(access);
+  let answered = false;
   const boundedFetch: typeof fetch = async (input, init) => {
     const url = input instanceof Request ? input.url : String(input);
     const headers = new Headers(init?.headers);
-    if (access.token !== null && new URL(url).origin === origin)
-      headers.set('authorization', `Bearer ${access.token}`);
+    if (authorization !== null && new URL(url).origin === origin) headers.set('authorization', authorization);
     const response = await undiciFetch(url, {
       method: init?.method ?? 'GET',
       headers: [...headers],
@@ -37,6 +41,7 @@ export function createHubFetch(access: HubAccess, repo: string, signal: AbortSig
       throw unreachable(error, access);
     });
     if (!response.ok) {
+      answered = true;
       await response.body?.cancel();
       throw statusError(response.status, response.headers.get('x-error-code'), repo, access);
     }
@@ -49,9 +54,15 @@ export function createHubFetch(access: HubAccess, repo: string, signal: AbortSig
       );
     }
     const bytes = await boundedBody(response.body, range ?? TEXT_BYTES_MAX, access);
+    answered = true;
     return new Response(bytes, { status: response.status, headers: [...response.headers] });
   };
-  return { fetch: boundedFetch, close: () => dispatcher.destroy() };
+  return { fetch: boundedFetch, answered: () => answered, close: () => dispatcher.destroy() };
+}
+
+function authorizationOf({ credentials, token }: ReachableHub): string | null {
+  if (credentials !== null) return `Basic ${credentials}`;
+  return token === null ? null : `Bearer ${token}`;
 }
 
 /** Bytes that `bytes=a-b` asks for. */
@@ -63,7 +74,7 @@ function askedRange(header: string | null): number | null {
 async function boundedBody(
   body: AsyncIterable<Uint8Array> | null,
   limit: number,
-  access: HubAccess,
+  access: ReachableHub,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -89,7 +100,7 @@ async function boundedBody(
   return whole;
 }
 
-function unreachable(error: unknown, { endpoint }: HubAccess): unknown {
+function unreachable(error: unknown, { endpoint }: ReachableHub): unknown {
   if (error instanceof ReadError) return error;
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (cause.name === 'TimeoutError' || cause.name === 'AbortError')
@@ -100,17 +111,12 @@ function unreachable(error: unknown, { endpoint }: HubAccess): unknown {
   return error;
 }
 
-function statusError(status: number, code: string | null, repo: string, access: HubAccess): ReadError {
-  const { endpoint, token } = access;
+function statusError(status: number, code: string | null, repo: string, access: ReachableHub): ReadError {
+  const { endpoint } = access;
   switch (status) {
     case 401:
     case 403:
-      return new ReadError(
-        'no_access',
-        token === null
-          ? `${repo} does not exist on ${endpoint}, or is private or gated: set HF_TOKEN`
-          : `the token may not read ${repo} on ${endpoint}: ask for access on the model's page`,
-      );
+      return new ReadError('no_access', refusedText(repo, access));
     case 404:
       return new ReadError(
         'not_found',
@@ -121,4 +127,11 @@ function statusError(status: number, code: string | null, repo: string, access: 
     default:
       return new ReadError('unreachable', `${endpoint} answered with status ${status}`);
   }
+}
+
+function refusedText(repo: string, { endpoint, credentials, token }: ReachableHub): string {
+  if (credentials !== null) return `the user that HF_ENDPOINT names may not read ${repo} on ${endpoint}`;
+  return token === null
+    ? `${repo} does not exist on ${endpoint}, or is private or gated: set HF_TOKEN`
+    : `the token may not read ${repo} on ${endpoint}: ask for access on the model's page`;
 }

@@ -1,5 +1,5 @@
 /** A model's repository on a hub. `@huggingface/hub` is loaded here and nowhere else, on first use. */
-import type { HubAccess } from './hub-access.ts';
+import type { ReachableHub } from './hub-access.ts';
 import type { ModelFile, ModelFiles } from './model-files.ts';
 import { ReadError } from './read-fault.ts';
 
@@ -8,7 +8,7 @@ const FILES_MAX = 10_000;
 
 /** The commit that a branch, tag or commit hash names now. */
 export async function hubCommit(
-  access: HubAccess,
+  access: ReachableHub,
   repo: string,
   revision: string,
   hubFetch: typeof fetch,
@@ -27,7 +27,7 @@ export async function hubCommit(
 }
 
 export function hubFiles(
-  access: HubAccess,
+  access: ReachableHub,
   repo: string,
   commit: string,
   hubFetch: typeof fetch,
@@ -49,7 +49,7 @@ export function hubFiles(
 }
 
 async function listed(
-  access: HubAccess,
+  access: ReachableHub,
   repo: string,
   commit: string,
   hubFetch: typeof fetch,

@@ -233,6 +233,45 @@ test('what a hub may answer instead', async () => {
   assert.equal((await fault('owner/absent')).kind, 'no_access');
 });
 
+test('the user of an endpoint is sent to it instead of a token, and shown nowhere', async () => {
+  const stateDirectory = await filled({});
+  const store = await startFakeHub();
+  const HF_ENDPOINT = `${hub.endpoint.replace('//', '//gate%40way:s3cret@')}/`;
+  const given = await options({ HF_ENDPOINT, HF_TOKEN: 'hf_secret' }, { stateDirectory });
+  // What the imitation takes for a token is the whole header where that is no Bearer.
+  const basic = `Basic ${Buffer.from('gate@way:s3cret').toString('base64')}`;
+  try {
+    repository(TINY, { token: basic });
+    store.repositories.set('owner/model', { commit: COMMIT, files: TINY });
+    hub.troubles.set('model.safetensors', { kind: 'redirect', endpoint: store.endpoint });
+    const first = hub.requests.length;
+    const read = await facts('owner/model', given);
+    assert.deepEqual([read.origin, read.facts.stored?.bytes], [hub.endpoint, TINY_BYTES]);
+    assert.deepEqual([...new Set(hub.requests.slice(first).map(({ token }) => token))], [basic]);
+    assert.deepEqual([...new Set(store.requests.map(({ token }) => token))], [null]);
+    hub.troubles.clear();
+    // Kept under the same name as without a user, whoever it is.
+    repository(TINY);
+    const plain = await options({}, { stateDirectory });
+    assert.equal((await facts('owner/model', plain)).origin, 'an earlier reading');
+    const shown: string[] = [];
+    for (const status of [401, 404, 429, 503]) {
+      hub.troubles.set('owner/other', { kind: 'status', status });
+      shown.push((await fault('owner/other', given)).text);
+    }
+    await store.close();
+    const gone = await options({ HF_ENDPOINT: `${store.endpoint.replace('//', '//gateway:s3cret@')}/hub` });
+    shown.push((await fault('owner/model', gone)).text);
+    const noAddress = await options({ HF_ENDPOINT: 'gateway:s3cret@mirror' });
+    shown.push((await fault('owner/model', noAddress)).text);
+    assert.doesNotMatch(shown.join('\n'), /s3cret|gate/);
+    assert.match(shown.at(-2) ?? '', /^http:\/\/127\.0\.0\.1:\d+\/hub cannot be reached/);
+    assert.match(shown.at(-1) ?? '', /^HF_ENDPOINT is not an http or https address/);
+  } finally {
+    await store.close();
+  }
+});
+
 test('a stalled hub runs into the time limit', async () => {
   repository(TINY);
   hub.troubles.set('model.safetensors', { kind: 'stall' });

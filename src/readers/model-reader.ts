@@ -4,7 +4,7 @@
  *  2. A repository: the snapshot in the Hugging Face cache, if it has all that is needed.
  *  3. Otherwise the hub, unless HF_HUB_OFFLINE: one question for the commit, then what was saved of that commit, or the files'
  *     headers.
- *  4. A hub that cannot be asked: what was saved of the revision whatever its commit, or a snapshot without weights.
+ *  4. A hub that cannot be asked, or that answered nothing of late (hub-pause.ts): what was saved of the revision whatever its commit, or a snapshot without weights.
  */
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
@@ -13,9 +13,10 @@ import type { Environment } from '../config/environment.ts';
 import { failure, type Result, success } from '../core/result.ts';
 import type { ModelFacts } from '../sizing/model-facts.ts';
 import { savedFacts, saveFacts } from './facts-cache.ts';
-import { type HubAccess, hubAccess } from './hub-access.ts';
+import { type HubAccess, hubAccess, type ReachableHub } from './hub-access.ts';
 import { createHubFetch } from './hub-fetch.ts';
 import { hubCommit, hubFiles } from './hub-files.ts';
+import type { HubPause } from './hub-pause.ts';
 import { localFiles } from './local-files.ts';
 import { type GgufChoice, parseModelName } from './model-name.ts';
 import { factsOf, type RawFacts, readRawFacts } from './raw-facts.ts';
@@ -29,6 +30,8 @@ export interface ReadOptions {
   readonly revision?: string | undefined;
   /** For everything that goes over the network, together. */
   readonly timeLimitMs?: number | undefined;
+  /** Shared by readings, so that one hub without an answer does not delay each of them. */
+  readonly pause?: HubPause | undefined;
 }
 
 export interface ReadFacts {
@@ -149,20 +152,35 @@ async function readHub(
   wanted: Wanted,
   options: ReadOptions,
 ): Promise<Result<HubReading, ReadFault>> {
+  const { endpoint } = access;
+  if (endpoint === null)
+    return failure({ kind: 'unreachable', text: 'HF_ENDPOINT is not an http or https address' });
+  const paused = options.pause?.faultOf(access) ?? null;
+  return paused === null ? askHub({ ...access, endpoint }, wanted, options) : failure(paused);
+}
+
+async function askHub(
+  access: ReachableHub,
+  wanted: Wanted,
+  options: ReadOptions,
+): Promise<Result<HubReading, ReadFault>> {
   const { repo, revision, gguf } = wanted;
-  const limitMs = options.timeLimitMs ?? TIME_LIMIT_MS;
-  const hub = createHubFetch(access, repo, AbortSignal.timeout(limitMs));
+  const { pause, stateDirectory, timeLimitMs = TIME_LIMIT_MS } = options;
+  const hub = createHubFetch(access, repo, AbortSignal.timeout(timeLimitMs));
   try {
     const commit = await hubCommit(access, repo, revision, hub.fetch);
     const saved = await savedReading(wanted, access, options);
     if (saved?.commit === commit) return success({ ...saved, origin: 'an earlier reading' });
     const raw = await readRawFacts(hubFiles(access, repo, commit, hub.fetch), gguf);
-    if (options.stateDirectory !== null)
-      await saveFacts(options.stateDirectory, savedKey(access, wanted), { commit, raw });
+    if (stateDirectory !== null) await saveFacts(stateDirectory, savedKey(access, wanted), { commit, raw });
     return success({ commit, raw, origin: access.endpoint });
   } catch (error) {
-    return failure(faultOf(error, repo));
+    const fault = faultOf(error, repo);
+    if (!hub.answered() && (fault.kind === 'timeout' || fault.kind === 'unreachable'))
+      pause?.wasSilent(access, fault);
+    return failure(fault);
   } finally {
+    if (hub.answered()) pause?.answered(access);
     await hub.close();
   }
 }
