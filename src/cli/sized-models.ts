@@ -80,6 +80,7 @@ async function readAll(setup: SizingSetup): Promise<ReadonlyMap<ModelName, Facts
   for (const { name } of waiting) found.set(name, tooLate(name, timeLimitMs));
   const clock = createSystemClock();
   const endMs = clock.nowMs() + timeLimitMs;
+  const read = factsReader(environment, stateDirectory);
   let isOver = false;
   const reader = async (): Promise<void> => {
     for (let model = waiting.shift(); model !== undefined && !isOver; model = waiting.shift()) {
@@ -87,8 +88,7 @@ async function readAll(setup: SizingSetup): Promise<ReadonlyMap<ModelName, Facts
         ? { ...model, environment: { ...model.environment, HF_HUB_OFFLINE: '1' } }
         : model;
       const restMs = Math.max(1, Math.ceil(endMs - clock.nowMs()));
-      const read = factsReader(environment, stateDirectory, Math.min(READ_LIMIT_MS, restMs));
-      const facts = await attempt(read, asked);
+      const facts = await attempt((each) => read(each, Math.min(READ_LIMIT_MS, restMs)), asked);
       if (!isOver) found.set(model.name, facts);
     }
   };

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { startFakeHub } from '../../test/fakes/fake-hub.ts';
 import { modelFixture } from '../engines/engine-fixtures.ts';
 import { factsReader } from './sizer-facts.ts';
 
@@ -24,4 +25,20 @@ test('what has facts: a repository or a path; a simulated model only what is on 
   const path = fileURLToPath(new URL('../../test/fixtures/no-such-model', import.meta.url));
   const local = await network(modelFixture({ engine: 'simulated', repo: path }));
   assert.ok(local !== null && !local.ok && local.error.kind === 'not_found');
+});
+
+test('a hub that answers nothing delays one reading, and the others fail at once with the same words', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'sizer-facts-'));
+  const hub = await startFakeHub();
+  t.after(async () => {
+    await hub.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+  hub.troubles.set('acme', { kind: 'stall' });
+  const read = factsReader({ HF_HOME: directory, HF_ENDPOINT: hub.endpoint }, directory, () => 0);
+  const first = await read(modelFixture({ repo: 'acme/one' }), 100);
+  const next = await read(modelFixture({ repo: 'acme/two' }));
+  assert.ok(first !== null && !first.ok && first.error.kind === 'timeout');
+  assert.deepEqual(next, first);
+  assert.ok(hub.requests.length <= 1, 'the hub was asked again');
 });

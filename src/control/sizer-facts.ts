@@ -1,6 +1,7 @@
 /** Which models have facts to read, and how they are read while the gateway serves. */
 import type { Environment } from '../config/environment.ts';
 import type { ResolvedModel } from '../config/resolved-config.ts';
+import { HubPause } from '../readers/hub-pause.ts';
 import { readModelFacts } from '../readers/model-reader.ts';
 import type { FactsRead } from './sizer-reading.ts';
 
@@ -8,12 +9,16 @@ import type { FactsRead } from './sizer-reading.ts';
 export const READ_LIMIT_MS = 20_000;
 
 /** Null: nothing to read. */
+type ReadModel = (model: ResolvedModel, timeLimitMs?: number) => Promise<FactsRead> | null;
+
+/** A hub that does not answer one reading is not asked by the others for a while. `nowMs` is for tests. */
 export function factsReader(
   environment: Environment,
   stateDirectory: string,
-  timeLimitMs = READ_LIMIT_MS,
-): (model: ResolvedModel) => Promise<FactsRead> | null {
-  return (model) => {
+  nowMs = () => performance.now(),
+): ReadModel {
+  const pause = new HubPause(nowMs);
+  return (model, timeLimitMs = READ_LIMIT_MS) => {
     const { repo } = model;
     // A simulated model is named like nothing on any hub, and what it takes is configured.
     if (repo === null || (model.engine === 'simulated' && repo === model.name)) return null;
@@ -24,6 +29,7 @@ export function factsReader(
       stateDirectory,
       revision: revisionOf(model.vllm.extraArgs),
       timeLimitMs,
+      pause,
     });
   };
 }
