@@ -81,6 +81,8 @@ export class ControlLoop implements Gate {
   >();
   readonly #waiters: ConditionWaiters;
   readonly #remedies: AnswerRemedies;
+  /** By path: the models whose engines answer it without a device. */
+  readonly #lightModels: ReadonlyMap<string, ReadonlySet<ModelName>>;
   #deciding = false;
   #nextRequestId = 1;
 
@@ -90,6 +92,7 @@ export class ControlLoop implements Gate {
     this.#config = config;
     this.#poison = new PoisonList(ports.clock);
     this.#waiters = new ConditionWaiters(ports.clock);
+    this.#lightModels = lightModels(config, ports);
     this.#remedies = new AnswerRemedies(ports.clock, ports.log);
     const { engineOf, openEndpoint } = ports;
     this.#external = openExternalEndpoints(config.models.values(), config.server, engineOf, openEndpoint);
@@ -151,21 +154,15 @@ export class ControlLoop implements Gate {
     this.#tickets.set(id, { admission, waiter, granted: false });
     // What it takes is read before what nobody waits for.
     if (this.#state.models.get(admission.model)?.need === null) this.#sizer.needOf(admission.model);
-    this.#send({
-      kind: 'arrived',
-      requestId: id,
-      model: admission.model,
-      patienceMs: admission.queueTimeoutMs ?? null,
-      ...(this.#isLight(admission) ? { light: true as const } : {}),
-    });
+    const { model } = admission;
+    const patienceMs = admission.queueTimeoutMs ?? null;
+    const light = this.#lightModels.get(admission.path)?.has(model) === true;
+    this.#send(
+      light
+        ? { kind: 'arrived', requestId: id, model, patienceMs, light }
+        : { kind: 'arrived', requestId: id, model, patienceMs },
+    );
     return id;
-  }
-
-  /** Answered by the engine's server itself, without a device. */
-  #isLight({ model, path }: Admission): boolean {
-    const configured = this.#config.models.get(model);
-    if (configured === undefined) return false;
-    return this.#ports.engineOf(configured).capabilities.routesAsleep.includes(path);
   }
 
   leave(id: RequestId): void {
@@ -377,4 +374,13 @@ export class ControlLoop implements Gate {
       this.#tickets.get(requestId)?.admission.body ?? (lost?.requestId === requestId ? lost.body : null);
     if (body !== null) this.#poison.blame(model, body);
   }
+}
+
+function lightModels(config: ResolvedConfig, { engineOf }: ControlPorts): Map<string, Set<ModelName>> {
+  const models = new Map<string, Set<ModelName>>();
+  for (const model of config.models.values()) {
+    for (const path of engineOf(model).capabilities.routesAsleep)
+      models.set(path, (models.get(path) ?? new Set()).add(model.name));
+  }
+  return models;
 }

@@ -393,7 +393,9 @@ export class Exchange extends RequestRecord implements Waiter, ForwardOwner, Bod
     if (model === null || target === undefined) return;
     this.#body = body;
     this.#state = 'waiting';
-    const id = this.#context.gate.admit({ model, path: target.split('?', 1)[0] ?? target, body }, this);
+    const query = target.indexOf('?');
+    const path = query < 0 ? target : target.slice(0, query);
+    const id = this.#context.gate.admit({ model, path, body }, this);
     // A lease that came before `admit` returned brought the id with it.
     this.#gateId ??= id;
   }
