@@ -303,6 +303,7 @@ export class ControlLoop implements Gate {
       case 'stop':
       case 'sleep':
       case 'wake':
+      case 'drain':
       case 'release':
       case 'probe':
         this.#fleet.carryOut(effect);

@@ -34,7 +34,10 @@ export interface FleetPorts {
   ) => void;
 }
 
-export type MoveEffect = Extract<Effect, { kind: 'start' | 'stop' | 'sleep' | 'wake' | 'release' | 'probe' }>;
+export type MoveEffect = Extract<
+  Effect,
+  { kind: 'start' | 'stop' | 'sleep' | 'wake' | 'drain' | 'release' | 'probe' }
+>;
 
 export class EngineFleet {
   readonly #ports: FleetPorts;
@@ -95,6 +98,9 @@ export class EngineFleet {
         return;
       case 'wake':
         launch.wake(effect.level, this.#wakeWants(launch, effect.memoryMibPerDevice));
+        return;
+      case 'drain':
+        // Told in the log; the gate lets nobody in.
         return;
       case 'probe':
         launch.probe();
@@ -206,10 +212,14 @@ export class EngineFleet {
     const { log } = this.#ports;
     switch (event.kind) {
       case 'exited':
-        log('error', `engine of ${event.model} ended: ${event.failure.text}`, {
-          model: event.model,
-          launch: event.launchId,
-        });
+        log(
+          event.mended === undefined ? 'error' : 'warn',
+          `engine of ${event.model} ended: ${event.failure.text}`,
+          {
+            model: event.model,
+            launch: event.launchId,
+          },
+        );
         if (event.mended !== undefined)
           log('warn', `${event.model}: ${event.mended}`, { model: event.model });
         return;

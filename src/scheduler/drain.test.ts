@@ -96,3 +96,12 @@ test('the tail of service times is that of the last 32', () => {
   for (let count = 0; count < 32; count += 1) times.add(1_000);
   assert.equal(times.tailMs, 1_000);
 });
+
+test('a drain is told when it begins with requests in flight and when its limit has passed', () => {
+  const { world } = longDrain('cut');
+  world.clock.advanceTo(110_000);
+  const told = world.effects.flatMap((effect) => (effect.kind === 'drain' ? [effect.reason] : []));
+  assert.equal(told.length, 2);
+  assert.match(told[0] ?? '', /waits for its devices; 1 request\(s\) may end first/);
+  assert.match(told[1] ?? '', /its drain limit has passed, and 1 request\(s\) are cut/);
+});

@@ -35,6 +35,13 @@ export type Effect =
       readonly memoryMibPerDevice: number;
       readonly reason: string;
     }
+  /** Tells that it gets no more requests until what runs has ended; nothing has to be done. */
+  | {
+      readonly kind: 'drain';
+      readonly model: ModelName;
+      readonly launchId: LaunchId;
+      readonly reason: string;
+    }
   /** Nothing runs on it. Answered with `slept`. */
   | {
       readonly kind: 'sleep';

@@ -66,6 +66,8 @@ test('it says so when nobody can know', () => {
     testSetup([always, testPolicy('b'), testPolicy('c', { memoryMibPerDevice: 99_000 })]),
   );
   world.clock.advanceTo(5_000);
+  assert.deepEqual([ask(world, 'b').readyInMs, ask(world, 'b').phase], [null, 'cold']);
+  world.request('b');
   assert.deepEqual([ask(world, 'b').readyInMs, ask(world, 'b').phase], [null, 'waiting']);
   assert.match(ask(world, 'b').why, /never give way/);
   assert.match(ask(world, 'c').why, /99000 MiB/);

@@ -97,13 +97,17 @@ function placedEstimate(
   const isAsleep = model.engine.kind === 'asleep';
   const basis = (isAsleep ? model.wakeMs : model.startMs) === null ? 'assumed' : 'measured';
   const bringUpMs = bringUpCostMs(model);
-  const what = isAsleep ? 'it has to wake' : 'it has to start';
+  const pause = pauseMs > 0 ? `after a pause of ${seconds(pauseMs)} s ` : '';
+  const what = `${pause}${isAsleep ? 'it has to wake' : 'it has to start'}`;
+  // Nobody waits for a model that nobody has asked for.
+  const isAwaited = model.queue.size > 0 || model.wanted || model.round !== null;
+  const phase = isAwaited ? 'waiting' : isAsleep ? 'asleep' : 'cold';
   const placement = placeNow(state, model, nowMs, state.plans.get(model.policy.name)?.deviceIds);
   switch (placement.kind) {
     case 'never':
       return answer(null, placement.why, 'measured', 'cold');
     case 'blocked':
-      return answer(null, placement.why, 'assumed', 'waiting');
+      return answer(null, placement.why, 'assumed', phase);
     case 'free':
       return answer(pauseMs + bringUpMs, what, basis, isAsleep ? 'asleep' : 'cold');
     case 'evict': {
@@ -118,7 +122,7 @@ function placedEstimate(
           null,
           `nobody can tell: ${who} keeps its devices until its running requests end, without a limit (on_drain_timeout: wait)`,
           'assumed',
-          'waiting',
+          phase,
         );
       }
       const turn =
@@ -126,7 +130,7 @@ function placedEstimate(
       const names = placement.victims.map((victim) => victim.model).join(', ');
       const whom = placement.victims.length > 0 ? ` after ${names}${turn}` : '';
       // Others may be ahead, and running requests may take their drain: an honest guess, no more.
-      return answer(pauseMs + placement.inMs + bringUpMs, `${what}${whom}`, 'assumed', 'waiting');
+      return answer(pauseMs + placement.inMs + bringUpMs, `${what}${whom}`, 'assumed', phase);
     }
     default:
       return assertNever(placement, 'placement');

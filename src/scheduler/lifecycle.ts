@@ -90,7 +90,7 @@ export function engineExited(
   const engine = model.engine;
   if (engine.kind === 'starting' && mended !== null && model.mends < MENDS_MAX) {
     model.mends += 1;
-    stopEngine(d, model, `its start failed (${failure.text}); ${mended}`, COLD, 0);
+    stopEngine(d, model, `its start failed; ${mended}`, COLD, 0);
   } else if (engine.kind === 'asleep' || engine.kind === 'falling_asleep') {
     withdraw(d, model);
     stopEngine(d, model, `it died asleep: ${failure.text}`, COLD, 0);
@@ -98,7 +98,7 @@ export function engineExited(
     sleepFailed(d, model, `it died while it woke: ${failure.text}`);
   } else if (engine.kind === 'starting') {
     const next = afterFailedStart(d, model, failure);
-    stopEngine(d, model, `its start failed: ${failure.text}`, next, 0);
+    stopEngine(d, model, 'its start failed', next, 0);
     const retryMs = next.kind === 'failed' ? next.untilMs - d.nowMs : next.notBeforeMs - d.nowMs;
     model.wanted = false;
     refuseQueue(d, model, startFailed(model, failure, retryMs), 'its engine did not start');

@@ -155,6 +155,14 @@ export function beginDrain(
   };
   d.touched.add(model);
   d.review = true;
+  // With nothing to wait for, the move itself says why.
+  if (model.running.size > 0)
+    tellDrain(d, model, `${reason}; ${model.running.size} request(s) may end first`);
+}
+
+function tellDrain(d: Decision, model: ModelState, reason: string): void {
+  const launchId = reservationOf(model.engine)?.launchId;
+  if (launchId !== undefined) d.effects.push({ kind: 'drain', model: model.policy.name, launchId, reason });
 }
 
 export function resumeFromDrain(d: Decision, model: ModelState): void {
@@ -193,6 +201,7 @@ export function drainDeadlinePassed(d: Decision, model: ModelState): void {
   if (model.policy.onDrainTimeout === 'wait') {
     const reason = `${engine.reason}; its drain limit has passed and its requests may take as long as they like`;
     model.engine = { ...engine, deadlineMs: Number.POSITIVE_INFINITY, reason };
+    tellDrain(d, model, reason);
     return;
   }
   if (engine.wasCut) {
@@ -201,6 +210,7 @@ export function drainDeadlinePassed(d: Decision, model: ModelState): void {
   }
   engine.wasCut = true;
   engine.deadlineMs = d.nowMs + CUT_GRACE_MS;
+  tellDrain(d, model, `its drain limit has passed, and ${model.running.size} request(s) are cut`);
   cutRunning(d, model, engine.reason);
 }
 

@@ -22,7 +22,7 @@ import { refuseQueue } from './requests.ts';
 import { nextShortageMs } from './shortage.ts';
 import { wakeEngine } from './sleeping.ts';
 import { type Decision, isIdle, type ModelState, type Plan } from './state.ts';
-import { canSleep, startCostMs, stopCostMs, wakeCostMs, yieldsAtMs } from './turn.ts';
+import { canSleep, sleepCostMs, startCostMs, stopCostMs, wakeCostMs, yieldsAtMs } from './turn.ts';
 import { dismiss } from './withdrawal.ts';
 
 export function rebalance(d: Decision): void {
@@ -137,17 +137,27 @@ function giveWay(d: Decision, { model: name, how }: Victim, beneficiary: ModelSt
     stopEngine(d, victim, `nobody waits for it any more and ${beneficiary.policy.name} needs its devices`);
   } else if (engine.kind === 'awake') {
     const why = isIdle(victim) ? 'it is idle' : 'its turn has ended';
+    const instead = how === 'stop' && canSleep(victim) ? whyStopped(d, victim) : '';
     beginDrain(
       d,
       victim,
       beneficiary.policy.name,
-      `${why} and ${beneficiary.policy.name} waits for its devices`,
+      `${why} and ${beneficiary.policy.name} waits for its devices${instead}`,
       how,
     );
   } else if (engine.kind === 'asleep' && engine.leaving === null) {
     chargeHostRent(d.state, engine.hostCredit);
     dismiss(d, victim, engine, `${beneficiary.policy.name} needs what it still holds on its devices`);
   }
+}
+
+/** It could sleep, and placement has it stopped. */
+function whyStopped({ state }: Decision, victim: ModelState): string {
+  if (state.hostBudgetMib === null) return '; how much host memory there is to sleep in is not known';
+  const wakeMs = sleepCostMs(victim) + wakeCostMs(victim);
+  if (startCostMs(victim) + stopCostMs(victim) <= wakeMs)
+    return '; a start costs it no more than sleep and waking would';
+  return '; what it would leave there asleep is needed as well';
 }
 
 /** Where a budget shrank, or foreign programs grew, below what is reserved, idle engines give way, the cheapest loss first. */

@@ -30,7 +30,10 @@ export function settleDrains(d: Decision): void {
     // Only who goes for another's sake is evicted: an idle timeout or a death says nothing about the value of the rest.
     if (engine.beneficiary !== null) chargeRent(d.state, model);
     if (how === 'sleep') fallAsleep(d, model);
-    else stopEngine(d, model, engine.reason);
+    else {
+      const instead = engine.how === 'sleep' ? '; host memory has no room for it asleep' : '';
+      stopEngine(d, model, `${engine.reason}${instead}`);
+    }
   }
 }
 

@@ -56,6 +56,9 @@ interface PoolTotals {
   waits: number;
 }
 
+/** Effects on launches that move nothing. */
+const NO_MOVES: ReadonlySet<string> = new Set(['dispatch', 'release', 'drain']);
+
 /** States of an engine, each shown as 0 or 1 so that a dashboard can tell time spent in it. */
 const STATES = [
   'cold',
@@ -150,7 +153,7 @@ export class GatewayMetrics {
   observed(event: SchedulerEvent, effects: readonly Effect[]): void {
     if (event.kind === 'ready' || event.kind === 'exited') this.#startEnded(event);
     for (const effect of effects) {
-      if (!('launchId' in effect) || effect.kind === 'dispatch' || effect.kind === 'release') continue;
+      if (!('launchId' in effect) || NO_MOVES.has(effect.kind)) continue;
       this.#moves.cell({ model: effect.model, move: effect.kind }).value += 1;
       if (effect.kind === 'start') this.#startedMs.set(effect.launchId, this.#nowMs());
     }

@@ -286,6 +286,7 @@ export class SchedulerWorld {
         return;
       }
       case 'release':
+      case 'drain':
       case 'lone_death':
         return;
     }
