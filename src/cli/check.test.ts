@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { publishedConfig } from '../../test/fixtures/model-configs.ts';
+import { qwenThinker } from '../../test/fixtures/talking-models.ts';
 import { type CheckOptions, runCheck } from './check.ts';
 
 let directory = '';
@@ -74,10 +75,12 @@ test('tells how models share devices and sleep where that is not the usual way',
   const file = await written(
     'shares.yaml',
     [
+      'defaults: {sleep: level_2}',
       'models:',
-      '  a: {repo: x, colocate: true, sleep: level_2}',
+      '  a: {repo: x, colocate: true}',
       '  b: {repo: x, memory_mib: 1GiB, colocate: true, sleep: off}',
-      '  c: {repo: x}',
+      '  c: {repo: x, sleep: auto}',
+      '  o: {command: [serve, "{port}"]}',
       '  u: {url: "http://h"}',
       '',
     ].join('\n'),
@@ -90,10 +93,33 @@ test('tells how models share devices and sleep where that is not the usual way',
     '  a: vllm x, 1 device, sized by the gateway, colocated, sleeps at level 2',
     '  b: vllm x, 1 device, 1024 MiB of each, colocated, never sleeps',
     '  c: vllm x, 1 device, whole',
+    '  o: openai serve, 1 device, whole',
     '  u: http://h',
   ]);
   const budget = await models({ PLACEMENT_MODE: 'budget', VLLM_MAX_MODEL_LEN_GLOBAL: '4096' });
   assert.equal(budget[2], '  c: vllm x, 1 device, sized by the gateway');
+});
+
+test('tells the parsers that the files on this machine and the installed vLLM come to', async () => {
+  const repo = join(directory, 'thinker');
+  const executable = await qwenThinker(directory, repo);
+  const file = await written(
+    'parsers.yaml',
+    [
+      'models:',
+      `  m: {repo: ${repo}, vllm_executable: [${executable}]}`,
+      `  n: {repo: ${repo}, vllm_executable: [${executable}], tool_parser: mine, reasoning_parser: off}`,
+      '',
+    ].join('\n'),
+  );
+  const { text } = await check({ file });
+  assert.deepEqual(
+    text.split('\n').filter((line) => line.startsWith('    ')),
+    [
+      '    tool parser: hermes (auto: Qwen3ForCausalLM); reasoning parser: qwen3 (auto: Qwen3ForCausalLM)',
+      '    tool parser: mine (configured); reasoning parser: none (off)',
+    ],
+  );
 });
 
 test('a faulty file of keys is a fault with its line and without the key', async () => {

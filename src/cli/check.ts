@@ -122,11 +122,11 @@ function modelLine(model: ResolvedModel, placementMode: SchedulingConfig['placem
   return `${model.name}: ${parts.join(', ')}`;
 }
 
-function unusual({ alwaysOn, colocate, sleep }: ResolvedModel): string[] {
+function unusual({ alwaysOn, colocate, sleep, command }: ResolvedModel): string[] {
   return [
     ...(alwaysOn ? ['always on'] : []),
     ...(colocate ? ['colocated'] : []),
-    ...(sleep === 'off' ? ['never sleeps'] : []),
+    ...(sleep === 'off' && command === null ? ['never sleeps'] : []),
     ...(sleep === 'level_2' ? ['sleeps at level 2'] : []),
   ];
 }

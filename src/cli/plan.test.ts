@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { publishedConfig } from '../../test/fixtures/model-configs.ts';
 import { safetensorsFile, TINY_BYTES, TINY_CONFIG, TINY_TENSORS } from '../../test/fixtures/model-files.ts';
+import { qwenThinker } from '../../test/fixtures/talking-models.ts';
 import { loadConfig } from '../config/load.ts';
 import { launchSignature } from '../control/policies.ts';
 import { createFootprintStore } from '../store/footprints.ts';
@@ -74,6 +75,7 @@ interface PlannedJson {
       readonly room_in_ms?: number;
       readonly serves_in_ms?: number;
     } | null;
+    readonly parsers: unknown;
     readonly costs: { readonly start_ms: number; readonly basis: string };
   }[];
   readonly awake_together: { readonly exact: boolean; readonly sets: readonly object[] };
@@ -244,6 +246,20 @@ test('a directory with headers is read as it is', async () => {
   assert.deepEqual(
     [planned?.facts_from, planned?.per_device.weights_mib],
     [tiny, Math.ceil(TINY_BYTES / 1024 ** 2)],
+  );
+});
+
+test('parsers are those of the local files and the installed vLLM; a command line of others has none of ours', async () => {
+  const repo = join(directory, 'thinker');
+  const executable = await qwenThinker(directory, repo);
+  const file = await written(
+    'parsers.yaml',
+    `models:\n  m: {repo: ${repo}, max_model_len: 64, memory_mib: 1GiB, vllm_executable: [${executable}]}\n  c: {command: [x, "{port}"], memory_mib: 1GiB}\n`,
+  );
+  const why = 'auto: Qwen3ForCausalLM';
+  assert.deepEqual(
+    (await planJson({ file, devices: '4GiB' })).models.map(({ parsers }) => parsers),
+    [{ tool: { parser: 'hermes', why }, reasoning: { parser: 'qwen3', why } }, null],
   );
 });
 

@@ -105,7 +105,8 @@ function checkEngine(check: ModelCheck): void {
 }
 
 function checkCommand(check: ModelCheck): void {
-  const { command, extra_args, vllm_executable } = check.own;
+  const { own } = check;
+  const { command, extra_args } = own;
   if (command === undefined) return;
   const port = command.some((word) => word.includes('{port}'));
   const socket = command.some((word) => word.includes('{socket}'));
@@ -125,21 +126,35 @@ function checkCommand(check: ModelCheck): void {
       '`extra_args` has no meaning with `command`: write the arguments there',
     );
   }
-  if (vllm_executable !== undefined) {
-    check.report('vllm_executable', 'conflict', '`vllm_executable` has no meaning with `command`');
+  for (const key of LAUNCH_KEYS) {
+    // Nothing is switched on by these, so they are true of every command.
+    if (own[key] === 'off' || own[key] === false) continue;
+    refuse(check, key, 'has no meaning with `command`: take it out');
   }
 }
 
-const DEVICE_KEYS = [
-  'pool',
-  'memory_mib',
-  'tensor_parallel_size',
+function refuse(check: ModelCheck, key: keyof RawModel, problem: string): void {
+  if ((check.own[key] ?? null) !== null) check.report(key, 'conflict', `\`${key}\` ${problem}`);
+}
+
+/** What goes into command lines that the gateway writes, and what it does with the engines that come of them. */
+const LAUNCH_KEYS = [
   'gpu_memory_utilization',
-  'colocate',
+  'max_num_seqs',
   'kv_reservation_seqs',
+  'quantization',
+  'dtype',
+  'enforce_eager',
+  'tool_parser',
+  'reasoning_parser',
   'sleep',
   'warm_up',
+  'vllm_executable',
 ] as const;
+
+const DEVICE_KEYS = ['pool', 'memory_mib', 'tensor_parallel_size', 'colocate'] as const;
+
+const GIVING_WAY_KEYS = ['drain_timeout', 'on_drain_timeout'] as const;
 
 /** Set by whoever speaks HTTP; a fixed value would break or smuggle requests. */
 const CONNECTION_HEADERS: ReadonlySet<string> = new Set([
@@ -149,15 +164,13 @@ const CONNECTION_HEADERS: ReadonlySet<string> = new Set([
 
 function checkUrl(check: ModelCheck): void {
   const { url } = check.own;
-  for (const key of DEVICE_KEYS) {
-    if (check.own[key] !== undefined) {
-      check.report(
-        key,
-        'conflict',
-        `\`${key}\` has no meaning with \`url\`: that server takes no device of ours`,
-      );
-    }
-  }
+  const meaningless = 'has no meaning with `url`';
+  for (const key of DEVICE_KEYS)
+    refuse(check, key, `${meaningless}: that server takes no device of ours; take it out`);
+  for (const key of GIVING_WAY_KEYS)
+    refuse(check, key, `${meaningless}: that server gives way to no other; take it out`);
+  for (const key of LAUNCH_KEYS)
+    refuse(check, key, `${meaningless}: the gateway does not start that server; take it out`);
   if (typeof url !== 'object') return;
   const { source } = check.layers.file;
   const path = ['models', check.name, 'url'];

@@ -38,6 +38,7 @@ test('how engines give way, share and drain is said by the model, and by default
       a: { repo: 'r' },
       b: { repo: 'r', sleep: 'off', warm_up: 'yes', colocate: false, on_drain_timeout: 'cut' },
       away: { url: 'http://h:1' },
+      other: { command: ['serve', '{port}'] },
     },
   };
   const config = await load({ object });
@@ -47,7 +48,8 @@ test('how engines give way, share and drain is said by the model, and by default
   };
   assert.deepEqual(ways('a'), ['level_2', false, true, 'wait']);
   assert.deepEqual(ways('b'), ['off', true, false, 'cut']);
-  assert.deepEqual(ways('away').slice(0, 1), ['off'], 'a server that we do not manage');
+  assert.deepEqual(ways('away').slice(0, 2), ['off', false], 'a server that we do not manage');
+  assert.deepEqual(ways('other'), ['off', false, true, 'wait'], 'one that we know nothing of');
   assert.equal(modelIn(config, 'away').colocate, false);
 });
 

@@ -24,6 +24,8 @@ export function resolveModel(
 ): ResolvedModel {
   const model = modelOf(layers, own);
   const engine = engineOf(own, model.engine);
+  // Nobody knows whether and how another server sleeps.
+  const isOurs = own.command === undefined && own.url === undefined;
   const ofVllm = engine === 'vllm' ? extras.engineEnvironment : {};
   return {
     name,
@@ -39,8 +41,8 @@ export function resolveModel(
     loadTimeoutMs: model.load_timeout,
     drainTimeoutMs: model.drain_timeout,
     onDrainTimeout: model.on_drain_timeout,
-    sleep: own.url === undefined ? model.sleep : 'off',
-    warmUp: model.warm_up,
+    sleep: isOurs ? model.sleep : 'off',
+    warmUp: isOurs && model.warm_up,
     colocate: model.colocate && own.url === undefined,
     queueTimeoutMs: model.queue_timeout,
     maxConcurrent: model.max_concurrent,

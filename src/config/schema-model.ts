@@ -236,7 +236,7 @@ const ownFields = {
   }),
   command: field(wordList({ least: 1 }), {
     effect:
-      'argv of any OpenAI-compatible server, run without a shell. `{port}` (with `{host}`) or `{socket}` stands for where it must listen, `{name}` for the name that it must serve.',
+      'argv of any OpenAI-compatible server, run without a shell. `{port}` (with `{host}`) or `{socket}` stands for where it must listen, `{name}` for the name that it must serve. The gateway adds no flags to it and never puts it to sleep: keys for these beside it are faults.',
     danger: 'It must stay in the foreground and end with its process group.',
   }),
   url: field(url(), {
