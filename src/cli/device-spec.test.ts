@@ -42,6 +42,12 @@ const FAULTS: readonly (readonly [text: string, fault: RegExp])[] = [
   ['24GB', /character 1: neither/],
   ['24GiB,host=much', /character 7: no amount of memory; found "host=much"/],
   ['24GiB,host=1GiB,host=2GiB', /character 17: the host stands here twice/],
+  [
+    '2x24',
+    /character 1: 24 MiB\? Was 24GiB meant\? A number alone is MiB; found "2x24"; allowed: at least 256MiB$/,
+  ],
+  ['24GiB,a:128MiB', /character 7: 128 MiB\?/],
+  ['24GiB,host=64', /character 7: 64 MiB\? Was 64GiB meant/],
   ['host=8GiB', /character 1: no device;/],
 ];
 

@@ -26,6 +26,9 @@ export interface DeviceSpec {
 /** A host has up to 16 GPUs, and each may be seven. */
 const DEVICES_MAX = 128;
 
+/** No engine fits into less; whoever names less has left out the unit. */
+const LEAST_MIB = 256;
+
 const GROUP_TEXT =
   '`2x24GiB`, `gpu-a:24GiB` or `24GiB`, a pool in front as in `pool=big:2x24GiB`, or `host=256GiB`';
 const SIZE_TEXT = 'MiB as a number, or text such as 512MiB, 24GiB';
@@ -43,6 +46,7 @@ export function parseDeviceSpec(text: string): Result<DeviceSpec, ConfigFault> {
     if (host !== null) {
       const mib = memoryOf(host[1] ?? '');
       if (mib === null) return wrong('no amount of memory', SIZE_TEXT);
+      if (mib < LEAST_MIB) return wrong(...tooSmall(mib));
       if (hostMib !== null) return wrong('the host stands here twice', 'one `host=`');
       hostMib = mib;
     } else {
@@ -51,6 +55,8 @@ export function parseDeviceSpec(text: string): Result<DeviceSpec, ConfigFault> {
         return wrong('no name of a pool', GROUP_TEXT);
       const found = groupOf(group, devices.length);
       if (typeof found === 'string') return wrong(found, GROUP_TEXT);
+      const small = found.find(({ totalMib }) => totalMib < LEAST_MIB);
+      if (small !== undefined) return wrong(...tooSmall(small.totalMib));
       const twice = found.find(({ id }) => devices.some((device) => device.id === id));
       if (twice !== undefined) return wrong(`the device ${twice.id} stands here twice`, 'an id of its own');
       devices.push(...found.map((device) => ({ ...device, pool })));
@@ -60,6 +66,10 @@ export function parseDeviceSpec(text: string): Result<DeviceSpec, ConfigFault> {
   }
   if (devices.length === 0) return failure(faultAt(1, text, 'no device', GROUP_TEXT));
   return success({ devices, hostMib });
+}
+
+function tooSmall(mib: number): [problem: string, allowed: string] {
+  return [`${mib} MiB? Was ${mib}GiB meant? A number alone is MiB`, `at least ${LEAST_MIB}MiB`];
 }
 
 function faultAt(at: number, part: string, problem: string, allowed: string): ConfigFault {

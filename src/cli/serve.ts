@@ -98,7 +98,7 @@ vllm-gateway demonstration on ${url}
 No configuration was given, so three simulated models share one simulated 24 GiB GPU, on which not all of them fit:
 ${sizes.join('\n')}
 
-Try, in another terminal (the second makes room by ending the engine of the first; it answers some seconds later):
+Try, in another terminal (the second puts the engine of the first to sleep; it answers some seconds later):
 ${chat('sim-medium')}
 ${chat('sim-large')}
   curl ${url}/v1/models

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseMigInstances, parseNvidiaGpus, parseNvidiaProcesses } from './nvidia-parse.ts';
+import {
+  parseDriverVersion,
+  parseMigInstances,
+  parseNvidiaGpus,
+  parseNvidiaProcesses,
+} from './nvidia-parse.ts';
 
 const GPU = {
   index: 0,
@@ -100,3 +105,9 @@ for (const [name, output, processes] of PROCESSES) {
     assert.deepEqual(parseNvidiaProcesses(output), processes);
   });
 }
+
+test('a driver version is a version, of the first of several devices', () => {
+  assert.equal(parseDriverVersion('580.95.05\r\n580.95.05\r\n'), '580.95.05');
+  for (const other of ['', '[N/A]\n', '0, GPU-1, 40960, 0, Disabled, A\n', 'driver_version\n580.95\n'])
+    assert.equal(parseDriverVersion(other), null, other);
+});

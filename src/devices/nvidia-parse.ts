@@ -126,6 +126,12 @@ export function parseMigInstances(output: string): ReadonlyMap<string, readonly 
   return instances;
 }
 
+/** The answer to `--query-gpu=driver_version` without a header. Null: no version, as from a tool that ignores what it is asked. */
+export function parseDriverVersion(csv: string): string | null {
+  const line = csv.trimStart().split('\n')[0]?.trim() ?? '';
+  return /^\d+(\.\d+)+$/.test(line) ? line : null;
+}
+
 /** Memory of one MIG instance as `nvidia-smi -q -x` tells it. */
 export interface MigMemory {
   readonly index: number;

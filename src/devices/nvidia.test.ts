@@ -71,6 +71,15 @@ for (const [script, codes, complete] of NO_DEVICES) {
   });
 }
 
+test('a driver that was updated is told in whole sentences, with the remedy', async (t) => {
+  const script = 'echo "Failed to initialize NVML: Driver/library version mismatch"; exit 18';
+  const [condition] = (await scripted(t, script).read()).conditions;
+  assert.match(
+    condition?.text ?? '',
+    /code 18: Failed .* version mismatch\. The driver was updated .*machine\.$/,
+  );
+});
+
 test('a tool that is missing or hangs is a condition of inventory and reading', async () => {
   assert.equal((await source(['/no/nvidia-smi']).read()).conditions[0]?.code, 'nvidia_tool_missing');
   const hung = source(['nvidia-smi'], { run: async (_argv, timeLimitMs) => ({ kind: 'hung', timeLimitMs }) });

@@ -217,7 +217,11 @@ function conditionOf(name: string, result: ToolResult): DeviceCondition | null {
       const telling = output.split('\n').find((line) => FAULTS.some(([fault]) => fault.test(line)));
       const line = telling ?? output.split('\n')[0] ?? '';
       const [, code, remedy] = FAULTS.find(([fault]) => fault.test(line)) ?? OTHER_FAULT;
-      return { code, text: `${name} failed with code ${result.code}: ${line.slice(0, 300)}${remedy}` };
+      const told = line.slice(0, 300);
+      return {
+        code,
+        text: `${name} failed with code ${result.code}: ${remedy === '' ? told : `${told.replace(/\.?$/, '.')} ${remedy}`}`,
+      };
     }
   }
 }
@@ -228,6 +232,6 @@ const FAULTS: readonly (readonly [RegExp, string, string])[] = [
   [
     /version mismatch/i,
     'nvidia_driver_mismatch',
-    ' The driver was updated under a running kernel module: reload the module, or restart the machine.',
+    'The driver was updated under a running kernel module: reload the module, or restart the machine.',
   ],
 ];

@@ -12,6 +12,7 @@ import { redactedArguments } from '../config/redact.ts';
 import type { DevicesConfig, ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import type { Clock } from '../core/clock.ts';
 import { createDeviceSource } from '../devices/device-source.ts';
+import { parseDriverVersion } from '../devices/nvidia-parse.ts';
 import { createToolRunner } from '../devices/run-tool.ts';
 import { inheritedEnvironment } from '../engines/engine-environment.ts';
 import { installedParsers } from '../engines/vllm/parsers-registry.ts';
@@ -182,7 +183,7 @@ async function deviceFacts({
 async function driverVersion(nvidiaSmi: readonly string[], environment: Environment): Promise<string | null> {
   const query = [...nvidiaSmi, '--query-gpu=driver_version', '--format=csv,noheader'];
   const ran = await createToolRunner(environment)(query, TOOL_LIMIT_MS);
-  return ran.kind === 'exited' && ran.code === 0 ? ran.stdout.trim().split('\n')[0] || null : null;
+  return ran.kind === 'exited' && ran.code === 0 ? parseDriverVersion(ran.stdout) : null;
 }
 
 /** The host as the gateway sees it, control groups heeded, whatever the configured devices are. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type PlacementNeed, place, type ResidentView } from './place.ts';
+import { type DeviceView, type PlacementNeed, place, type ResidentView } from './place.ts';
 import { device, resident, sleep, stop } from './view-fixtures.ts';
 
 /** An engine on device a alone, which can only be stopped. */
@@ -85,7 +85,7 @@ test('an idle engine elsewhere beats a drain under way, and a stop that cannot b
 test('several devices of one engine are of one size', () => {
   const need = { ...NEED, deviceCount: 2 };
   const mixed = [device('a'), device('b', { totalMib: 48_000, budgetMib: 45_000 })];
-  assert.match(JSON.stringify(place(need, mixed)), /never.*2 device\(s\) of one size/);
+  assert.match(JSON.stringify(place(need, mixed)), /never.*2 devices of one size/);
   const placement = place(need, [...mixed, device('c', { totalMib: 48_000, budgetMib: 45_000 })]);
   assert.deepEqual(placement.kind === 'free' && placement.deviceIds, ['b', 'c']);
 });
@@ -116,8 +116,21 @@ test('what can never fit is told with the numbers', () => {
   const placement = place({ ...NEED, memoryMibPerDevice: 30_000 }, [device('a'), device('b')]);
   assert.deepEqual(placement, {
     kind: 'never',
-    why: 'it needs 30000 MiB on 1 device(s), and the devices offer a 20000 MiB, b 20000 MiB',
+    why: 'it needs 30000 MiB on 1 device, and the devices offer a 20000 MiB, b 20000 MiB',
   });
+  const why = (need: Partial<PlacementNeed>, devices: readonly DeviceView[]): string => {
+    const placed = place({ ...NEED, ...need }, devices);
+    return placed.kind === 'never' ? placed.why : placed.kind;
+  };
+  assert.equal(
+    why({ pool: 'p', deviceCount: 2 }, [device('a', { pool: 'p' })]),
+    `it needs ${NEED.memoryMibPerDevice} MiB on 2 devices of one size, and pool p offers a 20000 MiB`,
+  );
+  assert.match(
+    why({ pool: 'q' }, [device('a', { pool: 'p' })]),
+    /on 1 device, and pool q has no device that is there: its devices are missing, or have other ids/,
+  );
+  assert.match(why({}, []), /and there is no device: .*doctor/);
 });
 
 test('foreign programs leave less room, and a whole device is what they leave of it, down to half', () => {

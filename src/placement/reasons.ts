@@ -11,10 +11,15 @@ export function neverReason(need: PlacementNeed, possible: readonly DeviceView[]
     });
     return `${sleepsOn(need.onlyOn)}; it needs ${wanted} on each of them, but ${offers.join(', ')}`;
   }
-  const where = need.pool === null ? 'the devices' : `pool ${need.pool}`;
+  const devices = need.deviceCount === 1 ? '1 device' : `${need.deviceCount} devices`;
+  if (possible.length === 0) {
+    const where = need.pool === null ? 'there is no device' : `pool ${need.pool} has no device that is there`;
+    return `it needs ${wanted} on ${devices}, and ${where}: its devices are missing, or have other ids than the configuration says (\`vllm-gateway doctor\` lists what is there)`;
+  }
+  const where = need.pool === null ? 'the devices offer' : `pool ${need.pool} offers`;
   const budgets = possible.map((device) => `${device.id} ${device.budgetMib} MiB`).join(', ');
   const alike = need.deviceCount > 1 ? ' of one size' : '';
-  return `it needs ${wanted} on ${need.deviceCount} device(s)${alike}, and ${where} offer ${budgets === '' ? 'none' : budgets}`;
+  return `it needs ${wanted} on ${devices}${alike}, and ${where} ${budgets}`;
 }
 
 /** `feasible`: the devices that could hold it if nothing else were there. */
