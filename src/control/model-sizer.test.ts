@@ -334,3 +334,16 @@ test('a start that another program disturbed is tried again, and nothing is corr
   assert.match(world.sizer.mend('m', disturbed) ?? '', /tried again/);
   assert.equal(memory(world), before);
 });
+
+test('a hub that did not answer is asked again after a while', async () => {
+  const world = await sizerWorld({ models: { m: SIZED } });
+  world.sizer.start();
+  world.sizer.devicesChanged([gpu('a')]);
+  await world.answer('m', null);
+  assert.equal(memory(world), null, 'whole devices meanwhile');
+  world.clock.advanceTo(5 * 60_000);
+  assert.deepEqual(world.reading, ['m', 'm']);
+  await world.answer('m', LLAMA_8B);
+  assert.equal(memory(world), 22_378);
+  assert.equal(world.lines.length, 1, 'told once');
+});

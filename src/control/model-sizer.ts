@@ -13,6 +13,7 @@ import type { CancelTimer } from '../core/clock.ts';
 import type { LaunchId, ModelName } from '../core/ids.ts';
 import type { Device } from '../devices/device.ts';
 import type { Diagnosis, MemoryReport } from '../engines/engine.ts';
+import type { ReadFaultKind } from '../readers/read-fault.ts';
 import type { ModelNeed } from '../scheduler/model-need.ts';
 import { largestCapacity, wholeBudget } from '../sizing/device-fit.ts';
 import { launchNeed } from '../sizing/launch-need.ts';
@@ -34,6 +35,9 @@ import { type FactsRead, SizerReading } from './sizer-reading.ts';
 
 /** A model whose need does not quite depend on its facts starts as configured after this time. */
 export const READ_WAIT_MS = 20_000;
+/** A hub that did not answer is asked again after this. */
+const READ_AGAIN_MS = 5 * 60_000;
+const PASSING: ReadonlySet<ReadFaultKind> = new Set(['rate_limited', 'unreachable', 'timeout']);
 /** Launches whose output and use are kept in mind; a machine has far fewer. */
 const LAUNCHES_MAX = 256;
 const MIB = 1024 * 1024;
@@ -77,6 +81,7 @@ export class ModelSizer {
   #devices: readonly Device[] | null = null;
   #waitIsOver = false;
   #cancelWait: CancelTimer | null = null;
+  readonly #cancelReads = new Map<ModelName, CancelTimer>();
 
   constructor(ports: SizerPorts) {
     this.#ports = ports;
@@ -118,6 +123,7 @@ export class ModelSizer {
   /** Nothing is told afterwards. */
   close(): void {
     this.#cancelWait?.();
+    for (const cancel of this.#cancelReads.values()) cancel();
     this.#reading.close();
   }
 
@@ -242,13 +248,23 @@ export class ModelSizer {
   #factsRead(model: ResolvedModel, read: FactsRead | null): void {
     const entry = this.#entries.get(model.name);
     if (entry === undefined) return;
+    const isFirst = entry.reading;
     entry.reading = false;
     entry.read = read;
-    if (read !== null && !read.ok && model.need.memoryMibPerDevice === null)
+    if (read !== null && !read.ok && PASSING.has(read.error.kind)) this.#readAgain(model);
+    if (isFirst && read !== null && !read.ok && model.need.memoryMibPerDevice === null)
       this.#ports.log('warn', `the size of ${model.name} cannot be computed: ${read.error.text}`, {
         model: model.name,
       });
     this.#recompute(entry, false);
+  }
+
+  /** Meanwhile it is used as unreadable; what is read later counts for its next launch. */
+  #readAgain(model: ResolvedModel): void {
+    const { clock } = this.#ports;
+    this.#cancelReads.get(model.name)?.();
+    const again = (): void => this.#reading.add([model]);
+    this.#cancelReads.set(model.name, clock.setTimer(clock.nowMs() + READ_AGAIN_MS, again));
   }
 
   #learn(entry: Entry, before: StoredFootprint | null, learned: StoredFootprint): void {
