@@ -188,7 +188,8 @@ for (const { model, what, code, text } of FAILURES) {
             Record<string, { readonly state: string; readonly failure: string | null }>
           >;
         };
-        return models[model]?.failure === null ? null : models[model];
+        const shown = models[model];
+        return shown?.failure === null || shown?.state === 'stopping' ? null : shown;
       });
       assert.match(failed.failure ?? '', text);
       assert.equal(failed.state, code === 'start_failed' ? 'cold' : 'failed');
