@@ -6,7 +6,7 @@ import type { ModelName } from '../core/ids.ts';
 import type { Victim } from '../placement/place.ts';
 import { renewCredit } from '../scheduler/credit.ts';
 import { placeNow, refreshFeasibility } from '../scheduler/device-view.ts';
-import type { Reservation } from '../scheduler/engine-state.ts';
+import { awakeState, type Reservation } from '../scheduler/engine-state.ts';
 import { waySleeping } from '../scheduler/host-memory.ts';
 import { createSchedulerState, type ModelState, type SchedulerState } from '../scheduler/state.ts';
 import { sleepCostMs, startCostMs, stopCostMs } from '../scheduler/turn.ts';
@@ -63,16 +63,7 @@ function bringUp(state: SchedulerState, isWanted: (model: ModelState) => boolean
     const { name: launchId, signature } = model.policy;
     const exclusive = model.need?.memoryMibPerDevice === null;
     const reservation: Reservation = { launchId, deviceIds, memoryMibPerDevice, exclusive, signature };
-    model.engine = {
-      kind: 'awake',
-      reservation,
-      readyMs: 0,
-      broughtBy: 'cold',
-      lastUseMs: 0,
-      keepUntilMs: 0,
-      suspect: false,
-      lostWhileAlone: null,
-    };
+    model.engine = awakeState(reservation, 'cold', 0);
     renewCredit(state, model, reservation);
   }
 }

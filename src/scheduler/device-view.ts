@@ -16,7 +16,7 @@ import type { ModelNeed } from './model-need.ts';
 import { availableMib, type DeviceBudget, type ModelPolicy } from './model-policy.ts';
 import { budgetReadyMs } from './move-budget.ts';
 import { roomMib } from './shortage.ts';
-import type { ModelState, SchedulerState } from './state.ts';
+import { isWaitedFor, type ModelState, type SchedulerState } from './state.ts';
 import {
   canSleep,
   quantumMs,
@@ -216,8 +216,7 @@ function residentView(
     case 'asleep': {
       if (engine.leaving !== null) return null;
       // Somebody waits for it where it is: to stop it would only move the trouble.
-      const isAwaited = model.queue.size > 0 || model.wanted;
-      const lossMs = startCostMs(model) * (isAwaited ? BUSY_VICTIM_WEIGHT : 1);
+      const lossMs = startCostMs(model) * (isWaitedFor(model) ? BUSY_VICTIM_WEIGHT : 1);
       return { ...residentOf(model, reservation, 0), ways: [{ ...stop, lossMs }] };
     }
     case 'draining':

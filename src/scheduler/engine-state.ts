@@ -149,6 +149,25 @@ export type EngineState =
 
 export const COLD: ColdState = { kind: 'cold', notBeforeMs: 0, failure: null };
 
+/** An engine that has just become awake. `keepUntilMs`: as of `AwakeState`. */
+export function awakeState(
+  reservation: Reservation,
+  broughtBy: AwakeState['broughtBy'],
+  nowMs: number,
+  keepUntilMs = 0,
+): AwakeState {
+  return {
+    kind: 'awake',
+    reservation,
+    readyMs: nowMs,
+    broughtBy,
+    lastUseMs: nowMs,
+    keepUntilMs,
+    suspect: false,
+    lostWhileAlone: null,
+  };
+}
+
 /** The memory that a state holds on devices, or null; of a sleeping engine, what stays there. */
 export function reservationOf(engine: EngineState): Reservation | null {
   switch (engine.kind) {

@@ -7,7 +7,7 @@ import type { ModelName } from '../core/ids.ts';
 import { placeNow } from './device-view.ts';
 import { drainsWithoutLimit } from './drain-time.ts';
 import { reservationOf } from './engine-state.ts';
-import type { ModelState, SchedulerState } from './state.ts';
+import { isWaitedFor, type ModelState, type SchedulerState } from './state.ts';
 import { bringUpCostMs, sleepCostMs, startCostMs, stopCostMs, wakeCostMs } from './turn.ts';
 
 export interface Estimate {
@@ -100,7 +100,7 @@ function placedEstimate(
   const pause = pauseMs > 0 ? `after a pause of ${seconds(pauseMs)} s ` : '';
   const what = `${pause}${isAsleep ? 'it has to wake' : 'it has to start'}`;
   // Nobody waits for a model that nobody has asked for.
-  const isAwaited = model.queue.size > 0 || model.wanted || model.round !== null;
+  const isAwaited = isWaitedFor(model) || model.round !== null;
   const phase = isAwaited ? 'waiting' : isAsleep ? 'asleep' : 'cold';
   const placement = placeNow(state, model, nowMs, state.plans.get(model.policy.name)?.deviceIds);
   switch (placement.kind) {

@@ -4,7 +4,7 @@
  */
 import { chargeHostRent, hostCreditOf } from './credit.ts';
 import type { AsleepState } from './engine-state.ts';
-import type { Decision, ModelState, SchedulerState } from './state.ts';
+import { type Decision, isWaitedFor, type ModelState, type SchedulerState } from './state.ts';
 import { canSleep } from './turn.ts';
 import { dismiss } from './withdrawal.ts';
 
@@ -31,6 +31,7 @@ function makeHostRoom(d: Decision, neededMib: number, creditMax: number): boolea
     if (engine.kind !== 'asleep') {
       if (engine.kind === 'stopping' && !engine.unverified) comingMib += hostMibOf(model);
     } else if (engine.leaving !== null) comingMib += engine.hostMib;
+    // Whoever is waited for is about to wake.
     else if (engine.hostCredit < creditMax && !isWaitedFor(model)) sleepers.push({ model, engine });
   }
   sleepers.sort((a, b) => a.engine.hostCredit - b.engine.hostCredit);
@@ -55,11 +56,6 @@ export function shrinkToHost(d: Decision): void {
   if (hostBudgetMib === null) return;
   const overMib = hostHeldMib(d.state) - hostBudgetMib;
   if (overMib > 0) makeHostRoom(d, overMib, Number.POSITIVE_INFINITY);
-}
-
-/** Somebody waits for it: it is about to wake. */
-function isWaitedFor(model: ModelState): boolean {
-  return model.queue.size > 0 || model.wanted;
 }
 
 /** Host memory that processes of our engines hold, as far as it is known. */

@@ -1,17 +1,10 @@
 /** What engines report: progress, readiness, death, the end of a stop. Reports of other launches than the present one are late and ignored. */
 
 import type { LaunchId, ModelName } from '../core/ids.ts';
-import {
-  ABANDONED_LOAD_KEEP_MS,
-  DEATH_WINDOW_MS,
-  DEATHS_MAX,
-  START_BACKOFF_MAX_MS,
-  START_BACKOFF_MS,
-} from '../core/limits.ts';
+import { DEATH_WINDOW_MS, DEATHS_MAX, START_BACKOFF_MAX_MS, START_BACKOFF_MS } from '../core/limits.ts';
 import { renewCredit } from './credit.ts';
 import {
-  type AsleepState,
-  type AwakeState,
+  awakeState,
   COLD,
   type ColdState,
   type FailedState,
@@ -21,7 +14,7 @@ import {
 import type { EngineFailure } from './events.ts';
 import type { AdoptedLaunch, ModelPolicy } from './model-policy.ts';
 import { moveEnded } from './move-budget.ts';
-import { noteOverBudget, stopEngine } from './moves.ts';
+import { cameUp, noteOverBudget, stopEngine } from './moves.ts';
 import { granted } from './rank.ts';
 import { engineFailed, SHUTTING_DOWN, startFailed } from './refusals.ts';
 import { pump, refuseQueue, wish } from './requests.ts';
@@ -52,25 +45,9 @@ export function becameReady(d: Decision, model: ModelState, contextLength: numbe
   const engine = model.engine;
   if (engine.kind !== 'starting') return;
   model.startMs = learn(model.startMs, d.nowMs - engine.sinceMs);
-  moveEnded(d.state, engine.reservation, d.nowMs);
-  model.wokenShare = learn(model.wokenShare, 0);
   model.mends = 0;
-  const unasked = model.queue.size === 0 && !model.policy.alwaysOn;
   model.contextLength = contextLength ?? model.contextLength;
-  model.wanted = false;
-  model.engine = {
-    kind: 'awake',
-    reservation: engine.reservation,
-    readyMs: d.nowMs,
-    broughtBy: 'cold',
-    lastUseMs: d.nowMs,
-    keepUntilMs: unasked ? d.nowMs + ABANDONED_LOAD_KEEP_MS : 0,
-    suspect: false,
-    lostWhileAlone: null,
-  };
-  renewCredit(d.state, model, engine.reservation);
-  d.touched.add(model);
-  d.review = true;
+  cameUp(d, model, engine.reservation, 'cold');
   pump(d, model);
 }
 
@@ -218,7 +195,11 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
     endUnwanted(d, launch.model, reservation);
     return;
   }
-  model.engine = launch.asleep === true ? adoptedAsleep(d, model, reservation) : adoptedAwake(d, reservation);
+  // At which level it sleeps nobody can say: the way of waking from level 2 is right for both.
+  model.engine =
+    launch.asleep === true
+      ? sleepingState(d, model, reservation, 2, { residueMib: null, hostMib: null })
+      : awakeState(reservation, 'cold', d.nowMs);
   model.contextLength = contextLength;
   state.launches.set(reservation.launchId, model);
   granted(state, model);
@@ -229,24 +210,6 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
   d.review = true;
   pump(d, model);
   wish(d, model);
-}
-
-function adoptedAwake(d: Decision, reservation: Reservation): AwakeState {
-  return {
-    kind: 'awake',
-    reservation,
-    readyMs: d.nowMs,
-    broughtBy: 'cold',
-    lastUseMs: d.nowMs,
-    keepUntilMs: 0,
-    suspect: false,
-    lostWhileAlone: null,
-  };
-}
-
-/** At which level it sleeps nobody can say: the way of waking from level 2 is right for both. */
-function adoptedAsleep(d: Decision, model: ModelState, reservation: Reservation): AsleepState {
-  return sleepingState(d, model, reservation, 2, { residueMib: null, hostMib: null });
 }
 
 function isWantedAs(d: Decision, model: ModelState, launch: AdoptedLaunch): boolean {

@@ -6,7 +6,7 @@
  */
 import { assert } from '../core/assert.ts';
 import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
-import { isMoving, type Reservation, reservationOf } from './engine-state.ts';
+import { type DrainingState, isMoving, type Reservation, reservationOf } from './engine-state.ts';
 import type { ModelState, SchedulerState } from './state.ts';
 import { sleepCostMs, startCostMs, stopCostMs, wakeCostMs } from './turn.ts';
 
@@ -28,34 +28,28 @@ export interface MoveBudget {
   owedTo: ModelName | null;
 }
 
-/** A model that is still in use begins to leave its devices. */
-export function payForLeaving(
-  state: SchedulerState,
-  reservation: Reservation,
-  beneficiary: ModelName,
-  nowMs: number,
-): void {
-  for (const id of reservation.deviceIds) {
+/** The drained engine begins to leave its devices: paid for if it was still in use and goes for another one's sake. */
+export function payForLeaving(state: SchedulerState, engine: DrainingState, nowMs: number): void {
+  const { beneficiary, inUse, awake } = engine;
+  if (beneficiary === null || !inUse) return;
+  for (const id of awake.reservation.deviceIds) {
     const budget = settled(state, id, nowMs);
-    budget.paying.add(reservation.launchId);
+    budget.paying.add(awake.reservation.launchId);
     budget.owed = true;
     budget.owedTo = beneficiary;
   }
 }
 
 /**
- * May a model in use leave now that its drain is over? Others may have moved there meanwhile, and have spent what there
- * was when it was asked.
+ * May the engine leave now that its drain is over? Others may have moved there meanwhile, and have spent what there was
+ * when it was asked.
  */
-export function mayLeave(
-  state: SchedulerState,
-  reservation: Reservation,
-  beneficiary: ModelName,
-  nowMs: number,
-): boolean {
-  return reservation.deviceIds.every((id) => {
+export function mayLeave(state: SchedulerState, engine: DrainingState, nowMs: number): boolean {
+  const { beneficiary, inUse, awake } = engine;
+  if (beneficiary === null || !inUse) return true;
+  return awake.reservation.deviceIds.every((id) => {
     const budget = state.moveBudgets.get(id);
-    const isSameMove = budget?.owed && budget.owedTo === beneficiary;
+    const isSameMove = budget?.owed === true && budget.owedTo === beneficiary;
     return isSameMove || budgetReadyMs(state, [id], nowMs) <= nowMs;
   });
 }

@@ -1,20 +1,25 @@
 /** The moves themselves: each changes an engine's state and says the effect that carries it out. */
 import { assert } from '../core/assert.ts';
+import { ABANDONED_LOAD_KEEP_MS } from '../core/limits.ts';
+import { renewCredit } from './credit.ts';
 import {
   type AsleepState,
+  type AwakeState,
+  awakeState,
   COLD,
   type ColdState,
   type FailedState,
   isDelicate,
+  type Reservation,
   reservationOf,
 } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
-import { payForComing, payForLeaving } from './move-budget.ts';
+import { moveEnded, payForComing, payForLeaving } from './move-budget.ts';
 import { granted } from './rank.ts';
 import { drainCut } from './refusals.ts';
 import { pump } from './requests.ts';
 import type { Decision, ModelState } from './state.ts';
-import { canSleep, inUseUntilMs } from './turn.ts';
+import { canSleep, inUseUntilMs, learn } from './turn.ts';
 
 /** A drain that is over and waits for its neighbours is looked at again after this at the soonest. */
 const EMPTY_DRAIN_MS = 1_000;
@@ -63,14 +68,7 @@ export function startEngine(
   const { state } = d;
   const exclusive = model.need?.memoryMibPerDevice === null;
   const memoryMibPerDevice = exclusive ? claimMib(d, model, deviceIds, roomMib) : roomMib;
-  for (const id of deviceIds) {
-    const device = state.devices.get(id);
-    const limitMib = device === undefined ? 0 : availableMib(device);
-    assert(
-      reservedMib(d, id) + memoryMibPerDevice <= limitMib,
-      `starting ${model.policy.name} would over-commit ${id}`,
-    );
-  }
+  assertRoom(d, model, deviceIds, memoryMibPerDevice);
   const { kind } = model.engine;
   assert(kind === 'cold' || kind === 'failed', `${model.policy.name} is ${kind} and cannot be started`);
   state.launchCount += 1;
@@ -104,6 +102,24 @@ export function startEngine(
   });
 }
 
+/** The engine is ready, or awake again: its turn begins. What waits for it is for the caller to hand over. */
+export function cameUp(
+  d: Decision,
+  model: ModelState,
+  reservation: Reservation,
+  broughtBy: AwakeState['broughtBy'],
+): void {
+  moveEnded(d.state, reservation, d.nowMs);
+  model.wokenShare = learn(model.wokenShare, broughtBy === 'wake' ? 1 : 0);
+  const unasked = model.queue.size === 0 && !model.policy.alwaysOn;
+  const keepUntilMs = unasked ? d.nowMs + ABANDONED_LOAD_KEEP_MS : 0;
+  model.wanted = false;
+  model.engine = awakeState(reservation, broughtBy, d.nowMs, keepUntilMs);
+  renewCredit(d.state, model, reservation);
+  d.touched.add(model);
+  d.review = true;
+}
+
 /** Stops an engine in whatever state it holds memory; its memory stays reserved until the stop is verified. */
 export function stopEngine(
   d: Decision,
@@ -117,8 +133,7 @@ export function stopEngine(
     reservation !== null && model.engine.kind !== 'stopping',
     `${model.policy.name} has nothing to stop`,
   );
-  if (model.engine.kind === 'draining' && model.engine.beneficiary !== null && model.engine.inUse)
-    payForLeaving(d.state, reservation, model.engine.beneficiary, d.nowMs);
+  if (model.engine.kind === 'draining') payForLeaving(d.state, model.engine, d.nowMs);
   model.engine = {
     kind: 'stopping',
     reservation,
@@ -246,9 +261,7 @@ function cutRunning(d: Decision, model: ModelState, reason: string): void {
 /** Notes devices on which more is reserved than their budget allows: nothing starts there, and idle engines give way. */
 export function noteOverBudget(d: Decision, deviceIds: Iterable<string>): void {
   for (const id of deviceIds) {
-    const device = d.state.devices.get(id);
-    const limitMib = device === undefined ? 0 : availableMib(device);
-    if (d.state.devicesKnown && reservedMib(d, id) > limitMib) d.state.overBudget.add(id);
+    if (d.state.devicesKnown && reservedMib(d, id) > limitMib(d, id)) d.state.overBudget.add(id);
   }
 }
 
@@ -259,4 +272,23 @@ export function reservedMib(d: Decision, deviceId: string): number {
     if (reservation?.deviceIds.includes(deviceId)) sum += reservation.memoryMibPerDevice;
   }
   return sum;
+}
+
+/** What may be reserved on a device at present; nothing on one that is gone. */
+export function limitMib(d: Decision, deviceId: string): number {
+  const device = d.state.devices.get(deviceId);
+  return device === undefined ? 0 : availableMib(device);
+}
+
+/** Memory is reserved before a move that takes some, and never beyond what there is. */
+export function assertRoom(
+  d: Decision,
+  model: ModelState,
+  deviceIds: readonly string[],
+  addedMib: number,
+): void {
+  for (const id of deviceIds) {
+    const fits = reservedMib(d, id) + addedMib <= limitMib(d, id);
+    assert(fits, `bringing up ${model.policy.name} would over-commit ${id}`);
+  }
 }

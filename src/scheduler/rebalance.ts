@@ -13,9 +13,8 @@ import { abandonable, placeAnew, placeNow } from './device-view.ts';
 import { drainRestMs } from './drain-time.ts';
 import { type DrainingState, reservationOf } from './engine-state.ts';
 import { shrinkToHost } from './host-memory.ts';
-import { availableMib } from './model-policy.ts';
 import { budgetReadyMs } from './move-budget.ts';
-import { beginDrain, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
+import { beginDrain, limitMib, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
 import { advanceRounds, leaveContest, rankContenders } from './rank.ts';
 import { neverFits } from './refusals.ts';
 import { refuseQueue } from './requests.ts';
@@ -53,6 +52,7 @@ function seat(d: Decision, model: ModelState, before: Plan | null): void {
   if ((engine.kind === 'cold' || engine.kind === 'asleep') && engine.notBeforeMs > d.nowMs) return;
   model.reviewAtMs = nextShortageMs(d.state, d.nowMs);
   const placement = choose(d, model, before);
+  // Nobody is evicted for requests that need no device, and no sleeper stopped that answers them.
   const isLight = model.queue.isLight && !model.wanted && !model.policy.alwaysOn;
   if (engine.kind === 'asleep' && !isLight && isSoonerElsewhere(d, model, placement)) {
     dismiss(d, model, engine, 'it can be started elsewhere sooner than its own devices have room');
@@ -64,8 +64,7 @@ function seat(d: Decision, model: ModelState, before: Plan | null): void {
       else startEngine(d, model, placement.deviceIds, placement.memoryMibPerDevice);
       return;
     case 'evict':
-      // Nobody is evicted for requests that need no device.
-      if (model.queue.isLight && !model.wanted && !model.policy.alwaysOn) return;
+      if (isLight) return;
       model.blocked = false;
       d.state.plans.set(model.policy.name, {
         model: model.policy.name,
@@ -164,13 +163,12 @@ function whyStopped({ state }: Decision, victim: ModelState): string {
 function shrinkToBudgets(d: Decision): void {
   const { state } = d;
   for (const id of [...state.overBudget]) {
-    const device = state.devices.get(id);
-    const limitMib = device === undefined ? 0 : availableMib(device);
-    if (reservedMib(d, id) <= limitMib) {
+    const allowedMib = limitMib(d, id);
+    if (reservedMib(d, id) <= allowedMib) {
       state.overBudget.delete(id);
       continue;
     }
-    let excessMib = reservedMib(d, id) - limitMib;
+    let excessMib = reservedMib(d, id) - allowedMib;
     const residents = [...state.models.values()].filter((model) =>
       reservationOf(model.engine)?.deviceIds.includes(id),
     );
@@ -190,14 +188,14 @@ function shrinkToBudgets(d: Decision): void {
       if (excessMib <= 0) break;
       excessMib -= reservationOf(model.engine)?.memoryMibPerDevice ?? 0;
       const how = canSleep(model) ? 'sleep' : 'stop';
-      beginDrain(d, model, null, `only ${limitMib} MiB of ${id} may be reserved now`, how);
+      beginDrain(d, model, null, `only ${allowedMib} MiB of ${id} may be reserved now`, how);
     }
     for (const model of residents) {
       const { engine } = model;
       if (excessMib <= 0) break;
       if (engine.kind !== 'asleep' || engine.leaving !== null) continue;
       excessMib -= engine.reservation.memoryMibPerDevice;
-      dismiss(d, model, engine, `only ${limitMib} MiB of ${id} may be reserved now`);
+      dismiss(d, model, engine, `only ${allowedMib} MiB of ${id} may be reserved now`);
     }
   }
 }

@@ -25,7 +25,7 @@ import {
   startFailed,
   waitTooLong,
 } from './refusals.ts';
-import { type Decision, isIdle, type ModelState, type RunningRequest } from './state.ts';
+import { type Decision, isIdle, isWaitedFor, type ModelState, type RunningRequest } from './state.ts';
 import { learn, learnGap } from './turn.ts';
 import type { QueuedRequest } from './waiting-queue.ts';
 import { dismiss } from './withdrawal.ts';
@@ -255,8 +255,9 @@ export function pump(d: Decision, model: ModelState): void {
   leaveIfUnneeded(d, model);
 }
 
+/** Nobody waits for it any more: it contends for nothing. */
 export function leaveIfUnneeded(d: Decision, model: ModelState): void {
-  if (model.queue.size > 0 || model.wanted || model.policy.alwaysOn || model.round === null) return;
+  if (isWaitedFor(model) || model.policy.alwaysOn || model.round === null) return;
   leaveContest(d.state, model);
   d.review = true;
 }
@@ -323,10 +324,7 @@ function queueShrank(d: Decision, model: ModelState): void {
   pump(d, model);
   // A load that nobody waits for may give way to one that somebody does.
   if (model.engine.kind === 'starting') d.review = true;
-  if (model.queue.size === 0 && !model.wanted && !model.policy.alwaysOn && model.round !== null) {
-    leaveContest(d.state, model);
-    d.review = true;
-  }
+  leaveIfUnneeded(d, model);
 }
 
 /** The model has work and no engine: it contends for devices. */

@@ -1,6 +1,6 @@
 /** What waits for its neighbours: the end of a drain, and sleepers that are to go. */
 import { chargeRent } from './credit.ts';
-import { type DrainingState, isMoving } from './engine-state.ts';
+import { isMoving } from './engine-state.ts';
 import { waySleeping } from './host-memory.ts';
 import { mayLeave } from './move-budget.ts';
 import { hasDelicateNeighbour, hasNeighbour, resumeFromDrain, stopEngine } from './moves.ts';
@@ -20,7 +20,8 @@ export function settleDrains(d: Decision): void {
       continue;
     }
     if (engine.kind !== 'draining' || model.running.size > 0 || hasDelicateNeighbour(d, model)) continue;
-    if (isUnpaid(d, engine)) {
+    // What it was to be paid from has been spent by others: it serves on.
+    if (!mayLeave(d.state, engine, d.nowMs)) {
       resumeFromDrain(d, model);
       d.review = true;
       continue;
@@ -35,11 +36,4 @@ export function settleDrains(d: Decision): void {
       stopEngine(d, model, `${engine.reason}${instead}`);
     }
   }
-}
-
-/** It was still in use, and what it was to be paid from has been spent by others: it serves on. */
-function isUnpaid(d: Decision, engine: DrainingState): boolean {
-  const { beneficiary, inUse } = engine;
-  if (beneficiary === null || !inUse) return false;
-  return !mayLeave(d.state, engine.awake.reservation, beneficiary, d.nowMs);
 }

@@ -1,11 +1,9 @@
 /** Falling asleep and waking: the moves, and what engines report of them. */
 import { assert } from '../core/assert.ts';
-import { ABANDONED_LOAD_KEEP_MS } from '../core/limits.ts';
-import { hostCreditOf, renewCredit } from './credit.ts';
+import { hostCreditOf } from './credit.ts';
 import { type AsleepState, COLD, type Reservation } from './engine-state.ts';
-import { availableMib } from './model-policy.ts';
 import { moveEnded, payForComing, payForLeaving } from './move-budget.ts';
-import { beginDrain, reservedMib, stopEngine, whoWaits } from './moves.ts';
+import { assertRoom, beginDrain, cameUp, stopEngine, whoWaits } from './moves.ts';
 import { granted } from './rank.ts';
 import { pump, wish } from './requests.ts';
 import type { Decision, ModelState } from './state.ts';
@@ -21,8 +19,7 @@ export function fallAsleep(d: Decision, model: ModelState): void {
   );
   const level = need.sleepLevel === 2 ? 2 : 1;
   const { reservation } = engine.awake;
-  if (engine.beneficiary !== null && engine.inUse)
-    payForLeaving(d.state, reservation, engine.beneficiary, d.nowMs);
+  payForLeaving(d.state, engine, d.nowMs);
   model.engine = {
     kind: 'falling_asleep',
     reservation,
@@ -49,11 +46,7 @@ export function wakeEngine(d: Decision, model: ModelState): void {
   assert(engine.kind === 'asleep', `${model.policy.name} does not sleep`);
   const { awakeReservation, reservation, level } = engine;
   const addedMib = awakeReservation.memoryMibPerDevice - reservation.memoryMibPerDevice;
-  for (const id of awakeReservation.deviceIds) {
-    const device = state.devices.get(id);
-    const limitMib = device === undefined ? 0 : availableMib(device);
-    assert(reservedMib(d, id) + addedMib <= limitMib, `waking ${model.policy.name} would over-commit ${id}`);
-  }
+  assertRoom(d, model, awakeReservation.deviceIds, addedMib);
   model.engine = {
     kind: 'waking',
     reservation: awakeReservation,
@@ -143,23 +136,9 @@ export function wakeAnswered(d: Decision, model: ModelState, ok: boolean, detail
     sleepFailed(d, model, `it did not wake: ${detail}`);
     return;
   }
-  model.wokenShare = learn(model.wokenShare, 1);
   model.wakeMs = learn(model.wakeMs, d.nowMs - engine.sinceMs);
-  moveEnded(d.state, engine.reservation, d.nowMs);
   model.sleepFaults = 0;
-  const unasked = model.queue.size === 0 && !model.policy.alwaysOn;
-  model.wanted = false;
-  model.engine = {
-    kind: 'awake',
-    reservation: engine.reservation,
-    readyMs: d.nowMs,
-    broughtBy: 'wake',
-    lastUseMs: d.nowMs,
-    keepUntilMs: unasked ? d.nowMs + ABANDONED_LOAD_KEEP_MS : 0,
-    suspect: false,
-    lostWhileAlone: null,
-  };
-  renewCredit(d.state, model, engine.reservation);
+  cameUp(d, model, engine.reservation, 'wake');
   if (engine.retiring !== undefined || isUnwanted(d, model, engine.reservation)) {
     beginDrain(d, model, null, 'it is not wanted any more');
     return;

@@ -217,3 +217,8 @@ export function createSchedulerState(setup: SchedulerSetup): SchedulerState {
 export function isIdle(model: ModelState): boolean {
   return model.running.size === 0 && model.queue.size === 0;
 }
+
+/** Requests wait for it, or an operator does. */
+export function isWaitedFor(model: ModelState): boolean {
+  return model.queue.size > 0 || model.wanted;
+}
