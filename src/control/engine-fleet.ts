@@ -211,29 +211,26 @@ export class EngineFleet {
   #logReport(event: SchedulerEvent): void {
     const { log } = this.#ports;
     switch (event.kind) {
-      case 'exited':
-        log(
-          event.mended === undefined ? 'error' : 'warn',
-          `engine of ${event.model} ended: ${event.failure.text}`,
-          {
-            model: event.model,
-            launch: event.launchId,
-          },
-        );
-        if (event.mended !== undefined)
-          log('warn', `${event.model}: ${event.mended}`, { model: event.model });
+      case 'exited': {
+        const { mended } = event;
+        const fields = { model: event.model, launch: event.launchId };
+        const text = `engine of ${event.model} ended: ${event.failure.text}`;
+        log(mended === undefined ? 'error' : 'warn', text, fields);
+        if (mended !== undefined) log('warn', `${event.model}: ${mended}`, { model: event.model });
         return;
+      }
       case 'ready':
         log('info', `engine of ${event.model} is ready`, { model: event.model, launch: event.launchId });
         return;
       case 'slept':
       case 'woke': {
-        const did = event.kind === 'slept' ? 'sleeps' : 'is awake again';
-        const failed = event.kind === 'slept' ? 'could not be put to sleep' : 'did not wake';
-        const text = event.ok ? `engine of ${event.model} ${did}` : `engine of ${event.model} ${failed}`;
-        log(event.ok ? 'info' : 'error', event.ok ? text : `${text}: ${event.detail}`, {
-          launch: event.launchId,
-        });
+        const [did, failed] =
+          event.kind === 'slept'
+            ? ['sleeps', 'could not be put to sleep']
+            : ['is awake again', 'did not wake'];
+        const fields = { launch: event.launchId };
+        if (event.ok) log('info', `engine of ${event.model} ${did}`, fields);
+        else log('error', `engine of ${event.model} ${failed}: ${event.detail}`, fields);
         return;
       }
       case 'no_room': {

@@ -68,6 +68,8 @@ interface Entry {
   latest: LaunchNeed | null;
   /** Cache that its last launch was told to reserve; undefined: this gateway has launched none. */
   toldKvMib: number | null | undefined;
+  /** The program that its launches run, as it was looked up last; null: not yet. */
+  program: string | null;
 }
 
 export class ModelSizer {
@@ -97,6 +99,7 @@ export class ModelSizer {
         plan: null,
         latest: null,
         toldKvMib: undefined,
+        program: null,
       });
     }
     this.#reading = new SizerReading(
@@ -146,7 +149,8 @@ export class ModelSizer {
   launchPlan(name: ModelName, deviceCount: number, reservedMib = Number.POSITIVE_INFINITY): LaunchPlan {
     const entry = this.#entries.get(name);
     assert(entry !== undefined, `${name} is no model that is launched here`);
-    const withoutFlags = this.#refusedBy(entry.model);
+    this.#lookUpProgram(entry);
+    const withoutFlags = this.#refusedBy(entry);
     const plan = entry.plan;
     const isPlanned =
       plan !== null &&
@@ -209,8 +213,8 @@ export class ModelSizer {
     if (entry === undefined || entry.model.command !== null) return null;
     if (diagnosis.remedy?.again === true)
       return 'memory of its devices moved meanwhile, so it is tried again';
-    const flags = refusedFlags(diagnosis, this.#refusedBy(entry.model));
-    if (flags.length > 0) return this.#leaveOut(entry.model, flags);
+    const flags = refusedFlags(diagnosis, this.#refusedBy(entry));
+    if (flags.length > 0) return this.#leaveOut(entry, flags);
     const { latest, plan } = entry;
     if (latest === null || plan === null || this.#devices === null) return null;
     if (entry.correction !== null || entry.model.need.memoryMibPerDevice !== null) return null;
@@ -288,22 +292,22 @@ export class ModelSizer {
     return needMib;
   }
 
-  #leaveOut(model: ResolvedModel, flags: readonly string[]): string {
-    const key = this.#programOf(model);
-    const refused = new Set(this.#refusedBy(model));
+  #leaveOut(of: Entry, flags: readonly string[]): string {
+    const key = this.#programOf(of);
+    const refused = new Set(this.#refusedBy(of));
     for (const flag of flags) {
       this.#ports.footprints.addRefusedFlag(key, flag);
       refused.add(flag);
     }
     this.#refused.set(key, refused);
     for (const entry of this.#entries.values()) {
-      if (this.#programOf(entry.model) === key) this.#recompute(entry, entry.model === model);
+      if (this.#programOf(entry) === key) this.#recompute(entry, entry === of);
     }
     return `${key} does not take ${flags.join(' and ')}: left out from now on`;
   }
 
-  #refusedBy(model: ResolvedModel): ReadonlySet<string> {
-    const key = this.#programOf(model);
+  #refusedBy(entry: Entry): ReadonlySet<string> {
+    const key = this.#programOf(entry);
     const known = this.#refused.get(key) ?? new Set(this.#ports.footprints.refusedFlags(key));
     this.#refused.set(key, known);
     return known;
@@ -348,15 +352,22 @@ export class ModelSizer {
       facts: read?.ok === true ? read.value.facts : null,
       learned,
       correction,
-      refusedFlags: this.#refusedBy(model),
+      refusedFlags: this.#refusedBy(entry),
     };
   }
 
   /** Flags are refused by a program of some release, whatever model it was to serve: a newer one is asked again. */
-  #programOf(model: ResolvedModel): string {
+  #programOf(entry: Entry): string {
+    return entry.program ?? this.#lookUpProgram(entry);
+  }
+
+  /** Reads folders of the installation, so no oftener than at each launch. */
+  #lookUpProgram(entry: Entry): string {
+    const { model } = entry;
     const program = model.engine === 'simulated' ? 'vllm-sim' : model.vllm.executable.join(' ');
     const version = this.#ports.engineOf(model).version(model);
-    return version === null ? program : `${program} ${version}`;
+    entry.program = version === null ? program : `${program} ${version}`;
+    return entry.program;
   }
 
   #nowS(): number {
