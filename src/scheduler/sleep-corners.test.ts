@@ -1,55 +1,30 @@
 /** Corners of sleep and of light requests, each of which once cost somebody an answer. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SchedulerWorld, testNeed, testPolicy, testSetup } from '../../test/fakes/scheduler-world.ts';
-import type { ModelNeed } from './model-need.ts';
-import type { DeviceBudget, ModelPolicy } from './model-policy.ts';
-
-const START_MS = 30_000;
+import type { SchedulerWorld } from '../../test/fakes/scheduler-world.ts';
+import { testNeed, testSetup } from '../../test/fakes/scheduler-world.ts';
+import { adoptAsleep, go, serve, sleeper, worldOf } from '../../test/fakes/sleeper-world.ts';
+import type { DeviceBudget } from './model-policy.ts';
 
 function gpu(id: string, pool: string): DeviceBudget {
   return { id, pool, totalMib: 16_000, budgetMib: 16_000, spareMib: 0, foreignMib: 0 };
 }
 
-function sleeper(name: string, changes: Partial<ModelPolicy & ModelNeed> = {}): ModelPolicy {
-  return testPolicy(name, { sleepLevel: 1, assumedStartMs: START_MS, ...changes });
-}
-
-interface WorldOptions {
-  readonly hostBudgetMib?: number | null;
-  readonly budgetsMib?: readonly number[];
-}
-
-function worldOf(models: readonly ModelPolicy[], options: WorldOptions = {}): SchedulerWorld {
-  const { hostBudgetMib = 100_000, budgetsMib = [16_000] } = options;
-  return new SchedulerWorld({ ...testSetup(models, budgetsMib), hostBudgetMib }, { startMs: START_MS });
-}
-
-function go(world: SchedulerWorld, ms: number): void {
-  world.clock.advanceTo(world.clock.nowMs() + ms);
-}
-
-function serve(world: SchedulerWorld, ...names: readonly string[]): void {
-  for (const name of names) {
-    const record = world.request(name);
-    go(world, 300_000);
-    assert.notEqual(record.finishedMs, null, `${name} was not served`);
-  }
+/** Nothing but b is configured any more. */
+function keepOnlyB(world: SchedulerWorld): void {
+  const { devices, scheduling } = testSetup([]);
+  world.send({
+    kind: 'configuration_changed',
+    models: [sleeper('b')],
+    devices: devices ?? [],
+    scheduling,
+  });
 }
 
 test('an adopted sleeper is woken for who waits already, before the devices are known', () => {
-  const setup = { ...testSetup([sleeper('a')]), devices: null, hostBudgetMib: 100_000 };
-  const world = new SchedulerWorld(setup, { startMs: START_MS });
+  const world = worldOf([sleeper('a')], { devices: null });
   const r = world.request('a');
-  const launch = {
-    model: 'a',
-    launchId: 'old-1',
-    deviceIds: ['gpu-0'],
-    memoryMibPerDevice: 10_000,
-    signature: 'a',
-    asleep: true as const,
-  };
-  world.send({ kind: 'adopted', launch, contextLength: null });
+  adoptAsleep(world, 'a');
   world.send({ kind: 'devices_changed', devices: testSetup([]).devices ?? [] });
   go(world, 100_000);
   assert.notEqual(r.finishedMs, null);
@@ -58,30 +33,14 @@ test('an adopted sleeper is woken for who waits already, before the devices are 
 test('an adopted sleeper is woken for who waits already', () => {
   const world = worldOf([{ ...sleeper('a'), need: null }]);
   const r = world.request('a');
-  const launch = {
-    model: 'a',
-    launchId: 'old-1',
-    deviceIds: ['gpu-0'],
-    memoryMibPerDevice: 10_000,
-    signature: 'a',
-    asleep: true as const,
-  };
-  world.send({ kind: 'adopted', launch, contextLength: null });
+  adoptAsleep(world, 'a');
   go(world, 100_000);
   assert.notEqual(r.finishedMs, null);
 });
 
 test('an adopted sleeper that is always on is woken', () => {
   const world = worldOf([{ ...sleeper('a', { alwaysOn: true }), need: null }]);
-  const launch = {
-    model: 'a',
-    launchId: 'old-1',
-    deviceIds: ['gpu-0'],
-    memoryMibPerDevice: 10_000,
-    signature: 'a',
-    asleep: true as const,
-  };
-  world.send({ kind: 'adopted', launch, contextLength: null });
+  adoptAsleep(world, 'a');
   go(world, 100_000);
   assert.equal(world.engineKind('a'), 'awake');
 });
@@ -101,13 +60,7 @@ test('a sleeper whose model was taken out is forgotten when its last request end
   const world = worldOf([sleeper('a'), sleeper('b')]);
   serve(world, 'a', 'b');
   world.request('a', null, true);
-  const s = testSetup([]);
-  world.send({
-    kind: 'configuration_changed',
-    models: [sleeper('b')],
-    devices: s.devices ?? [],
-    scheduling: s.scheduling,
-  });
+  keepOnlyB(world);
   go(world, 600_000);
   assert.equal(world.state.launches.size, 1);
 });
@@ -118,13 +71,7 @@ test('a model that was taken out while it woke, and found no room, is forgotten'
   world.sleepAnswer = (k) => (k === 'wake' ? 'no_room' : 'ok');
   world.request('a');
   while (world.engineKind('a') !== 'waking') go(world, 100);
-  const s = testSetup([]);
-  world.send({
-    kind: 'configuration_changed',
-    models: [sleeper('b')],
-    devices: s.devices ?? [],
-    scheduling: s.scheduling,
-  });
+  keepOnlyB(world);
   go(world, 600_000);
   assert.equal([...world.state.models.keys()].join(), 'b', world.engineKind('a'));
 });

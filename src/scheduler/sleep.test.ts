@@ -1,35 +1,9 @@
 /** Sleeping instead of stopping: when, for whom, and what happens when it goes wrong. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SchedulerWorld, testNeed, testPolicy, testSetup } from '../../test/fakes/scheduler-world.ts';
-import type { ModelNeed } from './model-need.ts';
+import { testNeed, testPolicy } from '../../test/fakes/scheduler-world.ts';
+import { adoptAsleep, serve, sleeper, worldOf } from '../../test/fakes/sleeper-world.ts';
 import type { ModelPolicy } from './model-policy.ts';
-
-const START_MS = 30_000;
-
-/** Sleeps at level 1; 10,000 MiB awake, 500 asleep, 4,000 and 15,000 MiB of the host. */
-function sleeper(name: string, changes: Partial<ModelPolicy & ModelNeed> = {}): ModelPolicy {
-  return testPolicy(name, { sleepLevel: 1, assumedStartMs: START_MS, ...changes });
-}
-
-interface WorldOptions {
-  readonly hostBudgetMib?: number | null;
-  readonly budgetsMib?: readonly number[];
-}
-
-function worldOf(models: readonly ModelPolicy[], options: WorldOptions = {}): SchedulerWorld {
-  const { hostBudgetMib = 100_000, budgetsMib = [16_000] } = options;
-  return new SchedulerWorld({ ...testSetup(models, budgetsMib), hostBudgetMib }, { startMs: START_MS });
-}
-
-/** A request to each in turn, each served before the next. */
-function serve(world: SchedulerWorld, ...names: readonly string[]): void {
-  for (const name of names) {
-    const record = world.request(name);
-    world.clock.advanceTo(world.clock.nowMs() + 300_000);
-    assert.notEqual(record.finishedMs, null, `${name} was not served`);
-  }
-}
 
 test('an engine that gives way sleeps where it can, and wakes where it slept', () => {
   const world = worldOf([sleeper('a'), sleeper('b')]);
@@ -161,12 +135,7 @@ test('a sleeper whose device is taken for good starts where there is room', () =
 
 test('an engine of an earlier gateway that sleeps is woken as from level 2, whatever its level', () => {
   const world = worldOf([sleeper('a')]);
-  const launch = { model: 'a', launchId: 'old-1', deviceIds: ['gpu-0'], memoryMibPerDevice: 10_000 };
-  world.send({
-    kind: 'adopted',
-    launch: { ...launch, signature: 'a', asleep: true },
-    contextLength: null,
-  });
+  adoptAsleep(world, 'a');
   serve(world, 'a');
   const wake = world.effects.find((effect) => effect.kind === 'wake');
   assert.equal(wake?.kind === 'wake' ? wake.level : null, 2);
