@@ -33,7 +33,30 @@ export interface EngineCapabilities {
 /** Where a launched engine listens, chosen before the launch. */
 export type ListenAddress =
   | { readonly kind: 'unix'; readonly socketPath: string }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  | {
+      readonly kind: 'tcp';
+      readonly host: string;
+      readonly port: number;
+      /** Nobody but the gateway reaches it. */
+      readonly isPrivate?: true;
+    };
+
+/** May an engine that listens there open its development routes (sleep, and code execution too)? */
+export function isPrivateAddress(listen: ListenAddress): boolean {
+  return listen.kind === 'unix' || listen.isPrivate === true;
+}
+
+/** What a launch reads its model from, once it is fetched. */
+export interface LaunchSource {
+  /** The model argument: a repository's name, or a path (of this host) where the engine wants a file. */
+  readonly model: string;
+  /** Repository or path of the tokenizer, where the model's files have none; null: the model's own. */
+  readonly tokenizer: string | null;
+  /** Everything is in the cache: the engine need not, and does not, ask a hub. */
+  readonly isComplete: boolean;
+  /** Paths of this host that the model stands in, outside of the Hugging Face cache. */
+  readonly files: readonly string[];
+}
 
 export interface LaunchContext {
   readonly launchId: LaunchId;
@@ -50,12 +73,18 @@ export interface LaunchContext {
   readonly sleepMode: boolean;
   /** Flags (long names) that this engine has refused before: not to be generated. */
   readonly withoutFlags: ReadonlySet<string>;
+  /** Null: as configured, nothing was fetched. */
+  readonly source: LaunchSource | null;
+  /** The engine sees this host's programs, files and variables; false: those of its image. */
+  readonly sharesHost: boolean;
 }
 
 /** A command for a runtime. `environment` is complete: nothing of the gateway's own environment is added. */
 export interface EngineCommand {
   readonly argv: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
+  /** Paths of this host that it reads: local models, templates. */
+  readonly files: readonly string[];
 }
 
 export type ProbeResult =
@@ -106,6 +135,10 @@ export interface SleepOptions {
 export interface ExitStatus {
   readonly code: number | null;
   readonly signal: string | null;
+  /** The kernel killed it for the host's (or its container's) memory, as the runtime knows. */
+  readonly hostMemory?: true;
+  /** Why neither code nor signal is known: it was adopted, or its daemon lost it. */
+  readonly unknownBecause?: string;
 }
 
 export interface Diagnosis {
@@ -135,6 +168,10 @@ export interface LaunchRemedy {
 
 export type DiagnosisCause =
   | 'out_of_memory'
+  | 'host_out_of_memory'
+  | 'device_lost'
+  | 'image_missing'
+  | 'fetch_failed'
   | 'context_too_long'
   | 'gated_repository'
   | 'repository_unreachable'

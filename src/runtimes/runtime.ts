@@ -7,15 +7,28 @@
  *  R2. An engine's output goes to a file of its own, never to a pipe of ours: it survives our death.
  *  R3. `stop` resolves only when nothing carries the launch id any more and its socket file is gone, or says what is left.
  *  R4. `exited` fires exactly once per handle, also for an engine that was stopped on purpose.
+ *  R5. What `note` has resolved is known to the next gateway: a move is noted before it begins, so that it can be finished.
+ *  R6. What does not carry our mark (launch id and state directory) is a stranger: never adopted, never ended.
  */
 import type { LaunchId, ModelName } from '../core/ids.ts';
-import type { ExitStatus, ListenAddress } from '../engines/engine.ts';
+import type { DeviceSourceName, ExitStatus, ListenAddress, SleepLevel } from '../engines/engine.ts';
 
 export interface RuntimeCapabilities {
   readonly unixSockets: boolean;
   /** Engines live on when the gateway dies. */
   readonly survivesUs: boolean;
+  /** Engines see this host's programs, files and variables; false: they run in an image of their own. */
+  readonly sharesHost: boolean;
+  /** Nobody but us reaches the address that an engine gets here, so that it may open its development routes (sleep). */
+  readonly isPrivate: boolean;
+  /** Why `isPrivate` is false, with the remedy, as a sentence; empty where it is true. */
+  readonly exposure: string;
 }
+
+/** How far an engine was when this was noted; what is under way is finished by the next gateway. */
+export type LaunchStage =
+  | { readonly kind: 'starting' | 'serving' | 'stopping' }
+  | { readonly kind: 'falling_asleep' | 'asleep' | 'waking'; readonly level: SleepLevel };
 
 export interface LaunchSpec {
   readonly launchId: LaunchId;
@@ -23,7 +36,14 @@ export interface LaunchSpec {
   readonly argv: readonly string[];
   /** Complete environment; the runtime adds only its launch id variable. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Where the engine listens, as it sees it. */
   readonly listen: ListenAddress;
+  /** Image for runtimes with images; null: the configured one. */
+  readonly image: string | null;
+  /** What kind of devices `deviceIds` are; `host`: none that has to be handed over. */
+  readonly deviceSource: DeviceSourceName;
+  /** Paths of this host that the engine reads, beside the caches that every engine gets. */
+  readonly files: readonly string[];
   /** Kept in the record for adoption: devices and memory that the scheduler reserved. */
   readonly deviceIds: readonly string[];
   readonly memoryMibPerDevice: number;
@@ -34,10 +54,14 @@ export interface LaunchSpec {
 export interface EngineHandle {
   readonly launchId: LaunchId;
   readonly model: ModelName;
+  /** Where we reach it. */
   readonly listen: ListenAddress;
-  /** Process group leader (or container id later), for people. */
+  /** `Authorization` that the engine asks of us; a secret, never logged; null: none. */
+  readonly authorization: string | null;
+  /** Process group leader or container, for people. */
   readonly reference: string;
-  readonly outputFile: string;
+  /** File of its output; null where the runtime keeps it (`docker logs`). */
+  readonly outputFile: string | null;
   readonly startedWallMs: number;
 }
 
@@ -52,7 +76,7 @@ export type LaunchResult =
   | { readonly kind: 'launched'; readonly handle: EngineHandle }
   | {
       readonly kind: 'failed';
-      readonly cause: 'executable_missing' | 'permission' | 'resources';
+      readonly cause: 'executable_missing' | 'permission' | 'resources' | 'image_missing';
       readonly detail: string;
     };
 
@@ -62,18 +86,25 @@ export type StopResult =
 
 export interface AdoptedEngine {
   readonly handle: EngineHandle;
+  /** Without its environment. */
   readonly spec: LaunchSpec;
+  readonly stage: LaunchStage;
 }
 
 export interface Runtime {
   readonly kind: string;
   readonly capabilities: RuntimeCapabilities;
-  /** A free address of the wanted kind. TCP ports are on loopback and were free a moment ago. */
+  /**
+   * A free address of the wanted kind, as the engine will see it; `unix` becomes `tcp` where there are no sockets. TCP ports
+   * of this host are on loopback and were free a moment ago.
+   */
   address(launchId: LaunchId, kind: 'unix' | 'tcp'): Promise<ListenAddress>;
   /** Gives back an address that no launch will use after all. */
   releaseAddress(launchId: LaunchId): void;
   launch(spec: LaunchSpec, observer: LaunchObserver): Promise<LaunchResult>;
-  /** SIGTERM, SIGKILL of the whole group at `graceMs`, then verified gone (R3). Calling it twice joins the first call. */
+  /** Keeps how far an engine is (R5); of one that is not known any more, nothing. Never rejects: a failing disk costs the note. */
+  note(handle: EngineHandle, stage: LaunchStage): Promise<void>;
+  /** Noted as `stopping` first. SIGTERM, SIGKILL of the whole group at `graceMs`, then verified gone (R3). Calling it twice joins the first call. */
   stop(handle: EngineHandle, graceMs: number): Promise<StopResult>;
   /** Kills at once (used when the state of an engine is unknown). */
   kill(handle: EngineHandle): Promise<StopResult>;

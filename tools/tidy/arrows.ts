@@ -21,6 +21,8 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   engines: ['config', 'readers/chat-facts.ts', 'telemetry'],
   store: ['config', 'telemetry'],
   readers: ['config', 'sizing', 'store', 'telemetry'],
+  // Fetches models into the Hugging Face cache.
+  weights: ['config', 'engines', 'readers', 'store', 'telemetry'],
   runtimes: ['config', 'store', 'telemetry'],
   proxy: ['telemetry'],
   telemetry: ['config'],
@@ -38,6 +40,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'sizing',
     'store',
     'telemetry',
+    'weights',
   ],
   admin: ['access', 'config', 'control', 'http', 'telemetry'],
   // Gathers facts of all parts and judges them; nothing imports it but its command.
@@ -60,6 +63,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'sizing',
     'store',
     'telemetry',
+    'weights',
   ],
 };
 
@@ -76,6 +80,8 @@ export const CONTRACTS: readonly string[] = [
   'runtimes/runtime.ts',
   'scheduler/effects.ts',
   'scheduler/events.ts',
+  'telemetry/activity.ts',
+  'weights/fetcher.ts',
 ];
 
 export function isPure(folder: string): boolean {
