@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { LaunchId } from '../core/ids.ts';
 import { LAUNCH_ID } from '../core/ids.ts';
 import type { ListenAddress } from '../engines/engine.ts';
-import type { LaunchSpec } from '../runtimes/runtime.ts';
+import type { LaunchSpec, LaunchStage } from '../runtimes/runtime.ts';
 import { syncDirectory, UNFINISHED_SUFFIX, writeDurably } from './durable-file.ts';
 
 /** Identity of a process that no later process can have. */
@@ -23,10 +23,17 @@ export interface ProcessIdentity {
 
 export interface LaunchRecord {
   readonly spec: Omit<LaunchSpec, 'environment'>;
-  readonly outputFile: string;
+  /** Which runtime started it, and finds it again. */
+  readonly runtime: 'process' | 'docker';
+  /** How far it was when this was kept. */
+  readonly stage: LaunchStage;
+  /** Null where the runtime keeps the output. */
+  readonly outputFile: string | null;
   readonly startedWallMs: number;
-  /** Null from the moment before the spawn until after it. */
+  /** Null from the moment before the spawn until after it, and in containers. */
   readonly process: ProcessIdentity | null;
+  /** Id of the container; null before it was made, and for processes. */
+  readonly container: string | null;
 }
 
 export interface LaunchRecordList {
@@ -36,7 +43,11 @@ export interface LaunchRecordList {
 }
 
 export interface LaunchRecords {
+  /** Replaces the record of that launch. Rejects where it cannot be kept: what the next gateway could not find must not run. */
   save(record: LaunchRecord): Promise<void>;
+  /** Of a launch without a record, nothing. Rejects where it cannot be kept. */
+  setStage(launchId: LaunchId, stage: LaunchStage): Promise<void>;
+  /** Of a launch without a record, nothing. Rejects where it cannot be kept. */
   remove(launchId: LaunchId): Promise<void>;
   list(): Promise<LaunchRecordList>;
 }
