@@ -149,6 +149,8 @@ const LAUNCH_KEYS = [
   'reasoning_parser',
   'sleep',
   'warm_up',
+  'fetch',
+  'download_timeout',
   'vllm_executable',
 ] as const;
 
@@ -169,7 +171,7 @@ function checkUrl(check: ModelCheck): void {
     refuse(check, key, `${meaningless}: that server takes no device of ours; take it out`);
   for (const key of GIVING_WAY_KEYS)
     refuse(check, key, `${meaningless}: that server gives way to no other; take it out`);
-  for (const key of LAUNCH_KEYS)
+  for (const key of [...LAUNCH_KEYS, 'image'] as const)
     refuse(check, key, `${meaningless}: the gateway does not start that server; take it out`);
   if (typeof url !== 'object') return;
   const { source } = check.layers.file;

@@ -1,5 +1,6 @@
 /** Rules that span the file: names that must exist, devices, addresses and authentication. */
 import { checkModel } from './check-model.ts';
+import { checkRuntime } from './check-runtime.ts';
 import {
   type ConfigFault,
   type ConfigPath,
@@ -8,14 +9,18 @@ import {
   fault,
   formatOrigin,
 } from './fault.ts';
+import type { HostFacts } from './host-facts.ts';
 import { devicesOf, type Layers, originOfSetting, poolsOf, serverOf } from './layers.ts';
 import { nearestOf } from './nearest.ts';
+import type { RuntimeConfig } from './resolved-config.ts';
 import { valueAt } from './source.ts';
 
 interface CheckContext {
   readonly layers: Layers;
   /** Started as the original was: an open address is accepted, with a warning. */
   readonly original: boolean;
+  readonly runtimeKind: RuntimeConfig['kind'];
+  readonly host: HostFacts;
   /** Models whose faulty parts were left out. */
   readonly incomplete: ReadonlySet<string>;
   /** Every name under `models`, also of models that were left out. */
@@ -35,7 +40,7 @@ export function checkConfig(context: CheckContext): readonly ConfigFault[] {
   }
   checkNames(context, report);
   checkDevices(layers, report);
-  faults.push(...checkServer(context));
+  faults.push(...checkServer(context), ...checkRuntime(layers, context.runtimeKind, context.host));
   return unique(faults);
 }
 
@@ -160,7 +165,7 @@ function checkServer({ layers, original }: CheckContext): ConfigFault[] {
   const server = serverOf(layers);
   const faults: ConfigFault[] = [];
   const report = (key: string, code: FaultCode, problem: string, details: FaultDetails = {}): void => {
-    faults.push(fault(code, originOfSetting(layers, 'server', key), ['server', key], problem, details));
+    faults.push(fault(code, originOfSetting(layers, ['server', key]), ['server', key], problem, details));
   };
   if (server.auth === 'keys' && server.api_keys_file === undefined) {
     report('auth', 'missing', '`auth: keys` needs `server.api_keys_file`');

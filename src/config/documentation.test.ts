@@ -13,7 +13,8 @@ import type { ResolvedConfig, ResolvedModel } from './resolved-config.ts';
 import { configJsonSchema, configSchema } from './schema.ts';
 import { devicesSchema, schedulingSchema } from './schema-devices.ts';
 import { modelSchema, urlSchema } from './schema-model.ts';
-import { logSchema, runtimeSchema, serverSchema } from './schema-server.ts';
+import { activitySchema, dockerSchema, runtimeSchema } from './schema-runtime.ts';
+import { logSchema, serverSchema } from './schema-server.ts';
 
 const root = new URL('../../', import.meta.url);
 
@@ -91,7 +92,6 @@ const RESOLVED: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
     shutdown_drain: ({ server }) => server.shutdownDrainMs / 1000,
   },
   runtime: {
-    kind: ({ runtime }) => runtime.kind,
     output_limit_mib: ({ runtime }) => runtime.outputLimitBytes / MIB,
   },
   devices: {
@@ -114,6 +114,21 @@ const RESOLVED: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
     colocate_max_share: ({ scheduling }) => scheduling.sizing.colocateMaxShare,
     colocate_weight_overhead: ({ scheduling }) => scheduling.sizing.colocateWeightOverhead,
   },
+  docker: {
+    host: ({ runtime }) => runtime.docker.host,
+    image: ({ runtime }) => runtime.docker.image,
+    pull: ({ runtime }) => runtime.docker.pull,
+    container_prefix: ({ runtime }) => runtime.docker.containerPrefix,
+    port: ({ runtime }) => runtime.docker.port,
+    reach: ({ runtime }) => runtime.docker.reach,
+    volumes: ({ runtime }) => runtime.docker.volumes,
+    shm_size_mib: ({ runtime }) => runtime.docker.shmBytes / MIB,
+  },
+  activity: {
+    enabled: ({ runtime }) => runtime.activity.enabled,
+    rows_max: ({ runtime }) => runtime.activity.rowsMax,
+    days_max: ({ runtime }) => runtime.activity.daysMax,
+  },
   log: { level: ({ log }) => log.level },
   model: {
     gpu_memory_utilization: (_, model) => model.vllm.gpuMemoryUtilization,
@@ -129,6 +144,8 @@ const RESOLVED: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
     extra_args: (_, model) => model.vllm.extraArgs,
     request_defaults: (_, model) => model.requestDefaults,
     environment: (_, model) => model.environment,
+    fetch: (_, model) => model.fetch,
+    download_timeout: (_, model) => model.downloadTimeoutMs / 1000,
     load_timeout: (_, model) => model.loadTimeoutMs / 1000,
     drain_timeout: (_, model) => model.drainTimeoutMs / 1000,
     on_drain_timeout: (_, model) => model.onDrainTimeout,
@@ -144,6 +161,8 @@ const RESOLVED: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
 const SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
   server: serverSchema,
   runtime: runtimeSchema,
+  docker: dockerSchema,
+  activity: activitySchema,
   devices: devicesSchema,
   scheduling: schedulingSchema,
   log: logSchema,
@@ -168,6 +187,9 @@ test('every documented default is what an empty configuration resolves to', asyn
   assert.deepEqual(model.need, { deviceCount: 1, pool: null, memoryMibPerDevice: null });
   assert.equal(model.servedName, 'm');
   assert.deepEqual(model.vllm.executable, ['vllm']);
+  assert.equal(model.image, null);
+  assert.equal(loaded.value.runtime.kind, 'process');
+  assert.equal(loaded.value.runtime.docker.utilityImage, 'vllm/vllm-openai:latest');
 });
 
 test('every key of every section says its effect, and its default or what holds otherwise', () => {

@@ -5,7 +5,8 @@ import { type DocumentedField, fieldOf } from './field.ts';
 import { aliasSchema, configSchema } from './schema.ts';
 import { devicesSchema, schedulingSchema, simulatedDeviceSchema } from './schema-devices.ts';
 import { modelSchema, urlSchema } from './schema-model.ts';
-import { logSchema, runtimeSchema, serverSchema } from './schema-server.ts';
+import { activitySchema, dockerSchema, runtimeSchema } from './schema-runtime.ts';
+import { logSchema, serverSchema } from './schema-server.ts';
 
 interface Section {
   readonly title: string;
@@ -33,9 +34,15 @@ const SECTIONS: readonly Section[] = [
   },
   { title: '`server`', introduction: "The gateway's own address and its limits.", schema: serverSchema },
   { title: '`runtime`', introduction: 'Where engines run.', schema: runtimeSchema },
+  {
+    title: '`runtime.docker`',
+    introduction: 'How engines run in containers (docs/compose.md), where `runtime.kind` is `docker`.',
+    schema: dockerSchema,
+  },
   { title: '`devices`', introduction: 'What there is to share.', schema: devicesSchema },
   { title: '`devices.simulated[]`', introduction: 'One simulated device.', schema: simulatedDeviceSchema },
   { title: '`scheduling`', introduction: 'How models share the devices.', schema: schedulingSchema },
+  { title: '`activity`', introduction: 'What is kept of finished requests.', schema: activitySchema },
   { title: '`log`', introduction: "The gateway's own log.", schema: logSchema },
 ];
 
@@ -95,7 +102,8 @@ function environmentSection(): string {
     '',
     'The variables of the original gateway. When any of GATEWAY_*, ALLOWED_MODELS_JSON or MODELS_CONFIG_FILE below is set, the',
     'gateway behaves as its container did: it listens on 0.0.0.0, asks for no key (with a warning) unless keys are configured,',
-    'and keeps a loaded model at least 90 s. An invalid value is a fault, except for the four integers with a range',
+    'keeps a loaded model at least 90 s, and runs engines in containers where a Docker socket is there that it may use (DOCKER_HOST, or',
+    '/var/run/docker.sock) and neither `runtime.kind` nor a simulated model says otherwise. An invalid value is a fault, except for the four integers with a range',
     '(GATEWAY_MAX_QUEUE_SIZE, GATEWAY_MAX_CONCURRENT, GATEWAY_MAX_MODELS_CONCURRENT, GATEWAY_HTTP_TIMEOUT): there an error is',
     'logged and the default holds. An empty variable counts as not set, except for those four.',
     '',

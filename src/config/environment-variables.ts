@@ -9,15 +9,27 @@ export interface EnvironmentVariable {
   readonly name: string;
   readonly effect: string;
   /** The key of the file that it sets. */
-  readonly sets?: readonly [section: LayerSection, key: string];
+  readonly sets?: readonly [section: LayerSection, ...keys: readonly string[]];
+  /** Its value is text, also where it looks like a number. */
+  readonly isText?: boolean;
+  /** Has an effect only where engines run in containers. */
+  readonly ofContainers?: boolean;
   /** Accepted without effect; the reason. */
   readonly ignored?: string;
 }
 
-const inContainers = 'it concerns containers, and engines run as processes of this host';
-
 function sets(name: string, section: LayerSection, key: string, effect?: string): EnvironmentVariable {
   return { name, sets: [section, key], effect: effect ?? `Sets \`${section}.${key}\`.` };
+}
+
+function ofDocker(name: string, key: string): EnvironmentVariable {
+  return {
+    name,
+    sets: ['runtime', 'docker', key],
+    isText: true,
+    ofContainers: true,
+    effect: `Sets \`runtime.docker.${key}\`.`,
+  };
 }
 
 function ignored(name: string, reason: string): EnvironmentVariable {
@@ -56,11 +68,11 @@ export const ENVIRONMENT_VARIABLES: readonly EnvironmentVariable[] = [
     name: 'GATEWAY_GPU_UUID',
     effect: 'GPUs to use (UUIDs, separated by commas), as the pool `default` where the file has no `pools`.',
   },
-  ignored('GATEWAY_CONTAINER_NAME', inContainers),
-  ignored('DOCKER_NETWORK_NAME', inContainers),
-  ignored('VLLM_CONTAINER_PREFIX', inContainers),
-  ignored('VLLM_IMAGE', inContainers),
-  ignored('VLLM_PORT', 'engines listen on Unix sockets, or on a free port'),
+  ofDocker('GATEWAY_CONTAINER_NAME', 'gateway_container'),
+  ofDocker('DOCKER_NETWORK_NAME', 'network'),
+  ofDocker('VLLM_CONTAINER_PREFIX', 'container_prefix'),
+  ofDocker('VLLM_IMAGE', 'image'),
+  { ...ofDocker('VLLM_PORT', 'port'), isText: false },
   sets('VLLM_GPU_MEMORY_UTILIZATION', 'defaults', 'gpu_memory_utilization'),
   sets('VLLM_MAX_MODEL_LEN_GLOBAL', 'defaults', 'max_model_len'),
   sets('VLLM_MAX_NUM_SEQS', 'defaults', 'max_num_seqs'),
@@ -72,7 +84,8 @@ export const ENVIRONMENT_VARIABLES: readonly EnvironmentVariable[] = [
     effect:
       'True: vLLM engines get `--compilation-config {"cudagraph_mode":"NONE"}` unless their `extra_args` choose a compilation.',
   },
-  ignored('VLLM_TEMP_DIR', inContainers),
+  ignored('VLLM_SWAP_SPACE', 'vLLM has no swap space any more'),
+  ignored('VLLM_TEMP_DIR', 'GGUF files are fetched into the Hugging Face cache'),
   sets('PLACEMENT_MODE', 'scheduling', 'placement_mode'),
   sets('GPU_BUDGET_FRACTION', 'devices', 'budget_fraction'),
   sets('BUDGET_OVERHEAD_FACTOR', 'scheduling', 'budget_overhead_factor'),
@@ -80,13 +93,19 @@ export const ENVIRONMENT_VARIABLES: readonly EnvironmentVariable[] = [
   sets('COLOCATE_MARGIN_MIB', 'scheduling', 'colocate_margin_mib'),
   sets('COLOCATE_MAX_SHARE', 'scheduling', 'colocate_max_share'),
   sets('COLOCATE_WEIGHT_OVERHEAD', 'scheduling', 'colocate_weight_overhead'),
-  ignored('NVIDIA_UTILITY_IMAGE', 'cards are read by `devices.nvidia_smi` on this host'),
-  ignored('HOST_CACHE_DIR', `${inContainers}; set HF_HOME in \`defaults.environment\` for another cache`),
+  ofDocker('NVIDIA_UTILITY_IMAGE', 'utility_image'),
+  ofDocker('HOST_CACHE_DIR', 'hugging_face_cache'),
   {
     name: 'HUGGING_FACE_HUB_TOKEN',
     effect: 'Given to engines as HF_TOKEN, where that is not set itself; never shown.',
   },
-  sets('MEMORY_FOOTPRINT_FILE', 'runtime', 'import_footprints_file'),
+  { ...sets('MEMORY_FOOTPRINT_FILE', 'runtime', 'import_footprints_file'), isText: true },
   { name: 'WORKER_LD_LIBRARY_PATH', effect: 'Given to vLLM engines as LD_LIBRARY_PATH.' },
+  {
+    name: 'DOCKER_HOST',
+    sets: ['runtime', 'docker', 'host'],
+    isText: true,
+    effect: "Sets `runtime.docker.host`, as for Docker's own programs.",
+  },
   sets('LOG_LEVEL', 'log', 'level', 'Sets `log.level`; upper case, WARNING and CRITICAL are understood.'),
 ];

@@ -23,6 +23,8 @@ export interface EnvironmentReading {
   readonly noCudagraph: boolean;
   /** The gateway was started the way the original was. */
   readonly original: boolean;
+  /** Variables that are given and have an effect only where engines run in containers. */
+  readonly containerVariables: readonly string[];
   readonly notices: readonly Notice[];
   readonly faults: readonly ConfigFault[];
   /** What does not stop a start, but belongs into the list of one that other faults stop (R2). */
@@ -43,24 +45,22 @@ export function readEnvironment(environment: Environment): EnvironmentReading {
   const original = isOriginal(environment);
   const raw = new RawLayerBuilder();
   if (original) {
-    raw.set('server', 'host', ORIGINAL_HOST, null);
-    raw.set('scheduling', 'min_residence', ORIGINAL_MIN_RESIDENCE_S, null);
+    raw.set(['server', 'host'], ORIGINAL_HOST, null);
+    raw.set(['scheduling', 'min_residence'], ORIGINAL_MIN_RESIDENCE_S, null);
   }
-  raw.set('defaults', 'queue_size', limits.maxQueueSize, 'GATEWAY_MAX_QUEUE_SIZE');
-  raw.set('defaults', 'max_concurrent', limits.maxConcurrent, 'GATEWAY_MAX_CONCURRENT');
-  raw.set('server', 'engine_timeout', limits.httpTimeoutS, 'GATEWAY_HTTP_TIMEOUT');
+  raw.set(['defaults', 'queue_size'], limits.maxQueueSize, 'GATEWAY_MAX_QUEUE_SIZE');
+  raw.set(['defaults', 'max_concurrent'], limits.maxConcurrent, 'GATEWAY_MAX_CONCURRENT');
+  raw.set(['server', 'engine_timeout'], limits.httpTimeoutS, 'GATEWAY_HTTP_TIMEOUT');
   for (const variable of ENVIRONMENT_VARIABLES) {
     const text = given(environment, variable.name);
     if (text !== null && variable.sets !== undefined) {
-      const [section, key] = variable.sets;
-      raw.set(section, key, plainValue(variable, text), variable.name);
+      raw.set(variable.sets, plainValue(variable, text), variable.name);
     }
   }
   const cards = given(environment, 'GATEWAY_GPU_UUID');
   if (cards !== null) {
     raw.set(
-      'pools',
-      'default',
+      ['pools', 'default'],
       cards
         .split(',')
         .map((card) => card.trim())
@@ -77,6 +77,9 @@ export function readEnvironment(environment: Environment): EnvironmentReading {
     engineEnvironment: engineEnvironment(environment),
     noCudagraph: booleanOf(given(environment, 'VLLM_NO_CUDAGRAPH') ?? '') === true,
     original,
+    containerVariables: ENVIRONMENT_VARIABLES.flatMap(({ name, ofContainers }) =>
+      ofContainers === true && given(environment, name) !== null ? [name] : [],
+    ),
     notices: [...integerNotices, ...ignoredNotices(environment), ...misspeltNotices(environment)],
     faults,
     lenientFaults: integerFaults,
@@ -98,24 +101,39 @@ function isOriginal(environment: Environment): boolean {
 }
 
 class RawLayerBuilder {
-  readonly #sections = new Map<string, Map<string, unknown>>();
+  readonly #values: { readonly path: readonly string[]; readonly value: unknown }[] = [];
   readonly #variables = new Map<string, string>();
 
-  set(section: string, key: string, value: unknown, variable: string | null): void {
-    const entries = this.#sections.get(section) ?? new Map<string, unknown>();
-    this.#sections.set(section, entries.set(key, value));
-    if (variable === null) this.#variables.delete(`${section}.${key}`);
-    else this.#variables.set(`${section}.${key}`, variable);
+  set(path: readonly string[], value: unknown, variable: string | null): void {
+    this.#values.push({ path, value });
+    if (variable === null) this.#variables.delete(path.join('.'));
+    else this.#variables.set(path.join('.'), variable);
   }
 
   source(): RawSource {
-    const sections = [...this.#sections].map(([section, entries]) => [section, Object.fromEntries(entries)]);
     const originOf = (path: ConfigPath): FaultOrigin => {
-      const variable = this.#variables.get(`${path[0]}.${path[1]}`);
-      return variable === undefined ? { kind: 'built_in' } : { kind: 'environment', variable };
+      for (let length = path.length; length > 0; length -= 1) {
+        const variable = this.#variables.get(path.slice(0, length).join('.'));
+        if (variable !== undefined) return { kind: 'environment', variable };
+      }
+      return { kind: 'built_in' };
     };
-    return { value: Object.fromEntries(sections), originOf };
+    return { value: nested(this.#values), originOf };
   }
+}
+
+/** One mapping of all values; of two for one path the later one holds. */
+function nested(
+  values: readonly { readonly path: readonly string[]; readonly value: unknown }[],
+): Record<string, unknown> {
+  const keys = new Set(values.flatMap(({ path }) => path.slice(0, 1)));
+  const entries = [...keys].map((key) => {
+    const below = values.filter(({ path }) => path[0] === key);
+    const own = below.findLast(({ path }) => path.length === 1);
+    const inner = below.map(({ path, value }) => ({ path: path.slice(1), value }));
+    return [key, own === undefined ? nested(inner) : own.value];
+  });
+  return Object.fromEntries(entries);
 }
 
 function plainValue(variable: EnvironmentVariable, text: string): unknown {
@@ -124,7 +142,7 @@ function plainValue(variable: EnvironmentVariable, text: string): unknown {
     const level = trimmed.toLowerCase();
     return PYTHON_LEVELS[level] ?? level;
   }
-  if (variable.name === 'MEMORY_FOOTPRINT_FILE') return trimmed;
+  if (variable.isText === true) return trimmed;
   if (variable.sets?.[1] === 'enforce_eager') return booleanOf(trimmed) ?? trimmed;
   return /^[+-]?\d+(\.\d+)?$/.test(trimmed) ? Number(trimmed) : trimmed;
 }

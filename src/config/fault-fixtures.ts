@@ -8,7 +8,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type ConfigFault, formatFault } from './fault.ts';
+import type { HostFacts } from './host-facts.ts';
 import { loadConfig } from './load.ts';
+
+/** A machine without Docker, whatever the one of the test has. */
+export const BARE_HOST: HostFacts = { dockerSocket: 'absent', isContainer: false };
 
 let directory = '';
 /** Gives the tests of a file a directory for their files. */
@@ -54,7 +58,7 @@ export async function faultsOf(
   files += 1;
   const file = join(directory, `models-${files}.yaml`);
   await writeFile(file, text);
-  const loaded = await loadConfig({ file, environment });
+  const loaded = await loadConfig({ file, environment, host: BARE_HOST });
   return loaded.ok ? [] : loaded.error;
 }
 

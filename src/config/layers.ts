@@ -6,7 +6,8 @@ import type { ConfigPath, FaultOrigin } from './fault.ts';
 import type { RawConfig, RawLayer } from './schema.ts';
 import { devicesBuiltIn, schedulingBuiltIn } from './schema-devices.ts';
 import { modelBuiltIn, type RawModel } from './schema-model.ts';
-import { logBuiltIn, runtimeBuiltIn, serverBuiltIn } from './schema-server.ts';
+import { activityBuiltIn, dockerBuiltIn, runtimeBuiltIn } from './schema-runtime.ts';
+import { logBuiltIn, serverBuiltIn } from './schema-server.ts';
 import { type RawSource, valueAt } from './source.ts';
 
 export interface Layers {
@@ -15,7 +16,7 @@ export interface Layers {
   readonly environment: { readonly layer: RawLayer; readonly source: RawSource };
 }
 
-type SectionName = 'server' | 'runtime' | 'devices' | 'scheduling' | 'log';
+type SectionName = 'server' | 'runtime' | 'devices' | 'scheduling' | 'activity' | 'log';
 
 /** Lays stronger values over weaker ones; a key that is absent or undefined hides nothing. */
 function laid<Weakest extends object, Stronger extends object>(
@@ -34,15 +35,18 @@ function sectionLayers<Name extends SectionName>(layers: Layers, name: Name) {
 
 export const serverOf = (layers: Layers) => laid(serverBuiltIn(), ...sectionLayers(layers, 'server'));
 export const runtimeOf = (layers: Layers) => laid(runtimeBuiltIn(), ...sectionLayers(layers, 'runtime'));
+export const dockerOf = (layers: Layers) =>
+  laid(dockerBuiltIn(), ...sectionLayers(layers, 'runtime').map((runtime) => runtime?.docker));
+export const activityOf = (layers: Layers) => laid(activityBuiltIn(), ...sectionLayers(layers, 'activity'));
 export const devicesOf = (layers: Layers) => laid(devicesBuiltIn(), ...sectionLayers(layers, 'devices'));
 export const schedulingOf = (layers: Layers) =>
   laid(schedulingBuiltIn(), ...sectionLayers(layers, 'scheduling'));
 export const logOf = (layers: Layers) => laid(logBuiltIn(), ...sectionLayers(layers, 'log'));
 
 /** Where the value of a section's key comes from. */
-export function originOfSetting(layers: Layers, section: SectionName, key: string): FaultOrigin {
+export function originOfSetting(layers: Layers, path: ConfigPath): FaultOrigin {
   for (const source of [layers.flags.source, layers.file.source, layers.environment.source]) {
-    if (valueAt(source.value, [section, key]) !== undefined) return source.originOf([section, key], 'value');
+    if (valueAt(source.value, path) !== undefined) return source.originOf(path, 'value');
   }
   return { kind: 'built_in' };
 }

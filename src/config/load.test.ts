@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { formatFault } from './fault.ts';
+import { BARE_HOST } from './fault-fixtures.ts';
 import { type LoadOptions, loadConfig } from './load.ts';
 import type { ConfigOverrides } from './overrides.ts';
 import type { ResolvedConfig, ResolvedModel } from './resolved-config.ts';
@@ -16,13 +17,13 @@ before(async () => {
 after(() => rm(directory, { recursive: true }));
 
 async function load(options: Partial<LoadOptions>): Promise<ResolvedConfig> {
-  const loaded = await loadConfig({ environment: {}, ...options });
+  const loaded = await loadConfig({ environment: {}, host: BARE_HOST, ...options });
   assert.ok(loaded.ok, loaded.ok ? '' : loaded.error.map(formatFault).join('\n'));
   return loaded.value;
 }
 
 async function faults(options: Partial<LoadOptions>): Promise<readonly string[]> {
-  const loaded = await loadConfig({ environment: {}, ...options });
+  const loaded = await loadConfig({ environment: {}, host: BARE_HOST, ...options });
   return loaded.ok ? [] : loaded.error.map(formatFault);
 }
 

@@ -14,10 +14,12 @@ import { checkConfig } from './check.ts';
 import { DEMONSTRATION } from './demonstration.ts';
 import { type Environment, type EnvironmentReading, readEnvironment } from './environment.ts';
 import { type ConfigFault, fault } from './fault.ts';
+import { gatherHostFacts, type HostFacts } from './host-facts.ts';
 import type { Layers } from './layers.ts';
 import { type ConfigOverrides, overridesSource } from './overrides.ts';
 import { resolveConfig } from './resolve.ts';
 import type { Notice, ResolvedConfig } from './resolved-config.ts';
+import { runtimeKindOf } from './runtime-kind.ts';
 import { configSchema, layerSchema, type RawConfig } from './schema.ts';
 import { readSecrets } from './secrets.ts';
 import { type RawSource, uniformSource, valueAt } from './source.ts';
@@ -33,6 +35,8 @@ export interface LoadOptions {
   readonly object?: unknown;
   readonly environment: Environment;
   readonly overrides?: ConfigOverrides;
+  /** What is known of this machine; by default it is looked for. */
+  readonly host?: HostFacts;
 }
 
 type Faults = readonly ConfigFault[];
@@ -63,11 +67,15 @@ async function loadLayers(
     environment: { layer: reading.layer, source: reading.source },
   };
   const secrets = await readSecrets(layers, file, environment);
-  const later = checkConfig({ layers, original: reading.original, ...leftOut(raw, source) });
+  const host = options.host ?? (await gatherHostFacts(environment));
+  const runtimeKind = runtimeKindOf({ layers, reading, host });
+  const { original } = reading;
+  const later = checkConfig({ layers, original, runtimeKind, host, ...leftOut(raw, source) });
   const faults = [...early, ...later, ...secrets.faults];
   if (faults.length > 0) return failure(inOrder(faults));
+  const { apiKeys } = secrets;
   return success(
-    resolveConfig({ layers, file, origin, environment, reading, apiKeys: secrets.apiKeys, notices }),
+    resolveConfig({ layers, file, origin, environment, reading, runtimeKind, host, apiKeys, notices }),
   );
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { formatFault } from './fault.ts';
+import { BARE_HOST } from './fault-fixtures.ts';
 import { type LoadOptions, loadConfig } from './load.ts';
 import type { ResolvedConfig, ResolvedModel } from './resolved-config.ts';
 
@@ -14,7 +15,7 @@ after(() => rmSync(directory, { recursive: true }));
 const ONE = { models: { m: { repo: 'r' } } };
 
 async function load(options: Partial<LoadOptions>): Promise<ResolvedConfig> {
-  const loaded = await loadConfig({ environment: {}, ...options });
+  const loaded = await loadConfig({ environment: {}, host: BARE_HOST, ...options });
   assert.ok(loaded.ok, loaded.ok ? '' : loaded.error.map(formatFault).join('\n'));
   return loaded.value;
 }

@@ -31,6 +31,9 @@ export function resolveModel(
     name,
     engine,
     repo: own.repo ?? (engine === 'simulated' ? name : null),
+    image: model.image ?? null,
+    fetch: isOurs && own.repo !== undefined && (engine === 'simulated' ? (own.fetch ?? false) : model.fetch),
+    downloadTimeoutMs: model.download_timeout,
     command: own.command ?? null,
     url: own.url === undefined ? null : resolveUrl(own.url, extras.apiKey),
     servedName: own.served_name ?? name,
@@ -54,7 +57,7 @@ export function resolveModel(
 }
 
 /** `command` and `url` decide unless the model itself names an engine: a `defaults.engine` is meant for the others. */
-function engineOf(own: RawModel, layered: EngineKind | undefined): EngineKind {
+export function engineOf(own: RawModel, layered: EngineKind | undefined): EngineKind {
   if (own.engine !== undefined) return own.engine;
   if (own.command !== undefined || own.url !== undefined) return 'openai';
   return layered === undefined || layered === 'openai' ? 'vllm' : layered;

@@ -3,18 +3,33 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { isLoopback, plainHost } from './check.ts';
 import type { Environment, EnvironmentReading } from './environment.ts';
-import { devicesOf, type Layers, logOf, poolsOf, runtimeOf, schedulingOf, serverOf } from './layers.ts';
+import type { HostFacts } from './host-facts.ts';
+import {
+  activityOf,
+  devicesOf,
+  dockerOf,
+  type Layers,
+  logOf,
+  poolsOf,
+  runtimeOf,
+  schedulingOf,
+  serverOf,
+} from './layers.ts';
 import { neverFitNotices } from './never-fits.ts';
 import { resolveModel } from './resolve-model.ts';
 import type {
+  ActivityConfig,
   DevicesConfig,
+  DockerConfig,
   LegacyLimits,
   Notice,
   ResolvedAlias,
   ResolvedConfig,
   ResolvedModel,
+  RuntimeConfig,
   ServerConfig,
 } from './resolved-config.ts';
+import { runtimeKindNotices } from './runtime-kind.ts';
 import { pathBeside } from './secrets.ts';
 
 const KIB = 1024;
@@ -26,6 +41,8 @@ interface ResolveInput {
   readonly origin: ResolvedConfig['origin'];
   readonly environment: Environment;
   readonly reading: EnvironmentReading;
+  readonly runtimeKind: RuntimeConfig['kind'];
+  readonly host: HostFacts;
   readonly apiKeys: ReadonlyMap<string, string>;
   readonly notices: readonly Notice[];
 }
@@ -39,21 +56,11 @@ export function resolveConfig(input: ResolveInput): ResolvedConfig {
   });
   const devices = resolveDevices(layers);
   const scheduling = schedulingOf(layers);
-  const runtime = runtimeOf(layers);
-  const stateDirectory = runtime.state_directory;
   return frozen({
     file,
     origin: input.origin,
     server,
-    runtime: {
-      kind: runtime.kind,
-      stateDirectory:
-        stateDirectory === undefined
-          ? defaultStateDirectory(input.environment)
-          : pathBeside(file, stateDirectory),
-      outputLimitBytes: runtime.output_limit_mib * MIB,
-      importFootprintsFile: resolveImport(layers, file),
-    },
+    runtime: resolveRuntime(input),
     devices,
     scheduling: {
       placementMode: scheduling.placement_mode,
@@ -75,6 +82,7 @@ export function resolveConfig(input: ResolveInput): ResolvedConfig {
     log: { level: logOf(layers).level },
     notices: [
       ...reading.notices,
+      ...runtimeKindNotices(input),
       ...authNotices(layers, server),
       ...neverFitNotices(
         devices,
@@ -115,6 +123,45 @@ function authNotices(layers: Layers, server: ServerConfig): Notice[] {
     `Everybody who reaches ${server.host}:${server.port} may use the models: no API keys are configured. ` +
     'Set server.api_keys_file (--api-keys-file), listen on 127.0.0.1 (--host), or say server.auth: none (--auth none) if that is meant.';
   return [{ level: 'warn', text }];
+}
+
+function resolveRuntime({ layers, file, environment, runtimeKind }: ResolveInput): RuntimeConfig {
+  const runtime = runtimeOf(layers);
+  const stateDirectory = runtime.state_directory;
+  return {
+    kind: runtimeKind,
+    stateDirectory:
+      stateDirectory === undefined ? defaultStateDirectory(environment) : pathBeside(file, stateDirectory),
+    outputLimitBytes: runtime.output_limit_mib * MIB,
+    importFootprintsFile: resolveImport(layers, file),
+    docker: resolveDocker(layers),
+    activity: resolveActivity(layers),
+  };
+}
+
+function resolveDocker(layers: Layers): DockerConfig {
+  const docker = dockerOf(layers);
+  return {
+    host: docker.host,
+    image: docker.image,
+    pull: docker.pull,
+    containerPrefix: docker.container_prefix,
+    network: docker.network ?? null,
+    port: docker.port,
+    gatewayContainer: docker.gateway_container ?? null,
+    reach: docker.reach,
+    huggingFaceCache: docker.hugging_face_cache ?? null,
+    compileCache: docker.compile_cache ?? null,
+    volumes: docker.volumes,
+    shmBytes: docker.shm_size_mib * MIB,
+    user: docker.user ?? null,
+    utilityImage: docker.utility_image ?? docker.image,
+  };
+}
+
+function resolveActivity(layers: Layers): ActivityConfig {
+  const { enabled, rows_max: rowsMax, days_max: daysMax } = activityOf(layers);
+  return { enabled, rowsMax, daysMax };
 }
 
 /** A path in the environment knows no configuration file, so it is relative to the working directory. */

@@ -173,8 +173,22 @@ const sharedFields = {
     effect: 'An engine that is not ready this long after its launch is ended and counts as failed.',
     default: 3900,
     unit: 's',
-    danger: 'Shorter than the first download of the weights, and the model never starts.',
+    danger: 'Without `fetch`, and shorter than the first download of the weights, the model never starts.',
     environment: ['GATEWAY_LOADING_TIMEOUT'],
+  }),
+  fetch: field(flag(), {
+    effect:
+      "Brings the model's files into the Hugging Face cache before the engine starts, while no device is held. `false`: the engine fetches for itself, within its `load_timeout`. A simulated model has nothing to fetch unless it says `true` itself.",
+    default: true,
+  }),
+  download_timeout: field(duration(), {
+    effect: 'Longest fetch, all files together; the next request goes on where it stopped.',
+    default: 21_600,
+    unit: 's',
+  }),
+  image: field(text('the name of an image'), {
+    effect: "Image of the model's engine, where engines run in containers. A `command` needs one there.",
+    otherwise: '`runtime.docker.image`',
   }),
   drain_timeout: field(duration(), {
     effect:
@@ -269,5 +283,6 @@ export const modelBuiltIn = builtInOf(
     dtype: true,
     min_residence: true,
     vllm_executable: true,
+    image: true,
   }),
 );

@@ -1,4 +1,4 @@
-/** The gateway's own side: its address, limits towards clients and engines, where it keeps its state, and its log. */
+/** The gateway's own side: its address, limits towards clients and engines, and its log. */
 import * as z from 'zod';
 import { builtInOf, field } from './field.ts';
 import { duration, integer, oneOf, text } from './leaf.ts';
@@ -104,37 +104,6 @@ export const serverSchema = z.strictObject(
 );
 
 export const serverBuiltIn = builtInOf(serverSchema.omit({ auth: true, api_keys_file: true }));
-
-export const runtimeSchema = z.strictObject(
-  {
-    kind: field(oneOf(['process']), {
-      effect: 'Where engines run: as processes of this host.',
-      default: 'process',
-    }),
-    state_directory: field(text('the path of a directory'), {
-      effect: 'Launch records, sockets and output of engines; relative to the configuration file.',
-      otherwise: '`$XDG_STATE_HOME/vllm-gateway`, or `~/.local/state/vllm-gateway`',
-      danger: 'Two gateways must not share one.',
-      flag: '--state-directory',
-    }),
-    output_limit_mib: field(integer(1, 65_536), {
-      effect: "Size of one engine's output file; a fuller one is started anew.",
-      default: 64,
-      unit: 'MiB',
-    }),
-    import_footprints_file: field(text('the path of a file'), {
-      effect:
-        "The original gateway's file of measured memory (memory_footprints.json), relative to the configuration file. It is read once; figures of models whose settings are still the same are used until a launch measures anew. A missing file is no fault.",
-      otherwise: 'nothing is imported',
-      environment: ['MEMORY_FOOTPRINT_FILE'],
-    }),
-  },
-  { error: 'a mapping of runtime keys' },
-);
-
-export const runtimeBuiltIn = builtInOf(
-  runtimeSchema.omit({ state_directory: true, import_footprints_file: true }),
-);
 
 export const logSchema = z.strictObject(
   {

@@ -7,7 +7,8 @@ import { allowing, field, requiredField } from './field.ts';
 import { jsonObject, text } from './leaf.ts';
 import { deviceId, devicesSchema, schedulingSchema } from './schema-devices.ts';
 import { defaultsSchema, modelSchema } from './schema-model.ts';
-import { logSchema, runtimeSchema, serverSchema } from './schema-server.ts';
+import { activitySchema, runtimeSchema } from './schema-runtime.ts';
+import { logSchema, serverSchema } from './schema-server.ts';
 
 const NAME_TEXT = 'a name of 1 to 256 printable characters without white space';
 // The published pattern must mean the same to editors, which read it with and without Unicode mode.
@@ -69,6 +70,7 @@ export const configSchema = z.strictObject(
     runtime: field(runtimeSchema, { effect: 'Where engines run and what is kept of them.' }),
     devices: field(devicesSchema, { effect: 'The devices that models share.' }),
     scheduling: field(schedulingSchema, { effect: 'How models share the devices.' }),
+    activity: field(activitySchema, { effect: 'What is kept of finished requests.' }),
     log: field(logSchema, { effect: "The gateway's own log." }),
   },
   { error: 'a mapping with `models`' },

@@ -46,12 +46,12 @@ export async function readSecrets(
   }
   const keysFile = serverOf(layers).api_keys_file;
   if (keysFile !== undefined && !(await readable(pathBeside(file, keysFile)))) {
-    const origin = originOfSetting(layers, 'server', 'api_keys_file');
+    const path = ['server', 'api_keys_file'];
     faults.push(
       fault(
         'secret_missing',
-        origin,
-        ['server', 'api_keys_file'],
+        originOfSetting(layers, path),
+        path,
         `the file ${JSON.stringify(keysFile)} cannot be read`,
       ),
     );
