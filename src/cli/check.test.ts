@@ -220,3 +220,26 @@ test('names models that can never fit by their files, without asking a hub', asy
   );
   assert.equal(lines.filter((line) => line.startsWith('error:') || line.startsWith('warn:')).length, 1);
 });
+
+test('tells where engines run in containers, and why models there do not sleep', async () => {
+  const file = await written(
+    'containers.yaml',
+    [
+      'runtime: {kind: docker, docker: {image: "vllm/vllm-openai:v1", reach: port}}',
+      'models:',
+      '  a: {repo: x}',
+      '  b: {repo: x, sleep: off}',
+      '  c: {command: [serve, "{port}"], image: "own:1"}',
+      '',
+    ].join('\n'),
+  );
+  const { code, text } = await check({ file });
+  assert.equal(code, 0, text);
+  assert.match(text, /^warn: a: stopped instead of put to sleep\. .*reach: port.*Say `reach: auto`/m);
+  assert.match(
+    text,
+    /^Engines run in containers of unix:\/\/\/var\/run\/docker\.sock: vllm\/vllm-openai:v1, own:1\.$/m,
+  );
+  const open = await written('open.yaml', 'runtime: {kind: docker}\nmodels: {a: {repo: x}}\n');
+  assert.doesNotMatch((await check({ file: open })).text, /warn:/);
+});

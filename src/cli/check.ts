@@ -2,18 +2,21 @@
 import { loadStaticKeys } from '../access/static-keys.ts';
 import type { Environment } from '../config/environment.ts';
 import { formatFault } from '../config/fault.ts';
+import type { HostFacts } from '../config/host-facts.ts';
 import { loadConfig } from '../config/load.ts';
 import type { ConfigOverrides } from '../config/overrides.ts';
 import { redacted } from '../config/redact.ts';
 import type { Notice, ResolvedConfig, ResolvedModel, SchedulingConfig } from '../config/resolved-config.ts';
 import { startupLines } from '../config/startup-lines.ts';
 import { chooseParsers, type ParserChoice } from '../engines/vllm/parsers-choice.ts';
+import { containerLine, sleepNotices } from './container-notices.ts';
 import { unfitNotices } from './unfit-notices.ts';
 
 export interface CheckOptions {
   readonly file?: string | undefined;
   readonly environment: Environment;
   readonly overrides?: ConfigOverrides;
+  readonly host?: HostFacts;
   /** Also print the whole configuration as it was understood, secrets hidden, as JSON. */
   readonly show?: boolean | undefined;
 }
@@ -42,7 +45,8 @@ export async function runCheck(options: CheckOptions, output: TextWriter): Promi
   }
   if (show) output.write(`${JSON.stringify(redacted(config), null, 2)}\n`);
   else {
-    const notices = [...config.notices, ...(await unfitNotices(config, options.environment))];
+    const unfit = await unfitNotices(config, options.environment);
+    const notices = [...config.notices, ...sleepNotices(config), ...unfit];
     output.write(`${[...summary(config, notices, options.environment), ...keys.lines].join('\n')}\n`);
   }
   return 0;
@@ -69,6 +73,7 @@ async function checkKeys(config: ResolvedConfig): Promise<{ faults: string[]; li
 function summary(config: ResolvedConfig, notices: readonly Notice[], environment: Environment): string[] {
   const { host, port, auth } = config.server;
   const errors = notices.filter(({ level }) => level === 'error').length;
+  const containers = containerLine(config);
   const verdict =
     errors === 0 ? 'no faults.' : `no faults that stop the start, but ${counted(errors, 'error')}:`;
   return [
@@ -76,6 +81,7 @@ function summary(config: ResolvedConfig, notices: readonly Notice[], environment
     ...notices.toSorted(errorsFirst).map((notice) => `${notice.level}: ${notice.text}`),
     ...startupLines(config),
     `Listens on ${host}:${port} (authentication: ${auth}).`,
+    ...(containers === null ? [] : [containers]),
     `${counted(config.models.size, 'model')}:`,
     ...[...config.models.values()].flatMap((model) => [
       `  ${modelLine(model, config.scheduling.placementMode)}`,
