@@ -3,6 +3,7 @@
  * the armed timer alone (it fires, finds nothing due and is armed anew), so that a busy model costs no timer per request.
  */
 import { type AsleepState, COLD } from './engine-state.ts';
+import { fetchDeadlinePassed } from './fetching.ts';
 import { engineExited } from './lifecycle.ts';
 import { drainDeadlinePassed, hasDelicateNeighbour, leaveDeadlinePassed, stopEngine } from './moves.ts';
 import { expire, wish } from './requests.ts';
@@ -28,6 +29,7 @@ function engineDeadlineMs(model: ModelState): number {
       return asleepDeadlineMs(model, engine);
     case 'failed':
       return model.policy.alwaysOn ? engine.untilMs : NEVER;
+    case 'fetching':
     case 'starting':
     case 'falling_asleep':
     case 'waking':
@@ -95,6 +97,9 @@ function engineDeadlinePassed(d: Decision, model: ModelState): void {
       engineExited(d, model, { cause: 'timeout', text, retryable: true });
       return;
     }
+    case 'fetching':
+      fetchDeadlinePassed(d, model);
+      return;
     case 'draining':
       drainDeadlinePassed(d, model);
       return;

@@ -3,13 +3,14 @@
  * that the same setup and events give the same effects, in production, in simulation and from a record.
  */
 import { assertNever } from '../core/assert.ts';
+import { engineAdopted } from './adoption.ts';
 import { armTimers, deadlinePassed } from './deadlines.ts';
 import { refreshFeasibility } from './device-view.ts';
 import type { Effect } from './effects.ts';
 import type { SchedulerEvent } from './events.ts';
+import { fetchAnswered, fetchProgressed } from './fetching.ts';
 import {
   becameReady,
-  engineAdopted,
   engineExited,
   ofLaunch,
   phaseReported,
@@ -124,6 +125,12 @@ function apply(d: Decision, event: SchedulerEvent): void {
     case 'host_memory':
       d.state.hostBudgetMib = event.budgetMib;
       d.review = true;
+      return;
+    case 'fetching':
+      fetchProgressed(d, event);
+      return;
+    case 'fetched':
+      fetchAnswered(d, event.model, event.failure);
       return;
     case 'phase':
     case 'ready':

@@ -223,6 +223,7 @@ function residentView(
     case 'falling_asleep':
     case 'stopping':
     case 'cold':
+    case 'fetching':
     case 'failed':
     case 'external':
       return null;

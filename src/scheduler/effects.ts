@@ -27,6 +27,9 @@ export type Effect =
       readonly refusal: Refusal;
       readonly reason: string;
     }
+  /** Bring the model's files into the cache. Answered with `fetched`, and `fetching` before. */
+  | { readonly kind: 'fetch'; readonly model: ModelName; readonly reason: string }
+  | { readonly kind: 'cancel_fetch'; readonly model: ModelName; readonly reason: string }
   | {
       readonly kind: 'start';
       readonly model: ModelName;

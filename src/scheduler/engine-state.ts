@@ -1,6 +1,6 @@
 /**
  * The life of one model's engine. Each state owns its deadlines; `deadlines.ts` turns the nearest one into a timer.
- * cold -> starting -> awake -> draining -> stopping -> cold, and `failed` from starting or after repeated deaths;
+ * cold -> (fetching ->) starting -> awake -> draining -> stopping -> cold, and `failed` from fetching, starting or after repeated deaths;
  * draining -> falling_asleep -> asleep -> waking -> awake where the engine can sleep. What goes wrong on that way leaves
  * the engine in a state that nobody knows: it is stopped and starts anew.
  */
@@ -24,6 +24,16 @@ export interface ColdState {
   readonly notBeforeMs: number;
   /** What the last start died of, while its backoff lasts; new requests are refused with it. */
   readonly failure: EngineFailure | null;
+}
+
+/** Its files are brought into the cache: it holds no device, and nobody gives way for it. */
+export interface FetchingState {
+  readonly kind: 'fetching';
+  readonly sinceMs: number;
+  readonly deadlineMs: number;
+  bytesDone: number;
+  /** Null until the hub has told. */
+  bytesTotal: number | null;
 }
 
 export interface StartingState {
@@ -137,6 +147,7 @@ export interface ExternalState {
 
 export type EngineState =
   | ColdState
+  | FetchingState
   | StartingState
   | AwakeState
   | DrainingState
@@ -181,6 +192,7 @@ export function reservationOf(engine: EngineState): Reservation | null {
     case 'draining':
       return engine.awake.reservation;
     case 'cold':
+    case 'fetching':
     case 'failed':
     case 'external':
       return null;

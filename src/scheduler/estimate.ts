@@ -6,7 +6,7 @@ import { assertNever } from '../core/assert.ts';
 import type { ModelName } from '../core/ids.ts';
 import { placeNow } from './device-view.ts';
 import { drainsWithoutLimit } from './drain-time.ts';
-import { reservationOf } from './engine-state.ts';
+import { type FetchingState, reservationOf } from './engine-state.ts';
 import { isWaitedFor, type ModelState, type SchedulerState } from './state.ts';
 import { bringUpCostMs, sleepCostMs, startCostMs, stopCostMs, wakeCostMs } from './turn.ts';
 
@@ -33,6 +33,16 @@ export function estimate(state: SchedulerState, name: ModelName, nowMs: number):
       return engine.suspect
         ? answer(null, 'a connection to its engine broke; it is being probed', 'assumed', 'probing')
         : slotEstimate(model, 'it is awake');
+    case 'fetching': {
+      const elapsedMs = nowMs - engine.sinceMs;
+      const why = `its files are being fetched for ${seconds(elapsedMs)} s`;
+      const { bytesDone, bytesTotal } = engine;
+      const restMs = fetchRestMs(engine, elapsedMs);
+      const readyInMs = restMs === null ? null : restMs + startCostMs(model);
+      const percent =
+        bytesTotal === null || bytesTotal === 0 ? null : Math.floor((100 * bytesDone) / bytesTotal);
+      return { ...answer(readyInMs, why, 'assumed', 'fetching'), percent };
+    }
     case 'starting': {
       const elapsedMs = nowMs - engine.sinceMs;
       const restMs = Math.max(0, startCostMs(model) - elapsedMs);
@@ -84,6 +94,12 @@ export function estimate(state: SchedulerState, name: ModelName, nowMs: number):
     default:
       return assertNever(engine, 'engine state');
   }
+}
+
+/** At the speed so far, of which files that were there already are a part: a guess from below. Null: nothing is known yet. */
+function fetchRestMs({ bytesDone, bytesTotal }: FetchingState, elapsedMs: number): number | null {
+  if (bytesTotal === null || bytesDone === 0) return null;
+  return (elapsedMs * (bytesTotal - bytesDone)) / bytesDone;
 }
 
 /** It has no engine, or one that sleeps. */

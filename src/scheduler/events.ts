@@ -23,6 +23,15 @@ export type SchedulerEvent =
       readonly cause: ReturnCause;
       readonly detail: string;
     }
+  /** How far a `fetch` is. */
+  | {
+      readonly kind: 'fetching';
+      readonly model: ModelName;
+      readonly bytesDone: number;
+      readonly bytesTotal: number | null;
+    }
+  /** Answer to a `fetch` effect, unless it was cancelled. */
+  | { readonly kind: 'fetched'; readonly model: ModelName; readonly failure: EngineFailure | null }
   | {
       readonly kind: 'phase';
       readonly launchId: LaunchId;

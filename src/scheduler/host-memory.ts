@@ -80,6 +80,7 @@ function hostMibOf(model: ModelState): number {
     case 'stopping':
       return need?.hostAwakeMib ?? 0;
     case 'cold':
+    case 'fetching':
     case 'failed':
     case 'external':
       return 0;

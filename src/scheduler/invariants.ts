@@ -11,6 +11,16 @@ export function assertInvariants(state: SchedulerState): void {
   assertDevices(state);
   assertPlans(state);
   assertMoveBudgets(state);
+  assertFetches(state);
+}
+
+/** I7: whoever fetches contends for nothing and holds nothing. */
+function assertFetches(state: SchedulerState): void {
+  for (const model of state.models.values()) {
+    if (model.engine.kind !== 'fetching') continue;
+    const { name } = model.policy;
+    assert(!state.contenders.has(model) && !state.plans.has(name), `${name} fetches and contends`);
+  }
 }
 
 /** I1: every known request waits or runs, once; nothing else does. I2 (no dispatch beyond the slots) is asserted where it happens. */

@@ -141,7 +141,8 @@ test('a request alone in flight at two deaths is poison', () => {
 
 test('an adopted engine serves at once; one that the configuration does not want is stopped', () => {
   const world = new SchedulerWorld(testSetup([testPolicy('a'), testPolicy('b')]));
-  const launch = { launchId: 'old-1', deviceIds: ['gpu-0'], memoryMibPerDevice: 10_000 };
+  const stage = { kind: 'awake' } as const;
+  const launch = { launchId: 'old-1', deviceIds: ['gpu-0'], memoryMibPerDevice: 10_000, stage };
   world.send({ kind: 'adopted', launch: { ...launch, model: 'a', signature: 'a' }, contextLength: 4096 });
   world.send({
     kind: 'adopted',

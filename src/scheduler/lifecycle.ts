@@ -1,32 +1,20 @@
 /** What engines report: progress, readiness, death, the end of a stop. Reports of other launches than the present one are late and ignored. */
 
-import type { LaunchId, ModelName } from '../core/ids.ts';
-import { DEATH_WINDOW_MS, DEATHS_MAX, START_BACKOFF_MAX_MS, START_BACKOFF_MS } from '../core/limits.ts';
-import { renewCredit } from './credit.ts';
-import {
-  awakeState,
-  COLD,
-  type ColdState,
-  type FailedState,
-  type Reservation,
-  reservationOf,
-} from './engine-state.ts';
+import type { LaunchId } from '../core/ids.ts';
+import { COLD, reservationOf } from './engine-state.ts';
 import type { EngineFailure } from './events.ts';
-import type { AdoptedLaunch, ModelPolicy } from './model-policy.ts';
+import { afterDeath, afterFailedStart, refuseStart } from './failures.ts';
 import { moveEnded } from './move-budget.ts';
-import { cameUp, noteOverBudget, stopEngine } from './moves.ts';
-import { granted } from './rank.ts';
-import { engineFailed, SHUTTING_DOWN, startFailed } from './refusals.ts';
+import { cameUp, stopEngine } from './moves.ts';
+import { engineFailed, SHUTTING_DOWN } from './refusals.ts';
 import { pump, refuseQueue, wish } from './requests.ts';
-import { sleepFailed, sleepingState } from './sleeping.ts';
-import { createModelState, type Decision, type ModelState } from './state.ts';
+import { sleepFailed } from './sleeping.ts';
+import type { Decision, ModelState } from './state.ts';
 import { learn } from './turn.ts';
 import { withdraw } from './withdrawal.ts';
 
 /** Pause before a stop that could not be verified is asked for again. */
 const STOP_RETRY_MS = 10_000;
-/** Between SIGTERM and SIGKILL of an engine that nobody has a configuration for any more. */
-const LEFTOVER_STOP_GRACE_MS = 10_000;
 
 /** The model whose present launch this is, or null for a report that comes too late. */
 export function ofLaunch(d: Decision, launchId: LaunchId): ModelState | null {
@@ -74,11 +62,11 @@ export function engineExited(
   } else if (engine.kind === 'waking') {
     sleepFailed(d, model, `it died while it woke: ${failure.text}`);
   } else if (engine.kind === 'starting') {
+    // Its files may have gone: they are looked for again.
+    if (FILE_CAUSES.has(failure.cause)) model.fetched = false;
     const next = afterFailedStart(d, model, failure);
     stopEngine(d, model, 'its start failed', next, 0);
-    const retryMs = next.kind === 'failed' ? next.untilMs - d.nowMs : next.notBeforeMs - d.nowMs;
-    model.wanted = false;
-    refuseQueue(d, model, startFailed(model, failure, retryMs), 'its engine did not start');
+    refuseStart(d, model, failure, next, 'its engine did not start');
   } else if (engine.kind === 'awake' || engine.kind === 'draining') {
     blameLoneRequest(d, model);
     const next = afterDeath(d, model, failure);
@@ -96,32 +84,12 @@ export function engineExited(
   }
 }
 
-function afterFailedStart(d: Decision, model: ModelState, failure: EngineFailure): ColdState | FailedState {
-  const deaths = countDeath(d, model);
-  if (deaths >= DEATHS_MAX || !failure.retryable) return failed(d, failure, deaths);
-  return { kind: 'cold', notBeforeMs: d.nowMs + backoffMs(deaths), failure };
-}
-
-/** The first death while serving is followed by a start at once; its waiting requests keep waiting. */
-function afterDeath(d: Decision, model: ModelState, failure: EngineFailure): ColdState | FailedState {
-  const deaths = countDeath(d, model);
-  if (deaths >= DEATHS_MAX) return failed(d, failure, deaths);
-  return { kind: 'cold', notBeforeMs: deaths > 1 ? d.nowMs + backoffMs(deaths - 1) : 0, failure: null };
-}
-
-function failed(d: Decision, failure: EngineFailure, deaths: number): FailedState {
-  return { kind: 'failed', failure, deaths, untilMs: d.nowMs + DEATH_WINDOW_MS };
-}
-
-function countDeath(d: Decision, model: ModelState): number {
-  model.deathsMs = model.deathsMs.filter((atMs) => atMs > d.nowMs - DEATH_WINDOW_MS);
-  model.deathsMs.push(d.nowMs);
-  return model.deathsMs.length;
-}
-
-function backoffMs(deaths: number): number {
-  return Math.min(START_BACKOFF_MAX_MS, START_BACKOFF_MS * 2 ** (deaths - 1));
-}
+/** Causes of a failed start that say that its files are missing or cannot be had. */
+const FILE_CAUSES: ReadonlySet<string> = new Set([
+  'repository_unreachable',
+  'model_not_found',
+  'gated_repository',
+]);
 
 /**
  * A request that was alone in flight is the likely cause: it is remembered, wherever it is now. Once connections break
@@ -178,90 +146,4 @@ export function stopAnswered(d: Decision, model: ModelState, verified: boolean):
   model.engine = engine.next;
   d.review = true;
   wish(d, model);
-}
-
-/** An engine of an earlier gateway: it serves on where the configuration wants it as it is, else it is stopped. */
-export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength: number | null): void {
-  const { state } = d;
-  const model = state.models.get(launch.model);
-  const reservation: Reservation = {
-    launchId: launch.launchId,
-    deviceIds: launch.deviceIds,
-    memoryMibPerDevice: launch.memoryMibPerDevice,
-    exclusive: model?.need?.memoryMibPerDevice === null,
-    signature: launch.signature,
-  };
-  if (model === undefined || !isWantedAs(d, model, launch)) {
-    endUnwanted(d, launch.model, reservation);
-    return;
-  }
-  // At which level it sleeps nobody can say: the way of waking from level 2 is right for both.
-  model.engine =
-    launch.asleep === true
-      ? sleepingState(d, model, reservation, 2, { residueMib: null, hostMib: null })
-      : awakeState(reservation, 'cold', d.nowMs);
-  model.contextLength = contextLength;
-  state.launches.set(reservation.launchId, model);
-  granted(state, model);
-  state.plans.delete(model.policy.name);
-  renewCredit(state, model, reservation);
-  noteOverBudget(d, reservation.deviceIds);
-  d.touched.add(model);
-  d.review = true;
-  pump(d, model);
-  wish(d, model);
-}
-
-function isWantedAs(d: Decision, model: ModelState, launch: AdoptedLaunch): boolean {
-  if (model.removed || model.engine.kind !== 'cold' || d.state.closing === 'stop') return false;
-  if (launch.signature !== model.policy.signature) return false;
-  // Before the devices are read, whoever reports the adoption has checked them.
-  return !d.state.devicesKnown || launch.deviceIds.every((id) => d.state.devices.has(id));
-}
-
-/** Its memory is accounted for under a name of its own until it is gone. */
-function endUnwanted(d: Decision, name: ModelName, reservation: Reservation): void {
-  const { state } = d;
-  const { launchId } = reservation;
-  if (state.closing === 'stop' && state.leaveEngines) {
-    d.effects.push({ kind: 'release', model: name, launchId, reason: 'engines are left running' });
-    return;
-  }
-  const leftover = createModelState(leftoverPolicy(`${name} (${launchId})`, reservation), undefined);
-  leftover.removed = true;
-  state.models.set(leftover.policy.name, leftover);
-  state.launches.set(launchId, leftover);
-  leftover.engine = {
-    kind: 'starting',
-    reservation,
-    sinceMs: d.nowMs,
-    deadlineMs: d.nowMs,
-    phase: 'adopted',
-    percent: null,
-  };
-  noteOverBudget(d, reservation.deviceIds);
-  stopEngine(d, leftover, 'the configuration has no place for this engine of an earlier gateway');
-}
-
-function leftoverPolicy(name: ModelName, reservation: Reservation): ModelPolicy {
-  return {
-    name,
-    managed: true,
-    pool: null,
-    need: null,
-    alwaysOn: false,
-    inactivityTimeoutMs: 0,
-    minResidenceMs: 0,
-    loadTimeoutMs: 0,
-    drainTimeoutMs: 0,
-    onDrainTimeout: 'cut',
-    queueTimeoutMs: 0,
-    maxConcurrent: 0,
-    queueSize: 0,
-    stopGraceMs: LEFTOVER_STOP_GRACE_MS,
-    assumedStartMs: 0,
-    sleepTimeoutMs: 0,
-    wakeTimeoutMs: 0,
-    signature: reservation.signature,
-  };
 }

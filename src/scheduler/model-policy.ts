@@ -15,6 +15,8 @@ export interface ModelPolicy {
   readonly inactivityTimeoutMs: number;
   readonly minResidenceMs: number;
   readonly loadTimeoutMs: number;
+  /** Longest fetch of its files, which goes before its first start; null: there is nothing to fetch. */
+  readonly fetchTimeoutMs: number | null;
   readonly drainTimeoutMs: number;
   /** At the drain limit: end what still runs, or keep the devices until it has ended by itself. */
   readonly onDrainTimeout: 'cut' | 'wait';
@@ -84,5 +86,13 @@ export interface AdoptedLaunch {
   readonly deviceIds: readonly DeviceId[];
   readonly memoryMibPerDevice: number;
   readonly signature: string;
-  readonly asleep?: true;
+  readonly stage: AdoptedStage;
 }
+
+/** How far an adopted engine is; what was under way goes on. `ageMs`: since its launch. */
+export type AdoptedStage =
+  | { readonly kind: 'awake' }
+  | { readonly kind: 'starting'; readonly ageMs: number }
+  | { readonly kind: 'falling_asleep' | 'asleep' | 'waking'; readonly level: 1 | 2 }
+  /** Nobody can use it: it is ended. */
+  | { readonly kind: 'unusable' };

@@ -9,7 +9,7 @@ import {
 } from '../../test/fakes/scheduler-world.ts';
 import { replayLines } from '../control/run-record.ts';
 import { createPrng, type Prng } from '../core/prng.ts';
-import type { DeviceBudget, ModelPolicy, SchedulerSetup } from './model-policy.ts';
+import type { AdoptedStage, DeviceBudget, ModelPolicy, SchedulerSetup } from './model-policy.ts';
 
 const SEEDS = 300;
 const ACTIONS = 120;
@@ -34,6 +34,8 @@ function randomPolicy(prng: Prng, name: string, devices: number): ModelPolicy {
     queueSize: 5 + prng.integer(20),
     queueTimeoutMs: 600_000,
     drainTimeoutMs: 5_000 + prng.integer(20_000),
+    // At times less than a fetch takes.
+    fetchTimeoutMs: prng.next() < 0.3 ? 4_000 + prng.integer(20_000) : null,
     signature: `${name} ${prng.integer(2)}`,
   });
 }
@@ -158,6 +160,34 @@ const ACTIONS_BY_CHANCE: readonly Action[] = [
   reconfigure,
 ];
 
+function fetchFailure(retryable: boolean) {
+  return { cause: 'fetch_failed', text: 'the hub is not there', retryable };
+}
+
+const STAGES: readonly AdoptedStage[] = [
+  { kind: 'awake' },
+  { kind: 'awake' },
+  { kind: 'starting', ageMs: 1_000 },
+  { kind: 'falling_asleep', level: 1 },
+  { kind: 'asleep', level: 2 },
+  { kind: 'waking', level: 1 },
+  { kind: 'unusable' },
+];
+
+/** A gateway that finds engines of an earlier one, each on a device of its own, before it knows its devices. */
+function adoptSome(world: SchedulerWorld, prng: Prng, devices: readonly DeviceBudget[]): void {
+  for (const [index, { id }] of devices.entries()) {
+    const model = `m${prng.integer(8)}`;
+    const signature = world.state.models.get(model)?.policy.signature ?? 'gone';
+    const stage = STAGES[prng.integer(STAGES.length)] ?? { kind: 'awake' };
+    const launchId = `old-${index + 1}`;
+    const launch = { model, launchId, deviceIds: [id], memoryMibPerDevice: 4_000, signature, stage };
+    world.send({ kind: 'adopted', launch, contextLength: null });
+    world.goOn(model, launchId, stage);
+  }
+  world.send({ kind: 'devices_changed', devices });
+}
+
 /** What still waits or runs, for the message of a failure. */
 function stuckRequests(world: SchedulerWorld): string {
   return [...world.state.requests]
@@ -168,7 +198,9 @@ function stuckRequests(world: SchedulerWorld): string {
 test(`${SEEDS} random runs keep the invariants, lose no request and replay to the same effects`, () => {
   for (let seed = 1; seed <= SEEDS; seed += 1) {
     const prng = createPrng(seed);
-    const setup = randomSetup(prng);
+    const drawn = randomSetup(prng);
+    const adopts = seed % 4 === 0;
+    const setup = adopts ? { ...drawn, devices: null } : drawn;
     const world = new SchedulerWorld(setup);
     const began = [...world.effects];
     world.probeAnswer = () => prng.next() < 0.7;
@@ -178,6 +210,11 @@ test(`${SEEDS} random runs keep the invariants, lose no request and replay to th
       const chance = prng.next();
       return chance < 0.85 ? 'ok' : chance < 0.92 ? 'failed' : chance < 0.96 ? 'silent' : 'no_room';
     };
+    world.fetchAnswer = () => {
+      const chance = prng.next();
+      return chance < 0.7 ? null : chance < 0.8 ? 'silent' : fetchFailure(chance < 0.95);
+    };
+    if (adopts) adoptSome(world, prng, drawn.devices ?? []);
     for (let step = 0; step < ACTIONS; step += 1) {
       const action = ACTIONS_BY_CHANCE[prng.integer(ACTIONS_BY_CHANCE.length)] ?? pass;
       action(world, prng, `m${prng.integer(8)}`);
@@ -195,7 +232,7 @@ test(`${SEEDS} random runs keep the invariants, lose no request and replay to th
     const result = replayLines([header, ...world.events].map((line) => JSON.stringify(line)));
     assert.deepEqual(result, { kind: 'same', events: world.events.length }, `seed ${seed}`);
   }
-  for (const kind of ['start', 'stop', 'sleep', 'wake', 'probe', 'cut'])
+  for (const kind of ['start', 'stop', 'sleep', 'wake', 'probe', 'cut', 'fetch', 'cancel_fetch'])
     assert.ok((counts[kind] ?? 0) > 20, `too few of ${kind}: ${JSON.stringify(counts)}`);
 });
 

@@ -12,6 +12,7 @@ import { chargeHostRent } from './credit.ts';
 import { abandonable, placeAnew, placeNow } from './device-view.ts';
 import { drainRestMs } from './drain-time.ts';
 import { type DrainingState, reservationOf } from './engine-state.ts';
+import { beginFetch } from './fetching.ts';
 import { shrinkToHost } from './host-memory.ts';
 import { budgetReadyMs } from './move-budget.ts';
 import { beginDrain, limitMib, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
@@ -50,6 +51,10 @@ function seat(d: Decision, model: ModelState, before: Plan | null): void {
   model.blocked = true;
   const { engine } = model;
   if ((engine.kind === 'cold' || engine.kind === 'asleep') && engine.notBeforeMs > d.nowMs) return;
+  if (model.policy.fetchTimeoutMs !== null && !model.fetched && engine.kind !== 'asleep') {
+    beginFetch(d, model);
+    return;
+  }
   model.reviewAtMs = nextShortageMs(d.state, d.nowMs);
   const placement = choose(d, model, before);
   // Nobody is evicted for requests that need no device, and no sleeper stopped that answers them.

@@ -96,7 +96,13 @@ test('devices that appear later start what is always on and what waits', () => {
 test('an engine of an earlier gateway that nobody wants keeps its memory until it is gone', () => {
   const world = new SchedulerWorld(testSetup([testPolicy('a')]));
   world.stuckStops.set('gone', 1);
-  const launch = { launchId: 'old-1', deviceIds: ['gpu-0'], memoryMibPerDevice: 10_000, signature: 'x' };
+  const launch = {
+    launchId: 'old-1',
+    deviceIds: ['gpu-0'],
+    memoryMibPerDevice: 10_000,
+    signature: 'x',
+    stage: { kind: 'awake' },
+  } as const;
   world.send({ kind: 'adopted', launch: { ...launch, model: 'gone' }, contextLength: null });
   const request = world.request('a');
   assert.equal(world.count('start'), 0);
@@ -116,7 +122,8 @@ test('an adoption that comes after the stop is ended too, or left where engines 
       memoryMibPerDevice: 10_000,
       signature: 'a',
       model: 'a',
-    };
+      stage: { kind: 'awake' },
+    } as const;
     world.send({ kind: 'adopted', launch, contextLength: null });
     assert.equal(world.count(leaveEngines ? 'release' : 'stop'), 1);
   }

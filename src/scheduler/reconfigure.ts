@@ -4,6 +4,7 @@ import type { ModelName } from '../core/ids.ts';
 import { refreshFeasibility } from './device-view.ts';
 import { COLD, isDelicate, reservationOf } from './engine-state.ts';
 import type { OperatorCommand, SchedulerEvent } from './events.ts';
+import { cancelFetch } from './fetching.ts';
 import type { ModelNeed } from './model-need.ts';
 import type { DeviceBudget } from './model-policy.ts';
 import { settleBudgets } from './move-budget.ts';
@@ -42,10 +43,12 @@ function adjust(d: Decision, model: ModelState, policy: ModelState['policy']): v
   // What was found out about the same launch still holds.
   if (stale || policy.need !== null) model.need = policy.need;
   d.touched.add(model);
+  if (policy.fetchTimeoutMs === null) cancelFetch(d, model, 'it is not to be fetched any more');
   pump(d, model);
   leaveIfUnneeded(d, model);
   if (!stale) return;
   forgetFailures(model);
+  model.fetched = false;
   // Measured with another launch.
   model.startMs = null;
   model.stopMs = null;
@@ -85,7 +88,8 @@ function remove(d: Decision, model: ModelState): void {
 /** Ends the present engine, letting what runs finish. */
 function retire(d: Decision, model: ModelState, reason: string): void {
   const engine = model.engine;
-  if (engine.kind === 'starting') stopEngine(d, model, reason);
+  if (engine.kind === 'fetching') cancelFetch(d, model, reason);
+  else if (engine.kind === 'starting') stopEngine(d, model, reason);
   else if (engine.kind === 'awake') beginDrain(d, model, null, reason);
   else if (engine.kind === 'draining') model.engine = { ...engine, beneficiary: null, reason, how: 'stop' };
   else if (engine.kind === 'asleep') dismiss(d, model, engine, reason);
@@ -166,6 +170,7 @@ export function shutdown(d: Decision, step: 'drain' | 'stop', leaveEngines: bool
   state.leaveEngines = leaveEngines;
   for (const model of state.models.values()) {
     withdraw(d, model);
+    cancelFetch(d, model, 'the gateway is shutting down');
     const servesOn = step === 'drain' && servesWithoutLoading(model);
     if (!servesOn) refuseQueue(d, model, SHUTTING_DOWN, 'the gateway is shutting down');
     if (step === 'stop') endModel(d, model);
@@ -187,9 +192,9 @@ function endModel(d: Decision, model: ModelState): void {
     d.effects.push({ kind: 'cut', requestId, refusal: SHUTTING_DOWN, reason: 'the gateway stops' });
   }
   const engine = model.engine;
-  const kept = d.state.leaveEngines && (engine.kind === 'awake' || engine.kind === 'draining');
-  if (kept) {
-    const { launchId } = engine.kind === 'awake' ? engine.reservation : engine.awake.reservation;
+  const launchId = reservationOf(engine)?.launchId;
+  // What starts, sleeps or moves is left as well: how far it is stands in its record, and the next gateway goes on.
+  if (d.state.leaveEngines && launchId !== undefined && engine.kind !== 'stopping') {
     d.effects.push({
       kind: 'release',
       model: model.policy.name,
@@ -199,7 +204,6 @@ function endModel(d: Decision, model: ModelState): void {
     d.state.launches.delete(launchId);
     model.engine = COLD;
   } else if (engine.kind !== 'stopping' && reservationOf(engine) !== null) {
-    // Also one that sleeps: nobody could tell at which level.
     stopEngine(d, model, 'the gateway stops');
   }
 }

@@ -100,7 +100,8 @@ function refusalOnArrival(
 }
 
 function isWithoutEngine(model: ModelState): boolean {
-  return model.engine.kind === 'cold' || model.engine.kind === 'failed';
+  const { kind } = model.engine;
+  return kind === 'cold' || kind === 'fetching' || kind === 'failed';
 }
 
 /** What a failed engine, or one in backoff after a failed start, answers everybody with; null: nothing stands against them. */

@@ -42,6 +42,8 @@ export interface ModelState {
   sleepFaults: number;
   /** Learned share of its returns that were wakings; the others were starts, whatever it may do. */
   wokenShare: number;
+  /** What there is to fetch has been, as far as this gateway knows. */
+  fetched: boolean;
   /** Starts in a row that failed and were mended. */
   mends: number;
   /** When its last request ended; null: it never had one. */
@@ -165,6 +167,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     wakeMs: learned?.wakeMs ?? null,
     sleepFaults: 0,
     wokenShare: 0,
+    fetched: false,
     mends: 0,
     lastServedMs: null,
     gapMs: null,

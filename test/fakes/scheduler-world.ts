@@ -9,10 +9,11 @@ import { VirtualClock } from '../../src/core/virtual-clock.ts';
 import { beginScheduling, decide } from '../../src/scheduler/decide.ts';
 import type { Effect } from '../../src/scheduler/effects.ts';
 import { reservationOf } from '../../src/scheduler/engine-state.ts';
-import type { SchedulerEvent } from '../../src/scheduler/events.ts';
+import { type Estimate, estimate } from '../../src/scheduler/estimate.ts';
+import type { EngineFailure, SchedulerEvent } from '../../src/scheduler/events.ts';
 import { assertInvariants } from '../../src/scheduler/invariants.ts';
 import type { ModelNeed } from '../../src/scheduler/model-need.ts';
-import type { ModelPolicy, SchedulerSetup } from '../../src/scheduler/model-policy.ts';
+import type { AdoptedStage, ModelPolicy, SchedulerSetup } from '../../src/scheduler/model-policy.ts';
 import type { SchedulerState } from '../../src/scheduler/state.ts';
 
 const PROBE_MS = 100;
@@ -25,6 +26,7 @@ export interface WorldTimes {
   serviceMs: number;
   sleepMs: number;
   wakeMs: number;
+  fetchMs: number;
 }
 
 export interface RequestRecord {
@@ -66,6 +68,7 @@ export function testPolicy(name: string, changes: Partial<ModelPolicy & ModelNee
     inactivityTimeoutMs: 0,
     minResidenceMs: 0,
     loadTimeoutMs: 600_000,
+    fetchTimeoutMs: null,
     drainTimeoutMs: 120_000,
     onDrainTimeout: 'cut',
     queueTimeoutMs: 3_600_000,
@@ -123,9 +126,12 @@ export class SchedulerWorld {
   serviceMsOf: ((model: string) => number) | null = null;
   /** Answers to `sleep` and `wake`; absent: both go well. */
   sleepAnswer: (kind: 'sleep' | 'wake', model: string) => 'ok' | 'failed' | 'no_room' | 'silent' = () => 'ok';
+  /** Answers to `fetch`; absent: it goes well. */
+  fetchAnswer: (model: string) => EngineFailure | null | 'silent' = () => null;
   /** Service times by model, instead of `times.serviceMs`. */
   readonly serviceMs = new Map<string, number>();
   readonly times: WorldTimes;
+  readonly #fetches = new Map<string, () => void>();
   #timers = new Map<string, () => void>();
   #nextId = 1;
   #lastAtMs = -1;
@@ -138,6 +144,7 @@ export class SchedulerWorld {
       serviceMs: 1_000,
       sleepMs: 200,
       wakeMs: 300,
+      fetchMs: 5_000,
       ...times,
     };
     const { state, effects } = beginScheduling(setup, 0);
@@ -189,6 +196,18 @@ export class SchedulerWorld {
     return record;
   }
 
+  /** The executor goes on with what an earlier gateway began. */
+  goOn(model: string, launchId: string, stage: AdoptedStage): void {
+    const engine = this.state.models.get(model)?.engine;
+    if (engine === undefined || reservationOf(engine)?.launchId !== launchId) return;
+    const about = { model, launchId, reason: 'it was under way' };
+    const rest = { deviceIds: [], memoryMibPerDevice: 0 };
+    if (stage.kind === 'starting') this.#carryOut({ kind: 'start', ...about, ...rest });
+    else if (stage.kind === 'falling_asleep') this.#carryOut({ kind: 'sleep', ...about, level: stage.level });
+    else if (stage.kind === 'waking')
+      this.#carryOut({ kind: 'wake', ...about, level: stage.level, memoryMibPerDevice: 0 });
+  }
+
   /** The launch id that the model's engine has now. */
   launchId(model: string): string {
     const start = this.effects.findLast((effect) => effect.kind === 'start' && effect.model === model);
@@ -209,6 +228,10 @@ export class SchedulerWorld {
     ).length;
   }
 
+  estimate(model: string): Estimate {
+    return estimate(this.state, model, this.clock.nowMs());
+  }
+
   engineKind(model: string): string {
     return this.state.models.get(model)?.engine.kind ?? 'none';
   }
@@ -224,6 +247,19 @@ export class SchedulerWorld {
         );
         return;
       }
+      case 'fetch': {
+        const { model } = effect;
+        const answer = this.fetchAnswer(model);
+        if (answer === 'silent') return;
+        const cancel = this.clock.setTimer(nowMs + this.times.fetchMs, () =>
+          this.send({ kind: 'fetched', model, failure: answer }),
+        );
+        this.#fetches.set(model, cancel);
+        return;
+      }
+      case 'cancel_fetch':
+        this.#fetches.get(effect.model)?.();
+        return;
       case 'stop': {
         const { launchId, model } = effect;
         const stuck = this.stuckStops.get(model) ?? 0;

@@ -47,7 +47,7 @@ export function adoptAsleep(world: SchedulerWorld, model: string): void {
       deviceIds: ['gpu-0'],
       memoryMibPerDevice: 10_000,
       signature: model,
-      asleep: true,
+      stage: { kind: 'asleep', level: 2 },
     },
     contextLength: null,
   });

@@ -1,0 +1,142 @@
+/**
+ * Engines of an earlier gateway. Those that the configuration still wants as they are serve on, and what was under way goes on;
+ * the others are ended, and their memory counts until they are gone.
+ */
+import { assertNever } from '../core/assert.ts';
+import type { ModelName } from '../core/ids.ts';
+import { renewCredit } from './credit.ts';
+import { awakeState, type EngineState, type Reservation } from './engine-state.ts';
+import { cancelFetch } from './fetching.ts';
+import type { AdoptedLaunch, AdoptedStage, ModelPolicy } from './model-policy.ts';
+import { noteOverBudget, stopEngine } from './moves.ts';
+import { granted } from './rank.ts';
+import { pump, wish } from './requests.ts';
+import { sleepingState } from './sleeping.ts';
+import { createModelState, type Decision, type ModelState } from './state.ts';
+
+/** Between SIGTERM and SIGKILL of an engine that nobody has a configuration for any more. */
+const LEFTOVER_STOP_GRACE_MS = 10_000;
+
+/** An engine of an earlier gateway: it serves on where the configuration wants it as it is, else it is stopped. */
+export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength: number | null): void {
+  const { state } = d;
+  const model = state.models.get(launch.model);
+  const reservation: Reservation = {
+    launchId: launch.launchId,
+    deviceIds: launch.deviceIds,
+    memoryMibPerDevice: launch.memoryMibPerDevice,
+    exclusive: model?.need?.memoryMibPerDevice === null,
+    signature: launch.signature,
+  };
+  if (model === undefined || launch.stage.kind === 'unusable' || !isWantedAs(d, model, launch)) {
+    endUnwanted(d, launch.model, reservation);
+    return;
+  }
+  cancelFetch(d, model, 'an engine of an earlier gateway serves it');
+  model.engine = adoptedState(d, model, reservation, launch.stage);
+  model.contextLength = contextLength;
+  state.launches.set(reservation.launchId, model);
+  granted(state, model);
+  state.plans.delete(model.policy.name);
+  renewCredit(state, model, reservation);
+  noteOverBudget(d, reservation.deviceIds);
+  d.touched.add(model);
+  d.review = true;
+  pump(d, model);
+  wish(d, model);
+}
+
+/** What was under way goes on: whoever carries it out has begun it anew where that is needed, and reports as ever. */
+function adoptedState(
+  d: Decision,
+  model: ModelState,
+  reservation: Reservation,
+  stage: Exclude<AdoptedStage, { kind: 'unusable' }>,
+): EngineState {
+  const { policy } = model;
+  const sleeping = (level: 1 | 2) =>
+    sleepingState(d, model, reservation, level, { residueMib: null, hostMib: null });
+  const reason = 'an earlier gateway began it';
+  const sinceMs = d.nowMs;
+  switch (stage.kind) {
+    case 'awake':
+      return awakeState(reservation, 'cold', d.nowMs);
+    case 'starting':
+      return {
+        kind: 'starting',
+        reservation,
+        sinceMs: d.nowMs - stage.ageMs,
+        deadlineMs: d.nowMs + policy.loadTimeoutMs,
+        phase: 'launching',
+        percent: null,
+      };
+    case 'falling_asleep': {
+      const deadlineMs = d.nowMs + policy.sleepTimeoutMs;
+      return { kind: 'falling_asleep', reservation, level: stage.level, sinceMs, deadlineMs, reason };
+    }
+    case 'asleep':
+      return sleeping(stage.level);
+    case 'waking': {
+      const deadlineMs = d.nowMs + policy.wakeTimeoutMs;
+      return { kind: 'waking', reservation, asleep: sleeping(stage.level), sinceMs, deadlineMs };
+    }
+    default:
+      return assertNever(stage, 'stage of an adopted engine');
+  }
+}
+
+function isWantedAs(d: Decision, model: ModelState, launch: AdoptedLaunch): boolean {
+  const isFree = model.engine.kind === 'cold' || model.engine.kind === 'fetching';
+  if (model.removed || !isFree || d.state.closing === 'stop') return false;
+  if (launch.signature !== model.policy.signature) return false;
+  // Before the devices are read, whoever reports the adoption has checked them.
+  return !d.state.devicesKnown || launch.deviceIds.every((id) => d.state.devices.has(id));
+}
+
+/** Its memory is accounted for under a name of its own until it is gone. */
+function endUnwanted(d: Decision, name: ModelName, reservation: Reservation): void {
+  const { state } = d;
+  const { launchId } = reservation;
+  if (state.closing === 'stop' && state.leaveEngines) {
+    d.effects.push({ kind: 'release', model: name, launchId, reason: 'engines are left running' });
+    return;
+  }
+  const leftover = createModelState(leftoverPolicy(`${name} (${launchId})`, reservation), undefined);
+  leftover.removed = true;
+  state.models.set(leftover.policy.name, leftover);
+  state.launches.set(launchId, leftover);
+  leftover.engine = {
+    kind: 'starting',
+    reservation,
+    sinceMs: d.nowMs,
+    deadlineMs: d.nowMs,
+    phase: 'adopted',
+    percent: null,
+  };
+  noteOverBudget(d, reservation.deviceIds);
+  stopEngine(d, leftover, 'the configuration has no place for this engine of an earlier gateway');
+}
+
+function leftoverPolicy(name: ModelName, reservation: Reservation): ModelPolicy {
+  return {
+    name,
+    managed: true,
+    pool: null,
+    need: null,
+    alwaysOn: false,
+    inactivityTimeoutMs: 0,
+    minResidenceMs: 0,
+    loadTimeoutMs: 0,
+    fetchTimeoutMs: null,
+    drainTimeoutMs: 0,
+    onDrainTimeout: 'cut',
+    queueTimeoutMs: 0,
+    maxConcurrent: 0,
+    queueSize: 0,
+    stopGraceMs: LEFTOVER_STOP_GRACE_MS,
+    assumedStartMs: 0,
+    sleepTimeoutMs: 0,
+    wakeTimeoutMs: 0,
+    signature: reservation.signature,
+  };
+}
