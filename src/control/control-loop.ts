@@ -20,6 +20,7 @@ import type { ModelNeed } from '../scheduler/model-need.ts';
 import type { SchedulerSetup } from '../scheduler/model-policy.ts';
 import type { SchedulerState } from '../scheduler/state.ts';
 import type { StoredCosts } from '../store/learned-costs.ts';
+import type { WeightsFetcher } from '../weights/fetcher.ts';
 import { AnswerRemedies } from './answer-remedies.ts';
 import { ConditionWaiters } from './condition-waiters.ts';
 import { learnedCosts } from './cost-keeper.ts';
@@ -27,6 +28,7 @@ import { EngineFleet, type FleetPorts } from './engine-fleet.ts';
 import { openExternalEndpoints } from './external-endpoints.ts';
 import type { Admission, Gate, GiveBackCause, Outcome, Waiter } from './gate.ts';
 import { hostBudgetMib } from './host-budget.ts';
+import { ModelFetches } from './model-fetches.ts';
 import type { ModelSizer } from './model-sizer.ts';
 import { PoisonList } from './poison-list.ts';
 import { deviceBudgets, modelPolicies, schedulingPolicy } from './policies.ts';
@@ -45,6 +47,8 @@ export interface ControlPorts extends FleetPorts {
   /** Called for every event with what it led to: metrics and the like. Must be quick and must not throw. */
   readonly observe: (event: SchedulerEvent, effects: readonly Effect[]) => void;
   readonly recorder: RunRecorder | null;
+  /** Called once, when the first model has something to fetch. */
+  readonly openFetcher: () => Promise<WeightsFetcher>;
 }
 
 interface Ticket {
@@ -69,6 +73,7 @@ export class ControlLoop implements Gate {
   readonly #tickets = new IdMap<Ticket>();
   readonly #fleet: EngineFleet;
   readonly #sizer: ModelSizer;
+  readonly #fetches: ModelFetches;
   #sharedDevices: ReadonlySet<DeviceId> = new Set();
   readonly #external: ReadonlyMap<ModelName, Endpoint>;
   readonly #timers = new Map<string, CancelTimer>();
@@ -97,7 +102,12 @@ export class ControlLoop implements Gate {
     const { engineOf, openEndpoint } = ports;
     this.#external = openExternalEndpoints(config.models.values(), config.server, engineOf, openEndpoint);
     this.#sizer = ports.createSizer((model, need) => this.#send({ kind: 'sized', model, need }));
-    this.#fleet = new EngineFleet(ports, config, this.#sizer, (event) => this.#launchReported(event));
+    const { openFetcher, log } = ports;
+    this.#fetches = new ModelFetches({ openFetcher, config, log, report: (event) => this.#send(event) });
+    const sourceOf = (model: ModelName) => this.#fetches.sourceOf(model);
+    this.#fleet = new EngineFleet(ports, config, this.#sizer, sourceOf, (event) =>
+      this.#launchReported(event),
+    );
     const models = modelPolicies(config, ports.engineOf, (name) => this.#sizer.needOf(name));
     const setup: SchedulerSetup = {
       models,
@@ -250,6 +260,7 @@ export class ControlLoop implements Gate {
     for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
     this.#sizer.close();
+    this.#fetches.close();
     for (const endpoint of this.#external.values()) endpoint.destroy(new Error('the gateway stops'));
   }
 
@@ -298,6 +309,10 @@ export class ControlLoop implements Gate {
         return;
       case 'lone_death':
         this.#blame(effect.requestId, effect.model);
+        return;
+      case 'fetch':
+      case 'cancel_fetch':
+        this.#fetches.carryOut(effect);
         return;
       case 'start':
       case 'stop':

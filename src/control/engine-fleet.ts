@@ -7,11 +7,12 @@ import { assert, assertNever } from '../core/assert.ts';
 import type { Clock } from '../core/clock.ts';
 import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
 import type { Device, HostMemory, MemoryReading } from '../devices/device.ts';
-import type { Engine, EngineHttp, ListenAddress } from '../engines/engine.ts';
+import type { Engine, EngineHttp, LaunchSource } from '../engines/engine.ts';
 import type { Endpoint, EndpointOptions } from '../proxy/endpoint-types.ts';
-import type { AdoptedEngine, Runtime } from '../runtimes/runtime.ts';
+import type { AdoptedEngine, EngineHandle, Runtime } from '../runtimes/runtime.ts';
 import type { Effect } from '../scheduler/effects.ts';
 import type { SchedulerEvent } from '../scheduler/events.ts';
+import type { FoundEngine } from './adoption.ts';
 import { EngineLaunch } from './engine-launch.ts';
 import type { LaunchPorts } from './launch-ports.ts';
 import type { ModelSizer } from './model-sizer.ts';
@@ -25,7 +26,7 @@ export interface FleetPorts {
   readonly readMemory: () => Promise<readonly MemoryReading[]>;
   readonly readHost: () => Promise<HostMemory | null>;
   readonly deviceEnvironment: Readonly<Record<string, string>>;
-  readonly openHttp: (address: ListenAddress) => EngineHttp;
+  readonly openHttp: (handle: Pick<EngineHandle, 'listen' | 'authorization'>) => EngineHttp;
   readonly openEndpoint: (model: ModelName, options: EndpointOptions) => Endpoint;
   readonly log: (
     level: 'debug' | 'info' | 'warn' | 'error',
@@ -43,6 +44,7 @@ export class EngineFleet {
   readonly #ports: FleetPorts;
   readonly #config: ResolvedConfig;
   readonly #sizer: ModelSizer;
+  readonly #sourceOf: (model: ModelName) => LaunchSource | null;
   readonly #report: (event: SchedulerEvent) => void;
   readonly #launches = new Map<LaunchId, EngineLaunch>();
   #devices: ReadonlyMap<DeviceId, Device> = new Map();
@@ -51,11 +53,13 @@ export class EngineFleet {
     ports: FleetPorts,
     config: ResolvedConfig,
     sizer: ModelSizer,
+    sourceOf: (model: ModelName) => LaunchSource | null,
     report: (event: SchedulerEvent) => void,
   ) {
     this.#ports = ports;
     this.#config = config;
     this.#sizer = sizer;
+    this.#sourceOf = sourceOf;
     this.#report = report;
   }
 
@@ -114,7 +118,10 @@ export class EngineFleet {
     }
   }
 
-  /** Engines of an earlier gateway, probed; the scheduler decides which of them serve on. Answers how many may. */
+  /**
+   * Engines of an earlier gateway, each told to the scheduler as soon as it has answered; the scheduler decides which of them
+   * serve on. Answers how many may.
+   */
   async adopt(): Promise<number> {
     const launches = new Map<LaunchId, EngineLaunch>();
     const adopted = await this.#ports.runtime.adopt((engine) => {
@@ -122,31 +129,36 @@ export class EngineFleet {
       launches.set(engine.handle.launchId, launch);
       return launch.observer();
     });
-    const found = await Promise.all(
+    const taken = await Promise.all(
       adopted.map(async (engine) => {
         const launch = launches.get(engine.handle.launchId);
         assert(launch !== undefined, `engine ${engine.handle.launchId} was adopted without an observer`);
-        launch.adopt(engine);
-        return { engine, launch, ...(await launch.isReady()) };
+        return this.#take(engine, launch, await launch.adopt(engine));
       }),
     );
-    let taken = 0;
-    for (const { engine, launch, ready, asleep, contextLength } of found) {
-      this.#launches.set(engine.handle.launchId, launch);
-      const { launchId, model, deviceIds, memoryMibPerDevice, signature } = engine.spec;
-      // It may have died while another one was asked.
-      const fits = ready && !launch.hasExited && deviceIds.every((id) => this.#devices.has(id));
-      if (fits) taken += 1;
-      // An engine that is not ready, or whose devices are gone, matches nothing: the scheduler has it stopped.
-      const asSigned = fits ? signature : '';
-      const about = { launchId, model, deviceIds, memoryMibPerDevice, signature: asSigned };
-      this.#report({
-        kind: 'adopted',
-        launch: asleep ? { ...about, asleep } : about,
-        contextLength,
-      });
-    }
-    return taken;
+    return taken.filter((isTaken) => isTaken).length;
+  }
+
+  #take({ spec, handle }: AdoptedEngine, launch: EngineLaunch, found: FoundEngine): boolean {
+    const { launchId, model, deviceIds, memoryMibPerDevice, signature } = spec;
+    this.#launches.set(launchId, launch);
+    // It may have died while it was asked, and its devices may be gone.
+    const fits = !launch.hasExited && deviceIds.every((id) => this.#devices.has(id));
+    const stage = fits ? found.stage : ({ kind: 'unusable' } as const);
+    this.#ports.log(
+      'info',
+      `an engine of ${model} was found (${handle.reference}): ${stage.kind.replace('_', ' ')}`,
+      {
+        model,
+        launch: launchId,
+      },
+    );
+    const about = { launchId, model, deviceIds, memoryMibPerDevice, signature, stage };
+    this.#report({ kind: 'adopted', launch: about, contextLength: found.contextLength });
+    // The scheduler may not want it: then it is being stopped, and has nothing to go on with.
+    if (launch.isStopping) return false;
+    launch.resume(stage);
+    return true;
   }
 
   #start(effect: Extract<Effect, { kind: 'start' }>): void {
@@ -160,6 +172,7 @@ export class EngineFleet {
     launch.start(effect, {
       devices,
       signature: launchSignature(model),
+      source: this.#sourceOf(model.name),
       ...this.#sizer.launchPlan(model.name, effect.deviceIds.length, effect.memoryMibPerDevice),
     });
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeLaunchWorld, settle } from '../../test/fakes/fake-launch.ts';
+import type { AdoptedEngine } from '../runtimes/runtime.ts';
 import { EngineLaunch } from './engine-launch.ts';
 import type { LaunchOrder } from './launch-ports.ts';
 
@@ -19,6 +20,7 @@ const ORDER: LaunchOrder = {
   kvCacheBytes: null,
   sleepMode: false,
   withoutFlags: new Set(),
+  source: null,
 };
 
 function begin(world: FakeLaunchWorld): EngineLaunch {
@@ -174,4 +176,80 @@ test('a stop ends when the devices show the memory back', async () => {
   world.usedMib = 100;
   await world.run(2_000);
   assert.deepEqual(kinds(world), ['stopped']);
+});
+
+function adopted(stage: AdoptedEngine['stage']): AdoptedEngine {
+  const listen = { kind: 'unix', socketPath: '/nowhere/engine.sock' } as const;
+  return {
+    handle: {
+      launchId: 'old-1',
+      model: 'a',
+      listen,
+      authorization: null,
+      reference: 'pid 7',
+      outputFile: null,
+      startedWallMs: 0,
+    },
+    spec: {
+      launchId: 'old-1',
+      model: 'a',
+      argv: [],
+      environment: {},
+      listen,
+      image: null,
+      deviceSource: 'host',
+      files: [],
+      deviceIds: [],
+      memoryMibPerDevice: 0,
+      signature: '',
+    },
+    stage,
+  };
+}
+
+test('an adopted engine that starts is probed until it is ready', async () => {
+  const world = new FakeLaunchWorld();
+  const launch = new EngineLaunch(world.ports, world.model, 'old-1');
+  const { stage } = await launch.adopt(adopted({ kind: 'starting' }));
+  assert.equal(stage.kind, 'starting');
+  assert.equal(launch.endpoint, null);
+  launch.resume(stage);
+  world.probes = { kind: 'ready', contextLength: 1024 };
+  await world.run(10_000);
+  assert.deepEqual(world.events, [{ kind: 'ready', model: 'a', launchId: 'old-1', contextLength: 1024 }]);
+  assert.notEqual(launch.endpoint, null);
+  assert.deepEqual(world.notes, ['serving']);
+});
+
+test('a sleep and a waking that an earlier gateway began are finished, and noted', async () => {
+  for (const [kind, event, notes] of [
+    ['falling_asleep', 'slept', ['falling_asleep', 'asleep']],
+    ['waking', 'woke', ['waking', 'serving']],
+  ] as const) {
+    const world = new FakeLaunchWorld();
+    world.probes = { kind: 'ready', contextLength: null };
+    world.ports.engine.isAsleep = async () => kind === 'waking';
+    const launch = new EngineLaunch(world.ports, world.model, 'old-1');
+    const { stage } = await launch.adopt(adopted({ kind, level: 1 }));
+    launch.resume(stage);
+    await world.run(10_000);
+    assert.deepEqual(kinds(world), [event]);
+    assert.deepEqual(world.notes, notes);
+  }
+});
+
+test('a move is noted before the engine is asked', async () => {
+  const world = new FakeLaunchWorld();
+  const order: string[] = [];
+  world.ports.engine.sleep = async () => {
+    order.push(`asked after ${world.notes.at(-1)}`);
+    return { kind: 'done' };
+  };
+  const launch = begin(world);
+  world.probes = { kind: 'ready', contextLength: null };
+  await world.run(1_000);
+  launch.sleep(2);
+  await world.run(2_000);
+  assert.deepEqual(order, ['asked after falling_asleep']);
+  assert.deepEqual(world.notes, ['serving', 'falling_asleep', 'asleep']);
 });

@@ -7,14 +7,22 @@
 import type { ResolvedModel } from '../config/resolved-config.ts';
 import type { DeviceId } from '../core/ids.ts';
 import { LOG_TAIL_LINES, POOL_SPARE_CONNECTIONS } from '../core/limits.ts';
-import type { Diagnosis, EngineHttp, ExitStatus, ListenAddress, SleepLevel } from '../engines/engine.ts';
+import type { Diagnosis, EngineHttp, ExitStatus, SleepLevel } from '../engines/engine.ts';
 import type { Endpoint } from '../proxy/endpoint-types.ts';
-import type { AdoptedEngine, EngineHandle, LaunchObserver, LaunchResult } from '../runtimes/runtime.ts';
+import type {
+  AdoptedEngine,
+  EngineHandle,
+  LaunchObserver,
+  LaunchResult,
+  LaunchStage,
+} from '../runtimes/runtime.ts';
 import type { Effect } from '../scheduler/effects.ts';
+import type { AdoptedStage } from '../scheduler/model-policy.ts';
+import { type FoundEngine, findStage } from './adoption.ts';
 import { putToSleep, type SleepPorts, wakeUp } from './engine-sleep.ts';
-import { type AdoptionProbe, type LaunchOrder, type LaunchPorts, poolIdleMs } from './launch-ports.ts';
+import { type LaunchOrder, type LaunchPorts, poolIdleMs } from './launch-ports.ts';
 import { untilMemorySettled, useWithout } from './memory-settling.ts';
-import { PROBE_TIMEOUT_MS, type ProbePorts, ReadinessProbe, suspectFault } from './readiness.ts';
+import { type ProbePorts, ReadinessProbe, suspectFault } from './readiness.ts';
 import { type RoomWant, untilRoom } from './room.ts';
 
 type StartEffect = Extract<Effect, { kind: 'start' }>;
@@ -55,34 +63,39 @@ export class EngineLaunch {
     });
   }
 
-  /** Takes over an engine of an earlier gateway; whether it is ready is for `isReady` to say. */
-  adopt(adopted: AdoptedEngine): void {
-    this.#handle = adopted.handle;
-    this.deviceIds = adopted.spec.deviceIds;
-    this.#http = this.#ports.openHttp(adopted.handle.listen);
+  /** Takes over an engine of an earlier gateway and finds out how far it is. Never rejects. */
+  async adopt({ handle, spec, stage }: AdoptedEngine): Promise<FoundEngine> {
+    const { clock, engine } = this.#ports;
+    const http = this.#ports.openHttp(handle);
+    this.#handle = handle;
+    this.deviceIds = spec.deviceIds;
+    this.#http = http;
+    const ageMs = Math.max(0, clock.wallMs() - handle.startedWallMs);
+    this.#startedMs = clock.nowMs() - ageMs;
+    const { model } = this;
+    const signal = this.#abort.signal;
+    const found = await findStage(
+      { clock, engine, http, model, signal, hasExited: () => this.#exited },
+      stage,
+      ageMs,
+    );
+    const { kind } = found.stage;
+    if (kind !== 'starting' && kind !== 'unusable') this.endpoint = this.#open(handle);
+    return found;
+  }
+
+  /** Goes on with what an earlier gateway began. The scheduler knows of the adoption already. */
+  resume(stage: AdoptedStage): void {
+    if (stage.kind === 'starting' && this.#handle !== null) this.#awaitReadiness(this.#handle);
+    else if (stage.kind === 'falling_asleep') this.sleep(stage.level, true);
+    // It holds its devices already.
+    else if (stage.kind === 'waking') this.wake(stage.level, []);
+    else if (stage.kind === 'awake') void this.#note({ kind: 'serving' });
+    else if (stage.kind === 'asleep') void this.#note(stage);
   }
 
   observer(): LaunchObserver {
     return { line: (text) => this.#line(text), exited: (exit) => this.#processExited(exit) };
-  }
-
-  /** One probe of an adopted engine; opens the endpoint when it is ready, also when it sleeps. */
-  async isReady(): Promise<AdoptionProbe> {
-    const not = { ready: false, asleep: false, contextLength: null };
-    if (this.#http === null || this.#handle === null) return not;
-    const result = await this.#ports.engine.probe(
-      this.#http,
-      this.model,
-      PROBE_TIMEOUT_MS,
-      this.#abort.signal,
-    );
-    if (result.kind !== 'ready' || this.#exited) return not;
-    // A sleeping engine looks healthy and would swallow requests.
-    const asleep = await this.#ports.engine.isAsleep(this.#http, PROBE_TIMEOUT_MS);
-    // In the middle of a move that an earlier gateway began: whatever becomes of it, nobody would know.
-    if (asleep === null || this.#exited) return not;
-    this.endpoint = this.#open(this.#handle.listen);
-    return { ready: true, asleep, contextLength: result.contextLength };
   }
 
   /** Ends the engine and reports `stopped`, also when there never was a process. */
@@ -119,6 +132,11 @@ export class EngineLaunch {
     return this.#exited;
   }
 
+  /** It was told to end, or is left to itself. */
+  get isStopping(): boolean {
+    return this.#stopping;
+  }
+
   /** Forgets the engine and leaves it running. */
   release(): void {
     this.#stopping = true;
@@ -145,12 +163,13 @@ export class EngineLaunch {
     });
   }
 
-  /** Nothing may run on it. Reports `slept`, unless it ends meanwhile. */
-  sleep(level: SleepLevel): void {
+  /** Nothing may run on it. Reports `slept`, unless it ends meanwhile. `isResumed`: as of `putToSleep`. */
+  sleep(level: SleepLevel, isResumed = false): void {
     const ports = this.#sleepPorts();
     if (ports === null) return;
     const about = { kind: 'slept', model: this.model.name, launchId: this.launchId } as const;
-    void putToSleep(ports, level)
+    void this.#note({ kind: 'falling_asleep', level })
+      .then(() => putToSleep(ports, level, isResumed))
       .catch((error: unknown) => ({ kind: 'failed', detail: String(error) }) as const)
       .then((slept) => {
         if (this.#stopping || this.#exited) return;
@@ -158,6 +177,7 @@ export class EngineLaunch {
           this.#ports.send({ ...about, ok: false, residueMib: null, hostMib: null, detail: slept.detail });
         else {
           const { residueMib, hostMib } = slept;
+          void this.#note({ kind: 'asleep', level });
           this.#ports.send({ ...about, ok: true, residueMib, hostMib, detail: '' });
         }
       });
@@ -168,15 +188,26 @@ export class EngineLaunch {
     const ports = this.#sleepPorts();
     if (ports === null) return;
     const about = { model: this.model.name, launchId: this.launchId };
-    void wakeUp(ports, level, wants)
+    void this.#note({ kind: 'waking', level })
+      .then(() => wakeUp(ports, level, wants))
       .catch((error: unknown) => ({ kind: 'failed', detail: String(error) }) as const)
       .then((woken) => {
         if (this.#stopping || this.#exited) return;
-        if (woken.kind === 'no_room') this.#roomMissing(woken.freeMib, true);
-        else if (woken.kind === 'failed')
+        if (woken.kind === 'no_room') {
+          void this.#note({ kind: 'asleep', level });
+          this.#roomMissing(woken.freeMib, true);
+        } else if (woken.kind === 'failed')
           this.#ports.send({ kind: 'woke', ...about, ok: false, detail: woken.detail });
-        else this.#ports.send({ kind: 'woke', ...about, ok: true, detail: '' });
+        else {
+          void this.#note({ kind: 'serving' });
+          this.#ports.send({ kind: 'woke', ...about, ok: true, detail: '' });
+        }
       });
+  }
+
+  /** A move is noted before it begins, so that the next gateway finishes it. */
+  async #note(stage: LaunchStage): Promise<void> {
+    if (this.#handle !== null && !this.#stopping) await this.#ports.runtime.note(this.#handle, stage);
   }
 
   #sleepPorts(): SleepPorts | null {
@@ -223,17 +254,21 @@ export class EngineLaunch {
     const { runtime, engine } = this.#ports;
     const { devices, signature } = order;
     if (!(await this.#hasRoom(effect, order))) return;
-    const listen = await runtime.address(this.launchId, engine.listensOn(this.model));
+    const { unixSockets, sharesHost } = runtime.capabilities;
+    const listen = await runtime.address(this.launchId, unixSockets ? engine.listensOn(this.model) : 'tcp');
+    const deviceSource = devices[0]?.source ?? 'host';
     const command = engine.command(this.model, {
       launchId: this.launchId,
       listen,
       deviceIds: devices.filter((device) => device.source !== 'host').map((device) => device.id),
-      deviceSource: devices[0]?.source ?? 'host',
+      deviceSource,
       memoryMibPerDevice: effect.memoryMibPerDevice,
       deviceMemoryMib: Math.max(effect.memoryMibPerDevice, ...devices.map((device) => device.totalMib)),
       kvCacheBytes: order.kvCacheBytes,
       sleepMode: order.sleepMode,
       withoutFlags: order.withoutFlags,
+      source: order.source,
+      sharesHost,
     });
     if (this.#stopping) {
       runtime.releaseAddress(this.launchId);
@@ -246,6 +281,9 @@ export class EngineLaunch {
         argv: command.argv,
         environment: { ...command.environment, ...this.#ports.deviceEnvironment },
         listen,
+        image: this.model.image,
+        deviceSource,
+        files: command.files,
         deviceIds: effect.deviceIds,
         memoryMibPerDevice: effect.memoryMibPerDevice,
         signature,
@@ -254,24 +292,31 @@ export class EngineLaunch {
     );
     if (result.kind === 'failed') {
       const retryable = result.cause === 'resources';
-      const cause = result.cause === 'executable_missing' ? 'executable_missing' : 'unknown';
+      const named = result.cause === 'executable_missing' || result.cause === 'image_missing';
+      const cause = named ? result.cause : 'unknown';
       this.#failed({ cause, text: result.detail, lastLine: '', retryable });
       return;
     }
     this.#handle = result.handle;
-    this.#http = this.#ports.openHttp(listen);
+    this.#http = this.#ports.openHttp(result.handle);
     this.#ports.log('info', 'engine launched', {
       model: this.model.name,
       launch: this.launchId,
       process: result.handle.reference,
       output: result.handle.outputFile,
     });
+    this.#awaitReadiness(result.handle);
+  }
+
+  #awaitReadiness(handle: EngineHandle): void {
+    if (this.#http === null) return;
     this.#readiness = new ReadinessProbe(this.#probePorts(this.#http), this.#startedMs, (found) => {
       if (found.kind === 'stranger') {
         this.#failed({ cause: 'stranger_on_port', text: found.detail, lastLine: '', retryable: true });
         return;
       }
-      this.endpoint = this.#open(listen);
+      this.endpoint = this.#open(handle);
+      void this.#note({ kind: 'serving' });
       const { contextLength } = found;
       this.#ports.send({ kind: 'ready', model: this.model.name, launchId: this.launchId, contextLength });
     });
@@ -282,14 +327,14 @@ export class EngineLaunch {
     return { clock, engine, http, model: this.model, signal: this.#abort.signal };
   }
 
-  #open(address: ListenAddress): Endpoint {
+  #open({ listen, authorization }: EngineHandle): Endpoint {
     return this.#ports.openEndpoint(this.model.name, {
-      address,
+      address: listen,
       connectionsMax: this.model.maxConcurrent + POOL_SPARE_CONNECTIONS,
       keepAliveMs: poolIdleMs(this.#ports.engine),
       connectTimeoutMs: this.#ports.connectTimeoutMs,
       silenceTimeoutMs: this.#ports.silenceTimeoutMs,
-      headers: {},
+      headers: authorization === null ? {} : { authorization },
       pathPrefix: '',
     });
   }

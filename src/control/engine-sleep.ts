@@ -44,19 +44,24 @@ export type Woken =
   /** It was not asked to wake: its devices have only so much. */
   | { readonly kind: 'no_room'; readonly freeMib: ReadonlyMap<DeviceId, number> };
 
-/** Only with nothing in flight. Never rejects. */
-export async function putToSleep(ports: SleepPorts, level: SleepLevel): Promise<Slept> {
+/**
+ * Only with nothing in flight. Never rejects. `isResumed`: an earlier gateway asked it already, so that its memory may be free
+ * by now, and no difference proves anything.
+ */
+export async function putToSleep(ports: SleepPorts, level: SleepLevel, isResumed = false): Promise<Slept> {
   const { engine, http, readMemory, readHost, signal } = ports;
   const [before, hostBefore] = await Promise.all([readMemory(), readHost()]);
   const result = await engine.sleep(http, { level, timeoutMs: SLEEP_TIMEOUT_MS, signal });
   if (result.kind === 'failed') return result;
-  const { after, fault } = await afterSleep(ports, before);
+  const { after, fault } = isResumed
+    ? { after: await readMemory().catch(() => []), fault: null }
+    : await afterSleep(ports, before);
   const hostAfter = await readHost();
   if (fault !== null) return { kind: 'failed', detail: fault };
   return {
     kind: 'asleep',
     residueMib: largestUse(ports, after),
-    hostMib: hostUse(ports.launchId, hostBefore, hostAfter),
+    hostMib: isResumed ? null : hostUse(ports.launchId, hostBefore, hostAfter),
   };
 }
 

@@ -2,9 +2,9 @@
 import type { Clock } from '../core/clock.ts';
 import type { ModelName } from '../core/ids.ts';
 import type { Device, HostMemory, MemoryReading } from '../devices/device.ts';
-import type { Diagnosis, Engine, EngineHttp, ListenAddress, MemoryReport } from '../engines/engine.ts';
+import type { Diagnosis, Engine, EngineHttp, LaunchSource, MemoryReport } from '../engines/engine.ts';
 import type { Endpoint, EndpointOptions } from '../proxy/endpoint-types.ts';
-import type { Runtime } from '../runtimes/runtime.ts';
+import type { EngineHandle, Runtime } from '../runtimes/runtime.ts';
 import type { SchedulerEvent } from '../scheduler/events.ts';
 
 /** Our pool closes idle connections at this share of the time after which the engine may. */
@@ -14,7 +14,7 @@ export interface LaunchPorts {
   readonly clock: Clock;
   readonly runtime: Runtime;
   readonly engine: Engine;
-  readonly openHttp: (address: ListenAddress) => EngineHttp;
+  readonly openHttp: (handle: Pick<EngineHandle, 'listen' | 'authorization'>) => EngineHttp;
   readonly openEndpoint: (model: ModelName, options: EndpointOptions) => Endpoint;
   /** What the devices say is used at present. */
   readonly readMemory: () => Promise<readonly MemoryReading[]>;
@@ -37,12 +37,6 @@ export function poolIdleMs(engine: Engine): number {
   return engine.capabilities.keepAliveMs * KEEP_ALIVE_SHARE;
 }
 
-export interface AdoptionProbe {
-  readonly ready: boolean;
-  readonly asleep: boolean;
-  readonly contextLength: number | null;
-}
-
 /** What a launch is told beyond its effect. */
 export interface LaunchOrder {
   readonly devices: readonly Device[];
@@ -50,4 +44,6 @@ export interface LaunchOrder {
   readonly kvCacheBytes: number | null;
   readonly sleepMode: boolean;
   readonly withoutFlags: ReadonlySet<string>;
+  /** What was fetched for it; null: it starts as configured. */
+  readonly source: LaunchSource | null;
 }

@@ -347,3 +347,15 @@ test('a hub that did not answer is asked again after a while', async () => {
   assert.equal(memory(world), 22_378);
   assert.equal(world.lines.length, 1, 'told once');
 });
+
+test('an engine that others could reach as well is not launched able to sleep', async () => {
+  for (const isReachedPrivately of [true, false]) {
+    const models = { a: { repo: 'a/a', memory_mib: 4000, max_model_len: 1024 } };
+    const { sizer, lastNeed } = await sizerWorld({ models, isReachedPrivately });
+    sizer.start();
+    sizer.devicesChanged([gpu('g')]);
+    assert.equal(lastNeed('a')?.sleepLevel, isReachedPrivately ? 1 : 0);
+    assert.equal(sizer.launchPlan('a', 1).sleepMode, isReachedPrivately);
+    sizer.close();
+  }
+});

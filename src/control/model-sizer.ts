@@ -349,6 +349,7 @@ export class ModelSizer {
     return {
       model,
       capabilities: this.#ports.engineOf(model).capabilities,
+      isReachedPrivately: this.#ports.isReachedPrivately(model),
       facts: read?.ok === true ? read.value.facts : null,
       learned,
       correction,

@@ -32,6 +32,7 @@ function modelPolicy(model: ResolvedModel, engine: Engine, need: ModelNeed | nul
     inactivityTimeoutMs: model.inactivityTimeoutMs,
     minResidenceMs: model.minResidenceMs,
     loadTimeoutMs: model.loadTimeoutMs,
+    fetchTimeoutMs: hasFiles(model) ? model.downloadTimeoutMs : null,
     drainTimeoutMs: model.drainTimeoutMs,
     onDrainTimeout: model.onDrainTimeout,
     queueTimeoutMs: model.queueTimeoutMs,
@@ -46,11 +47,17 @@ function modelPolicy(model: ResolvedModel, engine: Engine, need: ModelNeed | nul
   };
 }
 
+/** Files of other engines are their own affair. */
+function hasFiles({ engine, fetch, repo, command, url }: ResolvedModel): boolean {
+  return engine === 'vllm' && fetch && repo !== null && command === null && url === null;
+}
+
 /** Equal as long as a running engine still is what the configuration asks for. */
 export function launchSignature(model: ResolvedModel): string {
   const launch = [
     model.engine,
     model.repo,
+    model.image,
     model.command,
     model.servedName,
     model.need,

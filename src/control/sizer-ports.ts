@@ -15,6 +15,8 @@ export interface SizerPorts {
   readonly engineOf: (model: ResolvedModel) => Pick<Engine, 'capabilities' | 'version'>;
   /** Has a time limit of its own; null: there is nothing to read of this model. Called only where there is a `repo`. */
   readonly readFacts: (model: ResolvedModel) => Promise<FactsRead> | null;
+  /** Nobody but us will reach its engine, so that it may open the routes by which it sleeps. */
+  readonly isReachedPrivately: (model: ResolvedModel) => boolean;
   readonly footprints: Pick<FootprintStore, 'all' | 'put' | 'refusedFlags' | 'addRefusedFlag'>;
   readonly clock: Clock;
   /** Under which footprints are stored: equal as long as a launch takes the same. */

@@ -23,6 +23,8 @@ export interface SizedModel {
   readonly learned: StoredFootprint | null;
   readonly correction: Correction | null;
   readonly refusedFlags: ReadonlySet<string>;
+  /** As of the sizer's ports. */
+  readonly isReachedPrivately: boolean;
 }
 
 export function questionOf(
@@ -99,10 +101,11 @@ function leastMib({ parts }: LaunchNeed): number {
 
 const NO_SLEEP = /^--no[-_]enable[-_]sleep[-_]mode$/;
 
-/** Sleeping must free something: not where devices and host share one memory, nor on devices that the engine cannot leave. */
+/** Asking it to sleep must be ours alone. Sleeping must free something: not where devices and host share one memory, nor on devices that the engine cannot leave. */
 function sleepLevelOf(devices: readonly Device[], sized: SizedModel): 0 | 1 | 2 {
   const { model, capabilities, refusedFlags } = sized;
   if (model.command !== null || model.sleep === 'off' || refusedFlags.has(SLEEP_FLAG)) return 0;
+  if (!sized.isReachedPrivately) return 0;
   if (model.vllm.extraArgs.some((word) => NO_SLEEP.test(word))) return 0;
   const level = model.sleep === 'level_2' ? 2 : 1;
   if (!capabilities.sleepLevels.includes(level)) return 0;

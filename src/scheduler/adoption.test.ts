@@ -10,7 +10,14 @@ function adopting(stage: AdoptedStage, model = 'a'): SchedulerWorld {
     devices: null,
     hostBudgetMib: 100_000,
   });
-  const launch = { model, launchId: 'old-1', deviceIds: ['gpu-0'], memoryMibPerDevice: 10_000, signature: 'a', stage };
+  const launch = {
+    model,
+    launchId: 'old-1',
+    deviceIds: ['gpu-0'],
+    memoryMibPerDevice: 10_000,
+    signature: 'a',
+    stage,
+  };
   world.send({ kind: 'adopted', launch, contextLength: null });
   world.send({ kind: 'devices_changed', devices: testSetup([]).devices ?? [] });
   return world;
@@ -40,7 +47,15 @@ test('a sleep under way is finished, and the level is known at the waking', () =
   const world = adopting({ kind: 'falling_asleep', level: 1 });
   const record = world.request('a');
   assert.equal(world.engineKind('a'), 'falling_asleep');
-  world.send({ kind: 'slept', launchId: 'old-1', model: 'a', ok: true, residueMib: null, hostMib: null, detail: '' });
+  world.send({
+    kind: 'slept',
+    launchId: 'old-1',
+    model: 'a',
+    ok: true,
+    residueMib: null,
+    hostMib: null,
+    detail: '',
+  });
   world.clock.advanceTo(10_000);
   assert.notEqual(record.dispatchedMs, null);
   const wake = world.effects.find((effect) => effect.kind === 'wake');
@@ -76,7 +91,14 @@ test('a fetch for a model whose engine turns up is ended', () => {
   const record = world.request('a');
   assert.equal(world.engineKind('a'), 'fetching');
   const stage = { kind: 'awake' } as const;
-  const launch = { model: 'a', launchId: 'old-1', deviceIds: ['gpu-0'], memoryMibPerDevice: 10_000, signature: 'a', stage };
+  const launch = {
+    model: 'a',
+    launchId: 'old-1',
+    deviceIds: ['gpu-0'],
+    memoryMibPerDevice: 10_000,
+    signature: 'a',
+    stage,
+  };
   world.send({ kind: 'adopted', launch, contextLength: null });
   assert.equal(world.count('cancel_fetch'), 1);
   assert.equal(record.dispatchedMs, 0);

@@ -20,7 +20,11 @@ export function refuseStart(
 }
 
 /** A pause before the next try, or `failed` where another one is of no use. */
-export function afterFailedStart(d: Decision, model: ModelState, failure: EngineFailure): ColdState | FailedState {
+export function afterFailedStart(
+  d: Decision,
+  model: ModelState,
+  failure: EngineFailure,
+): ColdState | FailedState {
   const deaths = countDeath(d, model);
   if (deaths >= DEATHS_MAX || !failure.retryable) return failed(d, failure, deaths);
   return { kind: 'cold', notBeforeMs: d.nowMs + backoffMs(deaths), failure };
@@ -46,4 +50,3 @@ function countDeath(d: Decision, model: ModelState): number {
 function backoffMs(deaths: number): number {
   return Math.min(START_BACKOFF_MAX_MS, START_BACKOFF_MS * 2 ** (deaths - 1));
 }
-

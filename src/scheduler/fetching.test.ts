@@ -93,7 +93,11 @@ test('a missing file found at the start has the model fetched again', () => {
   const world = new SchedulerWorld(testSetup([testPolicy('a', FETCHES)]));
   world.request('a');
   world.clock.advanceTo(6_000);
-  const failure = { cause: 'repository_unreachable', text: 'its files are not in the cache', retryable: true };
+  const failure = {
+    cause: 'repository_unreachable',
+    text: 'its files are not in the cache',
+    retryable: true,
+  };
   world.send({ kind: 'exited', model: 'a', launchId: world.launchId('a'), failure });
   world.clock.advanceTo(120_000);
   world.request('a');

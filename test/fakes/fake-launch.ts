@@ -19,6 +19,7 @@ export class FakeLaunchWorld {
   launchResult: 'launched' | Extract<LaunchResult, { kind: 'failed' }> = 'launched';
   stopResult: StopResult = { kind: 'gone', tookMs: 1, forced: false };
   stops: number[] = [];
+  readonly notes: string[] = [];
   /** Of the device `g`. */
   usedMib = 9_000;
   #observer: LaunchObserver | null = null;
@@ -28,13 +29,22 @@ export class FakeLaunchWorld {
       clock: this.clock,
       runtime: {
         kind: 'fake',
-        capabilities: { unixSockets: true, survivesUs: true },
+        capabilities: {
+          unixSockets: true,
+          survivesUs: true,
+          sharesHost: true,
+          isPrivate: true,
+          exposure: '',
+        },
         address: async () => ({ kind: 'unix', socketPath: '/nowhere/engine.sock' }),
         releaseAddress: () => {},
         launch: async (spec, observer) => {
           this.#observer = observer;
           if (this.launchResult !== 'launched') return this.launchResult;
           return { kind: 'launched', handle: handleOf(spec.launchId) };
+        },
+        note: async (_handle, stage) => {
+          this.notes.push(stage.kind);
         },
         stop: async (_handle, graceMs) => {
           this.stops.push(graceMs);
@@ -59,7 +69,7 @@ export class FakeLaunchWorld {
           hostMib: 0,
         },
         listensOn: () => 'unix',
-        command: () => ({ argv: ['engine'], environment: {} }),
+        command: () => ({ argv: ['engine'], environment: {}, files: [] }),
         probe: async () => {
           this.probeCount += 1;
           return this.probes;
@@ -123,6 +133,7 @@ function handleOf(launchId: string): EngineHandle {
     launchId,
     model: 'a',
     listen: { kind: 'unix', socketPath: '/nowhere/engine.sock' },
+    authorization: null,
     reference: 'pid 0',
     outputFile: '/nowhere/engine.log',
     startedWallMs: 0,

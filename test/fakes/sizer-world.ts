@@ -45,6 +45,7 @@ interface WorldSetup {
   readonly models: Readonly<Record<string, object>>;
   readonly stored?: readonly StoredFootprint[];
   readonly sleepsOn?: readonly Device['source'][];
+  readonly isReachedPrivately?: boolean;
 }
 
 /** Not started. */
@@ -61,6 +62,7 @@ export async function sizerWorld(setup: WorldSetup): Promise<SizerWorld> {
   const ends = new Map<ModelName, (read: FactsRead) => void>();
   const sizer = new ModelSizer({
     config: loaded.value,
+    isReachedPrivately: () => setup.isReachedPrivately !== false,
     engineOf: () => ({
       version: () => null,
       capabilities: {

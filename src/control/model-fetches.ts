@@ -1,0 +1,112 @@
+/**
+ * Fetches under way, one for each model at most, and what came of them: what the next launch of the model reads. It decides
+ * nothing; a fetch that was cancelled reports nothing more.
+ */
+import type { ResolvedConfig } from '../config/resolved-config.ts';
+import { assert } from '../core/assert.ts';
+import type { ModelName } from '../core/ids.ts';
+import type { LaunchSource } from '../engines/engine.ts';
+import type { Effect } from '../scheduler/effects.ts';
+import type { SchedulerEvent } from '../scheduler/events.ts';
+import type { FetchResult, WeightsFetcher } from '../weights/fetcher.ts';
+
+const MIB = 1024 * 1024;
+
+export interface FetchPorts {
+  /** Made when the first model has something to fetch: it brings a hub's client along. */
+  readonly openFetcher: () => Promise<WeightsFetcher>;
+  readonly config: ResolvedConfig;
+  readonly report: (event: SchedulerEvent) => void;
+  readonly log: (level: 'info' | 'warn' | 'error', text: string, fields: Record<string, unknown>) => void;
+}
+
+export class ModelFetches {
+  readonly #ports: FetchPorts;
+  readonly #running = new Map<ModelName, AbortController>();
+  readonly #sources = new Map<ModelName, LaunchSource>();
+  #fetcher: Promise<WeightsFetcher> | null = null;
+
+  constructor(ports: FetchPorts) {
+    this.#ports = ports;
+  }
+
+  /** What was fetched for the model; null: nothing was, and it starts as configured. */
+  sourceOf(model: ModelName): LaunchSource | null {
+    return this.#sources.get(model) ?? null;
+  }
+
+  carryOut(effect: Extract<Effect, { kind: 'fetch' | 'cancel_fetch' }>): void {
+    const { kind, model, reason } = effect;
+    if (kind === 'fetch') {
+      this.#ports.log('info', `fetch ${model}: ${reason}`, { model });
+      this.#begin(model);
+      return;
+    }
+    this.#ports.log('info', `the fetch of ${model} ends: ${reason}`, { model });
+    this.#running.get(model)?.abort();
+    this.#running.delete(model);
+  }
+
+  /** Ends every fetch; what is on disk stays. */
+  close(): void {
+    for (const abort of this.#running.values()) abort.abort();
+    this.#running.clear();
+    void this.#fetcher?.then((fetcher) => fetcher.close()).catch(() => {});
+  }
+
+  #begin(name: ModelName): void {
+    const { report } = this.#ports;
+    const abort = new AbortController();
+    this.#running.set(name, abort);
+    const onProgress = ({
+      bytesDone,
+      bytesTotal,
+    }: {
+      bytesDone: number;
+      bytesTotal: number | null;
+    }): void => {
+      if (this.#running.get(name) === abort) report({ kind: 'fetching', model: name, bytesDone, bytesTotal });
+    };
+    void this.#fetch(name, abort.signal, onProgress).then((result) => {
+      if (this.#running.get(name) !== abort) return;
+      this.#running.delete(name);
+      this.#told(name, result);
+    });
+  }
+
+  async #fetch(
+    name: ModelName,
+    signal: AbortSignal,
+    onProgress: (progress: { bytesDone: number; bytesTotal: number | null }) => void,
+  ): Promise<FetchResult> {
+    const model = this.#ports.config.models.get(name);
+    assert(model !== undefined, `there is no configuration of ${name}`);
+    try {
+      this.#fetcher ??= this.#ports.openFetcher();
+      const fetcher = await this.#fetcher;
+      return await fetcher.fetch(model, { signal, onProgress });
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      return { kind: 'failed', failure: { cause: 'fetch_failed', text, retryable: true } };
+    }
+  }
+
+  #told(name: ModelName, result: FetchResult): void {
+    const { report, log } = this.#ports;
+    if (result.kind === 'ready') {
+      const { source, fetchedBytes } = result;
+      this.#sources.set(name, source);
+      if (fetchedBytes > 0)
+        log('info', `${name} is fetched (${Math.round(fetchedBytes / MIB)} MiB)`, { model: name });
+      report({ kind: 'fetched', model: name, failure: null });
+      return;
+    }
+    const { cause, text, retryable } = result.failure;
+    log('error', `${name} could not be fetched: ${text}`, { model: name });
+    report({
+      kind: 'fetched',
+      model: name,
+      failure: { cause, text: `its files could not be fetched: ${text}`, retryable },
+    });
+  }
+}
