@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Check } from '../doctor/check.ts';
-import { openProcessTable } from '../runtimes/process/process-table.ts';
+import { acquireStateLock } from '../store/state-lock.ts';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const SIMULATOR = fileURLToPath(new URL('../../bin/vllm-sim.mjs', import.meta.url));
@@ -65,8 +65,10 @@ test('this machine with an engine that tells its version: nothing fails, and no 
     devices: ONE_CARD,
     models: { m: { repo: join(directory, 'model'), vllm_executable: [vllm] } },
   });
-  // A crowded test machine may have little disk or a low limit: then those and nothing else may be told.
-  const own = told.checks.filter(({ id }) => !/^(disk|memory|open_files|processes|inotify|clock)/.test(id));
+  // A crowded test machine may have little disk or a low limit, or be a container: then those and nothing else may be told.
+  const own = told.checks.filter(
+    ({ id }) => !/^(disk|memory|open_files|processes|inotify|clock|survival)/.test(id),
+  );
   assert.deepEqual(
     own.filter(({ status }) => status !== 'ok'),
     [],
@@ -83,8 +85,6 @@ test('a missing engine, a driver that does not answer, a used port and an owned 
   assert.ok(address !== null && typeof address === 'object');
   const state = join(directory, 'owned');
   await mkdir(state, { recursive: true });
-  const table = openProcessTable();
-  const owner = { pid: process.pid, startTicks: table.facts(process.pid)?.startTicks, bootId: table.bootId };
   const config = {
     server: { port: address.port },
     runtime: { state_directory: state },
@@ -99,10 +99,12 @@ test('a missing engine, a driver that does not answer, a used port and an owned 
     for (const id of ['vllm', 'devices', 'port', 'models']) assert.equal(statusOf(alone, id), 'fail', id);
     for (const { status, remedy } of alone.checks)
       assert.equal(remedy === null, status === 'ok', 'who is not well gets a remedy');
-    await writeFile(join(state, 'owner.json'), JSON.stringify(owner));
+    const held = await acquireStateLock(state);
+    assert.ok(held.kind === 'acquired');
     const beside = await doctor(config);
     assert.equal(statusOf(beside, 'state_directory'), 'warn');
     assert.equal(statusOf(beside, 'port'), 'warn');
+    await held.lock.release();
   } finally {
     listener.close();
   }
@@ -125,4 +127,16 @@ test('with faults in the configuration the machine is judged all the same', asyn
   const [configuration] = told.checks;
   assert.match(configuration?.found ?? '', /repoo/);
   assert.equal(statusOf(told, 'node'), 'ok');
+});
+
+test('a Docker engine that does not answer is told, and engines in containers need no vLLM here', async () => {
+  const told = await doctor({
+    server: SERVER,
+    devices: ONE_CARD,
+    runtime: { kind: 'docker', docker: { host: `unix://${join(directory, 'no-docker.sock')}` } },
+    models: { m: { repo: 'acme/m' } },
+  });
+  assert.equal(statusOf(told, 'docker'), 'fail');
+  assert.equal(statusOf(told, 'vllm'), 'ok');
+  assert.equal(statusOf(told, 'survival'), 'ok');
 });

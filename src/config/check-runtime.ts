@@ -6,7 +6,7 @@ import { engineOf } from './resolve-model.ts';
 import type { RuntimeConfig } from './resolved-config.ts';
 import type { RawModel } from './schema-model.ts';
 
-const DOCKER_HOST = /^(unix:\/\/\/.+|tcp:\/\/[^/\s@]+:\d+)$/;
+const DOCKER_HOST = /^(unix:\/\/\/.+|(tcp|https?):\/\/[^/\s@]+\/?)$/;
 const MOUNT_SOURCE = /^(\/[^:]*|[a-zA-Z0-9][a-zA-Z0-9_.-]*)$/;
 
 /** Faults of `runtime.docker` and of models that cannot run in containers; none where engines run as processes. */

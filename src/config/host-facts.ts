@@ -23,7 +23,7 @@ export async function gatherHostFacts(environment: Environment): Promise<HostFac
 
 async function lookForSocket(host: string): Promise<HostFacts['dockerSocket']> {
   const path = /^unix:\/\/(\/.+)$/.exec(host)?.[1];
-  if (path === undefined) return host.startsWith('tcp://') ? 'usable' : 'absent';
+  if (path === undefined) return /^(tcp|https?):/.test(host) ? 'usable' : 'absent';
   if (!existsSync(path)) return 'absent';
   return access(path, constants.R_OK | constants.W_OK).then(
     () => 'usable',

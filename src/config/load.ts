@@ -112,6 +112,8 @@ async function findModels(options: LoadOptions): Promise<Result<Found, Faults>> 
   const text = await readText(named ?? ORIGINAL_FILE);
   if (text !== 'missing' || (named !== null && json === null)) return fromText(text, named ?? ORIGINAL_FILE);
   if (json === null) return found(uniformSource(DEMONSTRATION, { kind: 'built_in' }), 'demonstration');
+  // The original's default: with models in the environment, nobody misses the file.
+  if (named === ORIGINAL_FILE) return fromAllowedModels(json, []);
   const notice = {
     level: 'warn' as const,
     text: `MODELS_CONFIG_FILE=${named} does not exist; ALLOWED_MODELS_JSON is used`,
@@ -153,7 +155,11 @@ async function readText(file: string): Promise<FileText> {
 
 async function fromText(text: FileText, file: string): Promise<Result<Found, Faults>> {
   const whole = { kind: 'file', file, line: null, column: null } as const;
-  if (text === 'missing') return failure([fault('unreadable', whole, [], 'the file does not exist')]);
+  if (text === 'missing') {
+    const allowed =
+      file === ORIGINAL_FILE ? 'a file that is mounted there, or models in ALLOWED_MODELS_JSON' : null;
+    return failure([fault('unreadable', whole, [], 'the file does not exist', { allowed })]);
+  }
   if ('problem' in text) return failure([fault('unreadable', whole, [], text.problem)]);
   // The YAML parser costs some 20 ms of start-up, which the demonstration does not need.
   const { readYaml } = await import('./yaml-source.ts');

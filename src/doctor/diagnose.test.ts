@@ -17,6 +17,24 @@ const version = (said: typeof vllm.version): Partial<MachineFacts> => ({
 });
 const absent = (repo: string, hasToken = false) => ({ model: 'm', repo, place: 'hub' as const, hasToken });
 const GROUP = 512;
+const unit = { name: 'vllm-gateway.service', killMode: 'process', oomPolicy: 'continue', delegate: 'yes' };
+const inUnit = (changes: Partial<typeof unit> | { readonly killMode: null }): Partial<MachineFacts> => ({
+  service: { ...good.service, unit: { ...unit, ...changes } },
+});
+const inContainer = { ...good.service, isContainer: true };
+const answering = {
+  host: 'unix:///d.sock',
+  engine: { kind: 'answered', version: '28.5.1', hasNvidia: true },
+  pull: 'missing',
+  missingImages: [],
+  ownContainer: 'vllm_gateway',
+  unmounted: [],
+} as const;
+const docker = (changes: Partial<NonNullable<MachineFacts['docker']>>): Partial<MachineFacts> => ({
+  runtimeKind: 'docker',
+  vllm: [],
+  docker: { ...answering, ...changes },
+});
 
 /** What differs from the good machine, the check that sees it, how it judges, and what it says. */
 const CASES: readonly (readonly [
@@ -177,6 +195,47 @@ const CASES: readonly (readonly [
   [{ limits: { ...good.limits, groupProcesses: GROUP } }, 'processes', 'warn', /up to 512/, /pids limit/],
   [{ limits: { ...good.limits, processes: 1000 } }, 'processes', 'warn', /up to 1000/, /ulimit -u/],
   [{ limits: { ...good.limits, inotifyWatches: 100 } }, 'inotify', 'warn', /100/, /sysctl/],
+  [{}, 'survival', 'ok', /the next one adopts/],
+  [{ devicesPerEngineMax: 0, service: inContainer }, 'survival', 'ok', /no engine/],
+  [{ hasProc: false }, 'survival', 'warn', /not found again/, /\/proc/],
+  [{ service: inContainer }, 'survival', 'warn', /takes them along/, /runtime\.kind: docker/],
+  [{ runtimeKind: 'docker', service: inContainer }, 'survival', 'ok', /containers of their own/],
+  [inUnit({}), 'survival', 'ok', /ends the gateway alone/],
+  [inUnit({ killMode: 'control-group' }), 'survival', 'warn', /KillMode=control-group/, /KillMode=process/],
+  [inUnit({ killMode: null }), 'survival', 'warn', /does not tell/, /systemctl show/],
+  [inUnit({ oomPolicy: 'stop' }), 'survival', 'warn', /OOMPolicy=stop/, /OOMPolicy=continue/],
+  [inUnit({ delegate: 'no' }), 'survival', 'warn', /Delegate=no/, /Delegate=yes/],
+  [{}, 'oom_score', 'ok', /is 0; engines get a higher one/],
+  [{ service: { ...good.service, oomScoreAdj: 1000 } }, 'oom_score', 'warn', /the highest/, /OOMScoreAdjust/],
+  [{ service: { ...good.service, isOomScoreWritable: false } }, 'oom_score', 'warn', /cannot/, /\/proc/],
+  [docker({}), 'docker', 'ok', /^Docker 28\.5\.1 at unix:\/\/\/d\.sock$/],
+  [docker({}), 'vllm', 'ok', /images/],
+  [
+    docker({ engine: { kind: 'failed', text: 'ENOENT' } }),
+    'docker',
+    'fail',
+    /unix:\/\/\/d\.sock: ENOENT/,
+    /group/,
+  ],
+  [docker({}), 'docker_images', 'ok', /every image/],
+  [docker({ missingImages: ['a:1', 'b:2'] }), 'docker_images', 'warn', /a:1, b:2; pulled/, /docker pull a:1/],
+  [docker({ missingImages: ['a:1'], pull: 'never' }), 'docker_images', 'fail', /not there: a:1$/, /pull/],
+  [docker({}), 'docker_nvidia', 'ok', /toolkit is there/],
+  [
+    docker({ engine: { ...answering.engine, hasNvidia: false } }),
+    'docker_nvidia',
+    'warn',
+    /no NVIDIA container toolkit/,
+    /nvidia-ctk/,
+  ],
+  [docker({}), 'docker_mounts', 'ok', /container vllm_gateway lie outside/],
+  [
+    docker({ unmounted: [{ use: 'gateway state', path: '/var/lib/vllm-gateway' }] }),
+    'docker_mounts',
+    'fail',
+    /gateway state \(\/var\/lib\/vllm-gateway\)/,
+    /Mount a volume/,
+  ],
   [{ clock: { ...good.clock, nowMs: 0 } }, 'clock', 'fail', /1970/, /certificates/],
   [{ clock: { ...good.clock, isSynchronized: false } }, 'clock', 'warn', /not synchronised/, /set-ntp/],
   [{ clock: { ...good.clock, isSynchronized: null, installedMs: null } }, 'clock', 'ok', /2027/],

@@ -1,5 +1,6 @@
 /** All checks of `doctor`, in the order in which they are told: what others depend on comes first. */
 import type { Check } from './check.ts';
+import { judgeDocker, judgeOomScore, judgeSurvival } from './judge-containers.ts';
 import {
   judgeClock,
   judgeDisk,
@@ -29,7 +30,8 @@ export function diagnose(facts: MachineFacts): readonly Check[] {
     judgeConfiguration(facts.configuration),
     judgeNode(facts),
     judgeProc(facts),
-    ...judgeVllm(facts.vllm),
+    ...judgeDocker(facts.docker, facts.wantsNvidia),
+    ...judgeVllm(facts.vllm, facts.runtimeKind),
     judgeDevices(devices, devicesPerEngineMax),
     judgeSharedMemory(devices, devicesPerEngineMax),
     judgeMemory(facts.memory, facts.vllm.length > 0),
@@ -38,6 +40,8 @@ export function diagnose(facts: MachineFacts): readonly Check[] {
     judgeModels(models, facts.hubToken.isOffline),
     judgeToken(models, facts.hubToken),
     judgeState(facts.state),
+    judgeSurvival(facts),
+    judgeOomScore(facts.service),
     judgePort(facts.port, facts.state.ownerPid),
     judgeOpenFiles(limits),
     judgeProcesses(limits),

@@ -7,6 +7,10 @@ export function factsFixture(changes: Partial<MachineFacts> = {}): MachineFacts 
     nodeVersion: '24.21.0',
     platform: 'linux',
     hasProc: true,
+    runtimeKind: 'process',
+    service: { isContainer: false, unit: null, oomScoreAdj: 0, isOomScoreWritable: true },
+    docker: null,
+    wantsNvidia: true,
     vllm: [
       {
         executable: 'vllm',
@@ -36,7 +40,7 @@ export function factsFixture(changes: Partial<MachineFacts> = {}): MachineFacts 
       inotifyWatches: 65_536,
       connectionsMax: 900,
     },
-    state: { path: '/s', exists: true, isWritable: true, isOurs: true, ownerPid: null },
+    state: { path: '/s', exists: true, isWritable: true, isOurs: true, ownerPid: null, isOwnerHere: false },
     clock: { nowMs: Date.UTC(2027, 0, 1), installedMs: Date.UTC(2026, 11, 1), isSynchronized: true },
     ...changes,
   };

@@ -1,10 +1,9 @@
 /** What the machine tells of its disks, limits, state directory and clock. Nothing is written. */
 import { existsSync, readFileSync } from 'node:fs';
 import { access, constants, lstat, readdir, stat, statfs } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { homedir, hostname, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Environment } from '../config/environment.ts';
-import { openProcessTable } from '../runtimes/process/process-table.ts';
 import { readStateOwner } from '../store/state-lock.ts';
 import type { ClockFacts, DiskFacts, HubCacheFacts, LimitFacts, StateFacts } from './machine-facts.ts';
 
@@ -118,13 +117,13 @@ export async function stateFacts(directory: string): Promise<StateFacts> {
   const uid = process.getuid?.();
   // Another user's lock may be unreadable; then it is that user's directory that is told about.
   const owner = await readStateOwner(path).catch(() => null);
-  const isOwned = owner !== null && openProcessTable().isAlive(owner);
   return {
     path,
     exists: found !== null,
     isWritable: (found === null || found.isDirectory()) && (await isWritable(path)),
     isOurs: found === null || uid === undefined || found.uid === uid,
-    ownerPid: isOwned ? owner.pid : null,
+    ownerPid: owner?.isHeld === true ? owner.pid : null,
+    isOwnerHere: owner?.hostName === hostname(),
   };
 }
 

@@ -8,6 +8,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Environment } from '../config/environment.ts';
+import { gatherHostFacts } from '../config/host-facts.ts';
 import { redactedArguments } from '../config/redact.ts';
 import type { DevicesConfig, ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import type { Clock } from '../core/clock.ts';
@@ -19,6 +20,7 @@ import { installedParsers } from '../engines/vllm/parsers-registry.ts';
 import { readChatFacts } from '../readers/chat-facts.ts';
 import { hubAccess } from '../readers/hub-access.ts';
 import { parseModelName } from '../readers/model-name.ts';
+import { dockerFacts } from './gather-docker.ts';
 import {
   clockFacts,
   diskFacts,
@@ -27,6 +29,7 @@ import {
   sharedMemoryMib,
   stateFacts,
 } from './gather-machine.ts';
+import { serviceFacts } from './gather-service.ts';
 import type {
   ConfigurationFacts,
   DeviceFacts,
@@ -41,6 +44,7 @@ import type {
 const VERSION_LIMIT_MS = 60_000;
 const TOOL_LIMIT_MS = 15_000;
 const TEXT_CHARS_MAX = 300;
+const MIB = 1024 * 1024;
 
 export interface Subject {
   readonly config: ResolvedConfig;
@@ -53,15 +57,22 @@ export async function gatherFacts(subject: Subject): Promise<MachineFacts> {
   const { config, configuration, environment } = subject;
   const models = [...config.models.values()];
   const access = await hubAccess(environment);
-  const { stateDirectory } = config.runtime;
-  const [vllm, devices, memory, disks, hubCache, port, state, clock] = await Promise.all([
-    vllmFacts(models, environment),
+  const { kind: runtimeKind, stateDirectory } = config.runtime;
+  const state = await stateFacts(stateDirectory);
+  const { isContainer } = await gatherHostFacts(environment);
+  const kept = [
+    { use: 'gateway state', path: state.path },
+    { use: 'model weights', path: access.cacheDirectory },
+  ];
+  const [vllm, devices, docker, service, memory, disks, hubCache, port, clock] = await Promise.all([
+    runtimeKind === 'process' ? vllmFacts(models, environment) : [],
     deviceFacts(subject),
+    runtimeKind === 'docker' ? dockerFacts(config, kept, environment) : null,
+    serviceFacts(state.isOwnerHere ? state.ownerPid : null, isContainer, environment),
     memoryFacts(subject),
     diskFacts(environment, access.cacheDirectory, stateDirectory),
     hubCacheFacts(access.cacheDirectory),
     portFacts(config.server.host, config.server.port),
-    stateFacts(stateDirectory),
     clockFacts(),
   ]);
   return {
@@ -69,6 +80,11 @@ export async function gatherFacts(subject: Subject): Promise<MachineFacts> {
     nodeVersion: process.versions.node,
     platform: process.platform,
     hasProc: existsSync('/proc/self/stat'),
+    runtimeKind,
+    service,
+    docker,
+    wantsNvidia:
+      config.devices.source === 'nvidia' || devices.devices.some(({ source }) => source === 'nvidia'),
     vllm,
     devices,
     devicesPerEngineMax: Math.max(0, ...models.map(({ need }) => need.deviceCount)),
@@ -146,7 +162,7 @@ function lastLine(text: string): string {
 
 /** Simulated devices keep a ledger; theirs is made apart, since a gateway may be using its own. */
 async function deviceFacts({
-  config: { devices: config },
+  config: { devices: config, runtime },
   environment,
   clock,
 }: Subject): Promise<DeviceFacts> {
@@ -173,7 +189,7 @@ async function deviceFacts({
       conditions: conditions.map(({ text }) => text),
       isComplete: complete,
       driverVersion: isNvidia ? await driverVersion(config.nvidiaSmi, environment) : null,
-      sharedMemoryMib: await sharedMemoryMib(),
+      sharedMemoryMib: runtime.kind === 'docker' ? runtime.docker.shmBytes / MIB : await sharedMemoryMib(),
     };
   } finally {
     await rm(ledgers, { recursive: true, force: true });

@@ -28,7 +28,11 @@ export function judgeConfiguration({ source, faults }: ConfigurationFacts): Chec
   );
 }
 
-export function judgeVllm(vllm: readonly VllmFacts[]): readonly Check[] {
+export function judgeVllm(
+  vllm: readonly VllmFacts[],
+  runtimeKind: MachineFacts['runtimeKind'],
+): readonly Check[] {
+  if (runtimeKind === 'docker') return [ok('vllm', 'the images of engines bring their own')];
   if (vllm.length === 0) return [ok('vllm', 'no model runs vLLM')];
   return vllm.map((one) => {
     const id = vllm.length === 1 ? 'vllm' : `vllm_${one.models[0] ?? ''}`;

@@ -6,6 +6,12 @@ export interface MachineFacts {
   readonly nodeVersion: string;
   readonly platform: string;
   readonly hasProc: boolean;
+  readonly runtimeKind: 'process' | 'docker';
+  readonly service: ServiceFacts;
+  /** Null where engines run as processes. */
+  readonly docker: DockerFacts | null;
+  /** An NVIDIA device is configured or found. */
+  readonly wantsNvidia: boolean;
   /** One for each way in which models run vLLM. */
   readonly vllm: readonly VllmFacts[];
   readonly devices: DeviceFacts;
@@ -27,6 +33,34 @@ export interface ConfigurationFacts {
   readonly source: string;
   /** Not empty: the rest was judged by an empty configuration. */
   readonly faults: readonly string[];
+}
+
+/** Of the gateway that runs on the configured state directory; without one, of this process in its stead. */
+export interface ServiceFacts {
+  readonly isContainer: boolean;
+  /** The unit of systemd that it belongs to; null: none. Properties are null where systemd does not tell. */
+  readonly unit: {
+    readonly name: string;
+    readonly killMode: string | null;
+    readonly oomPolicy: string | null;
+    readonly delegate: string | null;
+  } | null;
+  /** Null: the system has none. */
+  readonly oomScoreAdj: number | null;
+  readonly isOomScoreWritable: boolean;
+}
+
+export interface DockerFacts {
+  readonly host: string;
+  readonly engine:
+    | { readonly kind: 'answered'; readonly version: string; readonly hasNvidia: boolean }
+    | { readonly kind: 'failed'; readonly text: string };
+  readonly pull: 'missing' | 'always' | 'never';
+  readonly missingImages: readonly string[];
+  /** Name of our own container; null: we run in none that this engine knows. */
+  readonly ownContainer: string | null;
+  /** What a new container of ours would not find again. */
+  readonly unmounted: readonly { readonly use: string; readonly path: string }[];
 }
 
 export interface VllmFacts {
@@ -117,6 +151,8 @@ export interface StateFacts {
   readonly isOurs: boolean;
   /** Process id of a living gateway that owns it. */
   readonly ownerPid: number | null;
+  /** Its process id is one of ours to see; false for a gateway in another container. */
+  readonly isOwnerHere: boolean;
 }
 
 export interface ClockFacts {
