@@ -36,6 +36,14 @@ const SLOW_SUITES: readonly Suite[] = [
     fileTimeoutMs: 15 * 60_000,
     isLive: true,
   },
+  {
+    // Gateways killed again and again in the middle of their work. What the storms check with is tested in the fast suite.
+    name: 'crash',
+    prefixes: ['test/crash/storm'],
+    concurrency: 1,
+    fileTimeoutMs: 15 * 60_000,
+    isLive: true,
+  },
 ];
 
 const FAST_SUITE: Suite = {

@@ -1,0 +1,342 @@
+/** A storm: a gateway under load that is killed again and again, and what was found after each death. */
+import { spawnSync } from 'node:child_process';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { createPrng, type Prng } from '../../src/core/prng.ts';
+import {
+  type Aftermath,
+  addAftermath,
+  aftermath,
+  doubles,
+  type Look,
+  leftovers,
+  lostEngines,
+  NO_AFTERMATH,
+  orphans,
+  type PostMortem,
+  StartBook,
+  unfinished,
+} from './checks.ts';
+import { faultsOfClients, type Outage } from './client-ledger.ts';
+import { Crowd } from './clients.ts';
+import type { EngineWord } from './engine-census.ts';
+import { GatewayLife, wordsOf } from './gateway-life.ts';
+import { isAlive } from './process-census.ts';
+import { readStoredLaunches } from './stored-launches.ts';
+import { prepareMachine, remains, type StormMachine, type StormRuntime } from './storm-machine.ts';
+import { type KillPoint, nextKillPoint, STORM_MODELS } from './storm-plan.ts';
+
+const LAUNCHER = fileURLToPath(new URL('../../bin/vllm-gateway.mjs', import.meta.url));
+const CLIENTS = 8;
+const READY_LIMIT_MS = 20_000;
+/** A slow start, or an engine that has to be killed after its grace. */
+const SETTLE_LIMIT_MS = 20_000;
+const SERVED_LIMIT_MS = 30_000;
+const MOVE_LIMIT_MS = 4_000;
+const STOP_LIMIT_MS = 45_000;
+const LOOK_PAUSE_MS = 50;
+const SAMPLE_PAUSE_MS = 150;
+/** Beyond this a storm shows nothing new. */
+const FAULTS_MAX = 40;
+/** Every so many kills debris is planted, and a second gateway is tried. */
+const PLANT_STEP = 6;
+const RIVAL_STEP = 15;
+
+export interface StormSetup {
+  readonly runtime: StormRuntime;
+  readonly kills: number;
+  readonly seed: number;
+  readonly print: (line: string) => void;
+}
+
+export interface Revival {
+  readonly adopted: number;
+  /** From the spawn to `/ready`, and to the end of the first request that was served whole. */
+  readonly readyMs: number;
+  readonly servedMs: number;
+}
+
+export interface StormResult {
+  readonly kills: number;
+  readonly starts: number;
+  readonly aftermath: Aftermath;
+  readonly plantedDebris: number;
+  readonly rivalsRefused: number;
+  readonly revivals: readonly Revival[];
+  readonly outcomes: ReadonlyMap<string, number>;
+  /** Streams that had begun when their gateway was killed, and were seen to break. */
+  readonly brokenStreams: number;
+  readonly killedAt: ReadonlyMap<string, number>;
+  readonly faults: readonly string[];
+}
+
+/** Never rejects for what the gateway does; ends all that it has started. */
+export async function runStorm(setup: StormSetup): Promise<StormResult> {
+  const random = createPrng(setup.seed);
+  const machine = await prepareMachine(setup.runtime, random);
+  const storm = new Storm(setup, machine, random);
+  try {
+    await storm.run();
+  } finally {
+    await storm.end();
+  }
+  return storm.result();
+}
+
+class Storm {
+  readonly #setup: StormSetup;
+  readonly #machine: StormMachine;
+  readonly #random: Prng;
+  readonly #crowd: Crowd;
+  readonly #faults: string[] = [];
+  readonly #outages: Outage[] = [];
+  readonly #revivals: Revival[] = [];
+  readonly #killedAt = new Map<string, number>();
+  readonly #starts = new StartBook();
+  readonly #planted = new Set<string>();
+  #aftermath = NO_AFTERMATH;
+  #left: PostMortem = { engines: [], stored: [], words: new Map() };
+  #lives = 0;
+  #rivalsRefused = 0;
+  #isEnding = false;
+
+  constructor(setup: StormSetup, machine: StormMachine, random: Prng) {
+    this.#setup = setup;
+    this.#machine = machine;
+    this.#random = random;
+    this.#crowd = new Crowd({
+      url: `http://127.0.0.1:${machine.port}`,
+      models: STORM_MODELS.map(({ name }) => name),
+      clients: CLIENTS,
+      seed: setup.seed,
+    });
+    // Before the first gateway listens nobody is there, as between a death and the next one.
+    this.#outages.push({
+      killedMs: performance.now(),
+      exitedMs: performance.now(),
+      listeningMs: Number.POSITIVE_INFINITY,
+    });
+  }
+
+  async run(): Promise<void> {
+    const stranger = this.#machine.plantStranger();
+    const sampling = this.#sample();
+    try {
+      for (let kill = 1; kill <= this.#setup.kills && this.#faults.length < FAULTS_MAX; kill += 1) {
+        await this.#oneLife(nextKillPoint(this.#random));
+        if (kill % 10 === 0) this.#setup.print(this.#line(kill));
+      }
+      if (this.#faults.length < FAULTS_MAX) await this.#lastLife();
+      if (stranger.exitCode !== null || stranger.signalCode !== null || !isAlive(stranger.pid ?? 0))
+        this.#fault('a process of another gateway was ended');
+    } finally {
+      this.#isEnding = true;
+      stranger.kill('SIGKILL');
+      await sampling;
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.#machine.end();
+    await this.#crowd.end();
+  }
+
+  async #oneLife(point: KillPoint): Promise<void> {
+    const life = this.#begin();
+    const served = this.#untilServed(life);
+    if (point.kind === 'early') await pause(point.afterMs);
+    else if (await this.#isInOrder(life)) {
+      await this.#note(life, served);
+      if (this.#lives % RIVAL_STEP === 0) this.#tryRival(life);
+      if (point.kind === 'move') await life.untilLine(point.line, MOVE_LIMIT_MS);
+      await pause(point.afterMs);
+    }
+    const name = point.kind === 'move' ? point.name : point.kind;
+    this.#killedAt.set(name, 1 + (this.#killedAt.get(name) ?? 0));
+    await this.#kill(life);
+    if (this.#lives % PLANT_STEP === 0 && this.#machine.plantDebris(`planted-${this.#lives}`))
+      this.#planted.add(`planted-${this.#lives}`);
+  }
+
+  #begin(): GatewayLife {
+    this.#lives += 1;
+    return new GatewayLife(this.#machine);
+  }
+
+  /** Ready, with nothing left undone of what the last gateway had begun. */
+  async #isInOrder(life: GatewayLife): Promise<boolean> {
+    if (!(await life.untilReady(READY_LIMIT_MS))) {
+      this.#fault(`not ready: ${[...life.stray, ...life.lines.map(({ msg }) => msg)].slice(-5).join(' | ')}`);
+      return false;
+    }
+    const deadlineMs = performance.now() + SETTLE_LIMIT_MS;
+    for (;;) {
+      const look = await this.#look();
+      const faults = [
+        ...orphans(look, this.#planted),
+        ...leftovers(look, this.#planted),
+        ...doubles(look, this.#planted),
+        ...unfinished(this.#left, look),
+      ];
+      if (faults.length === 0 || performance.now() > deadlineMs || life.hasExited) {
+        for (const fault of faults) this.#fault(fault);
+        if (life.hasExited) this.#fault(`it ended by itself: ${life.stray.slice(-5).join(' | ')}`);
+        for (const fault of lostEngines(this.#left, look.engines, life.moves)) this.#fault(fault);
+        this.#aftermath = addAftermath(this.#aftermath, aftermath(this.#left, look));
+        return !life.hasExited;
+      }
+      await pause(LOOK_PAUSE_MS);
+    }
+  }
+
+  /** Resolves with the time of the first request since its start that was served whole; null at the limit. */
+  #untilServed(life: GatewayLife): Promise<number | null> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(null), READY_LIMIT_MS + SERVED_LIMIT_MS);
+      timer.unref();
+      this.#crowd.onEntry(({ outcome, sentMs, endedMs }) => {
+        if (outcome.kind !== 'complete' || sentMs < life.spawnedMs) return;
+        clearTimeout(timer);
+        resolve(endedMs);
+      });
+    });
+  }
+
+  async #note(life: GatewayLife, served: Promise<number | null>): Promise<void> {
+    const endedMs = await served;
+    if (endedMs === null) {
+      this.#fault('no request was served');
+      return;
+    }
+    const adopted = life.lines.find(({ msg }) => / of an earlier gateway serve on$/.test(msg));
+    this.#revivals.push({
+      adopted: Number.parseInt(adopted?.msg ?? '0', 10),
+      readyMs: life.readyMs - life.spawnedMs,
+      servedMs: endedMs - life.spawnedMs,
+    });
+  }
+
+  async #kill(life: GatewayLife): Promise<void> {
+    const killedMs = performance.now();
+    await life.kill();
+    this.#outages.push({ killedMs, exitedMs: performance.now(), listeningMs: Number.POSITIVE_INFINITY });
+    this.#listened(life);
+    const left = await this.#postMortem();
+    for (const fault of [
+      ...orphans(left, this.#planted),
+      ...doubles(left, this.#planted),
+      ...lostEngines(this.#left, left.engines, life.moves),
+    ])
+      this.#fault(`${fault} (when it was killed)`);
+    this.#left = left;
+  }
+
+  /** Ends the outages before this life's. */
+  #listened(life: GatewayLife): void {
+    for (const [at, outage] of this.#outages.entries()) {
+      if (outage.killedMs < life.listeningMs && outage.listeningMs === Number.POSITIVE_INFINITY)
+        this.#outages[at] = { ...outage, listeningMs: life.listeningMs };
+    }
+  }
+
+  /** Everything serves and ends in good order. */
+  async #lastLife(): Promise<void> {
+    const life = this.#begin();
+    const served = this.#untilServed(life);
+    if (await this.#isInOrder(life)) await this.#note(life, served);
+    this.#listened(life);
+    await this.#crowd.end();
+    for (const { name } of STORM_MODELS) {
+      const { outcome } = await this.#crowd.ask(name, 8, true);
+      if (outcome.kind !== 'complete') this.#fault(`at the end ${name} answers ${JSON.stringify(outcome)}`);
+    }
+    const code = await life.stop(STOP_LIMIT_MS);
+    if (code !== 0) this.#fault(`the last gateway ended with ${code}: ${life.stray.slice(-5).join(' | ')}`);
+    const { engines, stored } = await this.#look();
+    for (const { launchId, model } of engines) this.#fault(`left running: ${launchId} (${model})`);
+    for (const { launchId, model } of stored) this.#fault(`left in the store: ${launchId} (${model})`);
+    for (const remain of remains(this.#machine.stateDirectory)) this.#fault(`left behind: ${remain}`);
+    for (const fault of faultsOfClients(this.#crowd.entries, this.#outages, this.#crowd.sent))
+      this.#fault(fault);
+  }
+
+  /** A second gateway on the same state must refuse, and name the first. */
+  #tryRival(life: GatewayLife): void {
+    const words = wordsOf({ ...this.#machine, port: 0 });
+    const { status, stdout, stderr } = spawnSync(process.execPath, [LAUNCHER, ...words], {
+      encoding: 'utf8',
+      timeout: READY_LIMIT_MS,
+    });
+    if (status !== 0 && status !== null && `${stdout}${stderr}`.includes(String(life.pid)))
+      this.#rivalsRefused += 1;
+    else this.#fault(`a second gateway did not refuse, naming ${life.pid}: ${status} ${stdout}${stderr}`);
+  }
+
+  /** Engines first: whatever lives then was recorded before. */
+  async #look(): Promise<Look> {
+    const engines = await this.#machine.source.living();
+    const stored = readStoredLaunches(this.#machine.stateDirectory);
+    for (const fault of this.#starts.see(engines)) this.#fault(fault);
+    return { engines, stored };
+  }
+
+  async #postMortem(): Promise<PostMortem> {
+    const look = await this.#look();
+    const words = await Promise.all(
+      look.engines.map(
+        async (engine): Promise<[string, EngineWord]> => [
+          engine.launchId,
+          await this.#machine.source.ask(engine),
+        ],
+      ),
+    );
+    return { ...look, words: new Map(words) };
+  }
+
+  /** Looks between the deaths: what is seen twice in a row is no matter of two reads. */
+  async #sample(): Promise<void> {
+    let before: readonly string[] = [];
+    while (!this.#isEnding) {
+      const found = doubles(await this.#look(), this.#planted);
+      for (const fault of found) if (before.includes(fault)) this.#fault(fault);
+      before = found;
+      await pause(SAMPLE_PAUSE_MS);
+    }
+  }
+
+  #fault(text: string): void {
+    const told = `life ${this.#lives}: ${text}`;
+    if (this.#faults.includes(told) || this.#faults.length >= FAULTS_MAX) return;
+    this.#faults.push(told);
+    this.#setup.print(`  FAULT ${told}`);
+  }
+
+  #line(kill: number): string {
+    const { adopted, resumedStarts, finishedStops, finishedSleeps, finishedWakes } = this.#aftermath;
+    const served = this.#crowd.entries.filter(({ outcome }) => outcome.kind === 'complete').length;
+    return `${kill} kills: ${adopted} adopted, ${resumedStarts} starts resumed, ${finishedStops} stops, ${finishedSleeps} sleeps and ${finishedWakes} wakes finished; ${served} of ${this.#crowd.entries.length} requests served; ${this.#faults.length} faults`;
+  }
+
+  result(): StormResult {
+    const outcomes = new Map<string, number>();
+    for (const { outcome } of this.#crowd.entries) {
+      const name = outcome.kind === 'error' ? `error ${outcome.status} ${outcome.code}` : outcome.kind;
+      outcomes.set(name, 1 + (outcomes.get(name) ?? 0));
+    }
+    const brokenStreams = this.#crowd.entries.filter(
+      ({ isStream, begunMs, outcome }) => isStream && begunMs !== null && outcome.kind === 'broken',
+    ).length;
+    return {
+      kills: this.#outages.length - 1,
+      starts: this.#starts.starts,
+      aftermath: this.#aftermath,
+      plantedDebris: this.#planted.size,
+      rivalsRefused: this.#rivalsRefused,
+      revivals: this.#revivals,
+      outcomes,
+      brokenStreams,
+      killedAt: this.#killedAt,
+      faults: this.#faults,
+    };
+  }
+}
