@@ -1,0 +1,81 @@
+/** Are we in a container ourselves, and in which one of this Docker? Our mounts tell where our files are on its host. */
+import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { ContainerInspectInfo } from 'dockerode';
+import type { DockerConnection } from './connection.ts';
+import { faultOf } from './docker-fault.ts';
+import type { OwnMount } from './path-map.ts';
+
+export interface OwnContainer {
+  readonly id: string;
+  readonly name: string;
+  readonly mounts: readonly OwnMount[];
+  /** It shares the network of Docker's host, so ports on that loopback are ours. */
+  readonly isOnHostNetwork: boolean;
+}
+
+/** What this process can see of its own surroundings. */
+export interface OwnSurroundings {
+  readonly isInContainer: boolean;
+  readonly hostName: string;
+  /** /proc/self/mountinfo and /proc/self/cgroup, whose paths name our container. */
+  readonly text: string;
+}
+
+const CONTAINER_ID = /\b[0-9a-f]{64}\b/g;
+/** Ids that are asked for, should /proc name very many. */
+const CANDIDATES_MAX = 16;
+
+export function readSurroundings(): OwnSurroundings {
+  const read = (path: string): string => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  return {
+    isInContainer: existsSync('/.dockerenv') || existsSync('/run/.containerenv'),
+    hostName: hostname(),
+    text: read('/proc/self/mountinfo') + read('/proc/self/cgroup'),
+  };
+}
+
+/** Null where we run in none, or in one that this Docker does not know. Rejects where Docker does not answer. */
+export async function findOwnContainer(
+  { docker, call }: DockerConnection,
+  configuredName: string | null,
+  surroundings: OwnSurroundings,
+): Promise<OwnContainer | null> {
+  if (!surroundings.isInContainer) return null;
+  const named = surroundings.text.match(CONTAINER_ID) ?? [];
+  const candidates = new Set([configuredName ?? '', surroundings.hostName, ...named]);
+  candidates.delete('');
+  for (const candidate of [...candidates].slice(0, CANDIDATES_MAX)) {
+    try {
+      const found = await call((abortSignal) => docker.getContainer(candidate).inspect({ abortSignal }));
+      if (isOurs(found, surroundings)) return ownContainerOf(found);
+    } catch (error) {
+      const { status, isUnreachable } = faultOf(error);
+      if (isUnreachable || status === null) throw error;
+    }
+  }
+  return null;
+}
+
+/** A container that only has the configured name may be another gateway's. */
+function isOurs(found: ContainerInspectInfo, { text, hostName }: OwnSurroundings): boolean {
+  return found.State.Running && (text.includes(found.Id) || found.Config.Hostname === hostName);
+}
+
+function ownContainerOf(found: ContainerInspectInfo): OwnContainer {
+  return {
+    id: found.Id,
+    name: found.Name.replace(/^\//, ''),
+    mounts: found.Mounts.map(({ Type, Source, Destination }) => ({
+      target: Destination,
+      source: Type === 'tmpfs' || Source === '' ? null : Source,
+    })),
+    isOnHostNetwork: found.HostConfig.NetworkMode === 'host',
+  };
+}
