@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { createPrng } from '../core/prng.ts';
 import { createFootprintStore, type FootprintStore, type StoredFootprint } from './footprints.ts';
 import { openStateDatabase } from './state-database.ts';
 
@@ -94,6 +95,27 @@ test('flags that were refused are remembered for their executable', (t) => {
   assert.deepEqual([...again.refusedFlags('nobody')], []);
 });
 
+test('what is known in memory is what the next gateway reads, whatever was put in what order', (t) => {
+  const directory = place(t);
+  const store = openStore(t, directory);
+  const random = createPrng(7);
+  for (let round = 0; round < 300; round += 1) {
+    store.put(
+      footprint({
+        model: `m${random.integer(3)}`,
+        signature: `s${random.integer(24)}`,
+        deviceCount: random.integer(2),
+        measuredAtS: random.integer(50),
+        usedMib: round,
+      }),
+    );
+  }
+  const known = store.all();
+  assert.ok(known.length > 40);
+  store.close();
+  assert.deepEqual(openStore(t, directory).all(), known);
+});
+
 test('refused flags are bounded: the oldest go', (t) => {
   const store = openStore(t, place(t));
   for (let count = 0; count < 260; count += 1) store.addRefusedFlag('vllm', `--f${count}`);
@@ -108,6 +130,7 @@ test('nothing throws once the database is closed', (t) => {
   store.close();
   store.put(footprint());
   store.addRefusedFlag('vllm', '--a');
-  assert.deepEqual([store.all(), store.refusedFlags('vllm')], [[], new Set()]);
+  // What is learned is known until the end all the same.
+  assert.deepEqual([store.all(), store.refusedFlags('vllm')], [[footprint()], new Set(['--a'])]);
   assert.equal(faults.length, 4);
 });

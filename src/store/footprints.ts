@@ -2,6 +2,7 @@
  * What engines were seen to take of devices and of the host, kept across restarts. A figure counts only for the launch that
  * it was measured with. Nothing here throws: a failing disk costs the figures, not the gateway.
  */
+import { KnownFootprints, problemOf } from './known-footprints.ts';
 import { numberIn, numberOrNullIn, type Row, textIn } from './rows.ts';
 import type { StateDatabase } from './state-database.ts';
 
@@ -40,44 +41,68 @@ const FOOTPRINTS_PER_MODEL_MAX = 16;
 const FOOTPRINTS_MAX = 4096;
 const REFUSED_FLAGS_MAX = 256;
 
+interface RefusedFlag {
+  readonly executable: string;
+  readonly flag: string;
+}
+
+/** Knows what is stored from the first question on, and answers from memory. */
 export function createFootprintStore(database: StateDatabase): FootprintStore {
+  let known: KnownFootprints | null = null;
+  const footprints = (): KnownFootprints => {
+    known ??= new KnownFootprints(readFootprints(database), FOOTPRINTS_PER_MODEL_MAX, FOOTPRINTS_MAX);
+    return known;
+  };
+  let refused: RefusedFlag[] | null = null;
+  const refusals = (): RefusedFlag[] => {
+    refused ??= readRefusedFlags(database);
+    return refused;
+  };
   return {
-    all: () =>
-      database.read('what engines take', [], (connection) =>
-        connection.prepare('SELECT * FROM footprints ORDER BY model, measured_at_s').all().map(footprintOf),
-      ),
+    all: () => footprints().all(),
     put(footprint) {
-      database.change('what an engine takes', (connection) => {
-        const columns = columnsOf(footprint);
-        const names = Object.keys(columns);
-        connection
-          .prepare(
-            `INSERT OR REPLACE INTO footprints (${names.join()}) VALUES (${names.map(() => '?').join()})`,
-          )
-          .run(...Object.values(columns));
-        connection.prepare(keepingNewest('WHERE model = ?1')).run(footprint.model, FOOTPRINTS_PER_MODEL_MAX);
-        connection.prepare(keepingNewest('WHERE ?1 IS NULL')).run(null, FOOTPRINTS_MAX);
-      });
+      const what = 'what an engine takes';
+      const problem = problemOf(footprint);
+      if (problem !== null) return database.refuse(what, problem);
+      footprints().put(footprint);
+      const columns = columnsOf(footprint);
+      const names = Object.keys(columns);
+      const insert = `INSERT OR REPLACE INTO footprints (${names.join()}) VALUES (${names.map(() => '?').join()})`;
+      void database.change(what, [
+        { sql: insert, rows: [Object.values(columns)] },
+        { sql: keepingNewest('WHERE model = ?1'), rows: [[footprint.model, FOOTPRINTS_PER_MODEL_MAX]] },
+        { sql: keepingNewest('WHERE ?1 IS NULL'), rows: [[null, FOOTPRINTS_MAX]] },
+      ]);
     },
     refusedFlags: (executable) =>
-      database.read('refused flags', new Set<string>(), (connection) => {
-        const rows = connection
-          .prepare('SELECT flag FROM refused_flags WHERE executable = ?')
-          .all(executable);
-        return new Set(rows.map((row) => textIn(row, 'flag')));
-      }),
+      new Set(refusals().flatMap((one) => (one.executable === executable ? [one.flag] : []))),
     addRefusedFlag(executable, flag) {
-      database.change('a refused flag', (connection) => {
-        connection.prepare('INSERT OR IGNORE INTO refused_flags VALUES (?, ?)').run(executable, flag);
-        connection
-          .prepare(
-            'DELETE FROM refused_flags WHERE rowid NOT IN (SELECT rowid FROM refused_flags ORDER BY rowid DESC LIMIT ?)',
-          )
-          .run(REFUSED_FLAGS_MAX);
-      });
+      const isKnown = refusals().some((one) => one.executable === executable && one.flag === flag);
+      if (!isKnown) refused = [...refusals(), { executable, flag }].slice(-REFUSED_FLAGS_MAX);
+      void database.change('a refused flag', [
+        { sql: 'INSERT OR IGNORE INTO refused_flags VALUES (?, ?)', rows: [[executable, flag]] },
+        {
+          sql: 'DELETE FROM refused_flags WHERE rowid NOT IN (SELECT rowid FROM refused_flags ORDER BY rowid DESC LIMIT ?)',
+          rows: [[REFUSED_FLAGS_MAX]],
+        },
+      ]);
     },
     close: () => database.close(),
   };
+}
+
+function readFootprints(database: StateDatabase): readonly StoredFootprint[] {
+  return database.read('what engines take', [], (connection) =>
+    connection.prepare('SELECT * FROM footprints ORDER BY measured_at_s, rowid').all().map(footprintOf),
+  );
+}
+
+/** The oldest first. */
+function readRefusedFlags(database: StateDatabase): RefusedFlag[] {
+  return database.read('refused flags', [], (connection) => {
+    const rows = connection.prepare('SELECT executable, flag FROM refused_flags ORDER BY rowid').all();
+    return rows.map((row) => ({ executable: textIn(row, 'executable'), flag: textIn(row, 'flag') }));
+  });
 }
 
 /** Of the footprints that `condition` (over ?1) names, all but the ?2 newest go; of equal age the last written stay. */

@@ -101,11 +101,13 @@ function importedModels(database: StateDatabase, hash: string): ReadonlySet<stri
 
 /** Only of the content that the file has now: it bounds the table, and an older content will not come back. */
 function remember(database: StateDatabase, hash: string, models: readonly string[]): void {
-  database.change('imported footprints', (connection) => {
-    connection.prepare('DELETE FROM imported_entries WHERE content_hash <> ?').run(hash);
-    const insert = connection.prepare('INSERT OR IGNORE INTO imported_entries VALUES (?, ?)');
-    for (const model of models) insert.run(hash, model);
-  });
+  void database.change('imported footprints', [
+    { sql: 'DELETE FROM imported_entries WHERE content_hash <> ?', rows: [[hash]] },
+    {
+      sql: 'INSERT OR IGNORE INTO imported_entries VALUES (?, ?)',
+      rows: models.map((model) => [hash, model]),
+    },
+  ]);
 }
 
 function problemNotices(file: string, problems: readonly string[]): Notice[] {

@@ -1,78 +1,241 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
-import type { LaunchRecord } from './launch-records.ts';
+import { recordFixture } from './launch-record-fixtures.ts';
+import type { LaunchRecord, LaunchRecords } from './launch-records.ts';
 import { openLaunchRecords } from './launch-records.ts';
+import { openStateDatabase, type StateDatabase } from './state-database.ts';
+import { StoreThread } from './store-thread.ts';
+
+const SAVING = join(import.meta.dirname, 'saving-gateway.fixture.ts');
 
 async function place(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'vg-'));
-  t.after(() => rm(directory, { recursive: true }));
-  return join(directory, 'launches');
+  t.after(() => rm(directory, { recursive: true, force: true }));
+  return directory;
 }
 
-function record(launchId: string): LaunchRecord {
-  return {
-    spec: {
-      launchId,
-      model: 'm',
-      argv: ['vllm', 'serve', 'x y'],
-      listen: { kind: 'tcp', host: '127.0.0.1', port: 4001 },
-      deviceIds: ['GPU-1'],
-      memoryMibPerDevice: 6000,
-      signature: 'sig',
-    },
-    outputFile: '/o/a.log',
-    startedWallMs: 1_700_000_000_000,
-    process: { pid: 4711, startTicks: '99', bootId: 'boot' },
+interface Opened {
+  readonly database: StateDatabase;
+  readonly records: LaunchRecords;
+  readonly faults: string[];
+  close(): Promise<void>;
+}
+
+async function open(t: TestContext, directory: string): Promise<Opened> {
+  const faults: string[] = [];
+  const onFault = (text: string): void => void faults.push(text);
+  const thread = new StoreThread({ onFault });
+  const opened = openStateDatabase({ directory, access: 'own', onFault, thread });
+  assert.ok(opened.ok);
+  const { database } = opened.value;
+  const close = async (): Promise<void> => {
+    await thread.close();
+    database.close();
   };
+  t.after(close);
+  return { database, records: await openLaunchRecords(database), faults, close };
+}
+
+/** As the next gateway reads them. */
+async function listed(t: TestContext, directory: string) {
+  const { records, close } = await open(t, directory);
+  const list = await records.list();
+  await close();
+  return list;
+}
+
+async function writeRow(directory: string, launchId: string, text: string): Promise<void> {
+  const connection = new DatabaseSync(join(directory, 'state.db'));
+  connection
+    .prepare("INSERT OR REPLACE INTO launches VALUES (?, 'm', 'process', 'serving', NULL, ?)")
+    .run(launchId, text);
+  connection.close();
 }
 
 test('records come back as they were saved, the last save of each', async (t) => {
   const directory = await place(t);
-  const records = await openLaunchRecords(directory);
-  await records.save({ ...record('a-1'), process: null });
-  await records.save(record('a-1'));
-  await records.save(record('b-2'));
+  const { records, close } = await open(t, directory);
+  await records.save({ ...recordFixture('a-1'), process: null });
+  await records.save(recordFixture('a-1'));
+  await records.save(recordFixture('b-2'));
   await records.remove('b-2');
-  const again = await openLaunchRecords(directory);
-  assert.deepEqual(await again.list(), { records: [record('a-1')], unreadable: [] });
+  const container = { runtime: 'docker', container: 'c0ffee', outputFile: null, process: null } as const;
+  await records.save({ ...recordFixture('c-3'), ...container });
+  const expected = [recordFixture('a-1'), { ...recordFixture('c-3'), ...container }];
+  assert.deepEqual(await records.list(), { records: expected, unreadable: [] });
+  await close();
+  assert.deepEqual(await listed(t, directory), { records: expected, unreadable: [] });
 });
 
-test('L2: an environment is not kept, even where the object has one', async (t) => {
+test('the stage is kept by itself, also between saves under way', async (t) => {
   const directory = await place(t);
-  const records = await openLaunchRecords(directory);
-  const withEnvironment = { ...record('a-1').spec, environment: { HF_TOKEN: 'hf_secret' } };
-  await records.save({ ...record('a-1'), spec: withEnvironment });
-  assert.ok(!(await readFile(join(directory, 'a-1.json'), 'utf8')).includes('hf_secret'));
+  const { records, close } = await open(t, directory);
+  const changes = [
+    records.save({ ...recordFixture('a-1'), stage: { kind: 'starting' } }),
+    records.setStage('a-1', { kind: 'serving' }),
+    records.save(recordFixture('b-2')),
+    records.setStage('a-1', { kind: 'asleep', level: 2 }),
+    records.setStage('b-2', { kind: 'stopping' }),
+    records.setStage('no-1', { kind: 'stopping' }),
+  ];
+  await Promise.all(changes);
+  await close();
+  assert.deepEqual((await listed(t, directory)).records, [
+    { ...recordFixture('a-1'), stage: { kind: 'asleep', level: 2 } },
+    { ...recordFixture('b-2'), stage: { kind: 'stopping' } },
+  ]);
 });
 
-test('what is no record is named by its launch, what was never finished is removed, the rest is not ours', async (t) => {
+test('L1: what was said to be saved is there after a SIGKILL in the middle of writing', async (t) => {
+  for (let round = 0; round < 3; round += 1) {
+    const directory = await place(t);
+    const child = spawn(process.execPath, [SAVING, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+      // Some dozens are done and several are under way.
+      if (output.length > 600 + round * 111) child.kill('SIGKILL');
+    });
+    await once(child, 'close');
+    // A line without its end was being told.
+    const lines = output.split('\n').slice(0, -1);
+    assert.ok(lines.length > 20);
+    const stages = new Map(lines.map((line) => line.split(' ') as [string, string]));
+    const { records, unreadable } = await listed(t, directory);
+    const found = new Map(records.map(({ spec, stage }) => [spec.launchId, stage.kind]));
+    assert.deepEqual(unreadable, []);
+    for (const [launchId, stage] of stages) {
+      const kept = found.get(launchId);
+      if (stage === 'gone') assert.equal(kept, undefined, `${launchId} was removed`);
+      // What it began next may be there already.
+      else if (kept === undefined) assert.equal(stage, 'serving', `${launchId} is lost`);
+      else if (stage === 'serving') assert.equal(kept, 'serving');
+    }
+  }
+});
+
+test('L2: an environment and an authorization are not kept, even where the object has them', async (t) => {
   const directory = await place(t);
-  const records = await openLaunchRecords(directory);
-  await records.save(record('good-1'));
-  const saved = JSON.parse(await readFile(join(directory, 'good-1.json'), 'utf8')) as Record<string, unknown>;
-  const bad: Readonly<Record<string, unknown>> = {
+  const { records, close } = await open(t, directory);
+  const secrets = { environment: { HF_TOKEN: 'hf_secret' }, authorization: 'Bearer hf_secret' };
+  const record = recordFixture('a-1');
+  await records.save({ ...record, ...secrets, spec: { ...record.spec, ...secrets } } as LaunchRecord);
+  for (const name of await readdir(directory))
+    assert.ok(!(await readFile(join(directory, name), 'latin1')).includes('hf_secret'), name);
+  await close();
+  assert.deepEqual((await listed(t, directory)).records, [record]);
+});
+
+test('what is no record is named by its launch, and can be removed', async (t) => {
+  const directory = await place(t);
+  const { records, close } = await open(t, directory);
+  await records.save(recordFixture('good-1'));
+  await close();
+  const saved = { format: 2, ...recordFixture('bad-5') };
+  const bad: Readonly<Record<string, string>> = {
     'bad-1': '{',
     'bad-2': JSON.stringify({ ...saved, format: 99 }),
-    // Another launch's name inside: a copied file must not make two launches of one.
-    'bad-3': JSON.stringify(saved),
+    // Another launch's name inside: a copied row must not make two launches of one.
+    'bad-3': JSON.stringify({ format: 2, ...recordFixture('good-1') }),
     'bad-4': JSON.stringify({ ...saved, process: { pid: 1, startTicks: null, bootId: null } }),
     'bad-5': JSON.stringify({ ...saved, spec: { launchId: 'bad-5' } }),
+    'bad-6': JSON.stringify({ ...saved, stage: { kind: 'asleep' } }),
   };
-  for (const [name, text] of Object.entries(bad))
-    await writeFile(join(directory, `${name}.json`), String(text));
-  await writeFile(join(directory, 'half-1.json.tmp'), '{');
-  await writeFile(join(directory, 'README'), 'hello');
-  const list = await records.list();
-  assert.deepEqual(list, { records: [record('good-1')], unreadable: Object.keys(bad) });
-  assert.ok(!(await readdir(directory)).includes('half-1.json.tmp'));
+  for (const [launchId, text] of Object.entries(bad)) await writeRow(directory, launchId, text);
+  const again = await open(t, directory);
+  const list = await again.records.list();
+  assert.deepEqual(list, { records: [recordFixture('good-1')], unreadable: Object.keys(bad) });
+  await again.records.remove('bad-2');
+  await again.records.save(recordFixture('bad-1'));
+  await again.close();
+  assert.deepEqual((await listed(t, directory)).unreadable, ['bad-3', 'bad-4', 'bad-5', 'bad-6']);
+});
+
+test('files of an earlier version are taken over once; what is no record stays and is named', async (t) => {
+  const directory = await place(t);
+  const launches = join(directory, 'launches');
+  await mkdir(launches);
+  const { image: _image, deviceSource: _source, files: _files, ...spec } = recordFixture('old-1').spec;
+  const { outputFile, startedWallMs, process: identity } = recordFixture('old-1');
+  const old = { format: 1, spec, outputFile, startedWallMs, process: identity };
+  const write = (name: string, value: unknown) => writeFile(join(launches, name), JSON.stringify(value));
+  await write('old-1.json', old);
+  await write('old-2.json', { ...old, spec: { ...spec, launchId: 'old-2', deviceIds: ['GPU-1'] } });
+  await write('bad-1.json', old);
+  await write('half-1.json.tmp', '');
+  await writeFile(join(launches, 'README'), 'hello');
+  const renewed = (launchId: string, changes: Partial<LaunchRecord['spec']>) => ({
+    ...recordFixture(launchId),
+    spec: { ...recordFixture(launchId).spec, ...changes },
+  });
+  const expected = [
+    renewed('old-1', { deviceSource: 'simulated' }),
+    renewed('old-2', { deviceSource: 'nvidia', deviceIds: ['GPU-1'] }),
+  ];
+  const { records, close } = await open(t, directory);
+  assert.deepEqual(await records.list(), { records: expected, unreadable: ['bad-1'] });
+  assert.deepEqual((await readdir(launches)).sort(), ['README', 'bad-1.json']);
+  await records.remove('bad-1');
+  await close();
+  assert.deepEqual(await listed(t, directory), { records: expected, unreadable: [] });
+  assert.deepEqual(await readdir(launches), ['README']);
+});
+
+test('L3: while the database refuses, records are files, which the next gateway takes over', async (t) => {
+  const directory = await place(t);
+  const { records, faults, close } = await open(t, directory);
+  await records.save(recordFixture('a-1'));
+  await records.save(recordFixture('b-2'));
+  const shell = new DatabaseSync(join(directory, 'state.db'));
+  shell.exec('ALTER TABLE launches RENAME TO elsewhere');
+  await records.save(recordFixture('c-3'));
+  await records.setStage('a-1', { kind: 'stopping' });
+  await records.remove('b-2');
+  await records.save(recordFixture('d-4'));
+  await records.remove('d-4');
+  assert.equal(faults.length, 1);
+  assert.match(faults.join(), /^the state database could not keep which engines run: no such table/);
+  assert.deepEqual((await readdir(join(directory, 'launches'))).sort(), ['a-1.json', 'c-3.json']);
+  shell.exec('ALTER TABLE elsewhere RENAME TO launches');
+  shell.close();
+  await records.setStage('c-3', { kind: 'waking', level: 1 });
+  assert.deepEqual(await readdir(join(directory, 'launches')), ['a-1.json'], 'it has a row now');
+  await close();
+  assert.deepEqual((await listed(t, directory)).records, [
+    { ...recordFixture('a-1'), stage: { kind: 'stopping' } },
+    // Its row could not be removed; nothing lives behind it.
+    recordFixture('b-2'),
+    { ...recordFixture('c-3'), stage: { kind: 'waking', level: 1 } },
+  ]);
+  assert.deepEqual(await readdir(join(directory, 'launches')), []);
+});
+
+test('L3: where neither can be kept, saving fails and says so', async (t) => {
+  const opened = openStateDatabase({ directory: '/dev/null/state', access: 'own', onFault: assert.fail });
+  assert.ok(opened.ok);
+  t.after(() => opened.value.database.close());
+  await assert.rejects(openLaunchRecords(opened.value.database), /ENOTDIR/);
+  const directory = await place(t);
+  const { records } = await open(t, directory);
+  await writeFile(join(directory, 'launches'), 'in the way');
+  const shell = new DatabaseSync(join(directory, 'state.db'));
+  shell.exec('DROP TABLE launches');
+  shell.close();
+  await assert.rejects(
+    records.save(recordFixture('a-1')),
+    /^Error: neither the state database nor a file in .* can be written: EEXIST/,
+  );
 });
 
 test('removing what is not there is harmless', async (t) => {
-  const records = await openLaunchRecords(await place(t));
+  const { records } = await open(t, await place(t));
   await records.remove('no-1');
   assert.deepEqual(await records.list(), { records: [], unreadable: [] });
 });

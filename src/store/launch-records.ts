@@ -1,17 +1,19 @@
 /**
- * Launches that we own, kept so that the next gateway finds them. One file a launch, because each is written while
- * others run and a torn one must not cost the rest.
+ * Launches that we own, kept in the state database so that the next gateway finds them.
  *
- *  L1. What `save` has resolved survives a power cut.
- *  L2. No environment is kept: it holds tokens.
+ *  L1. What `save` and `setStage` have resolved survives a power cut.
+ *  L2. No environment and no `authorization` is kept: they are secrets.
+ *  L3. While the database cannot be written, records go to files beside it (launch-files.ts): a file that breaks must not
+ *      keep models from starting. A file that is there is newer than the row. Only where neither can be kept a launch fails.
  */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LaunchId } from '../core/ids.ts';
-import { LAUNCH_ID } from '../core/ids.ts';
-import type { ListenAddress } from '../engines/engine.ts';
 import type { LaunchSpec, LaunchStage } from '../runtimes/runtime.ts';
-import { syncDirectory, UNFINISHED_SUFFIX, writeDurably } from './durable-file.ts';
+import { LaunchFiles } from './launch-files.ts';
+import { launchRecordText, parseLaunchRecord, stageOf, withoutSecrets } from './launch-record-text.ts';
+import { textIn } from './rows.ts';
+import { messageOf, type Statement } from './sqlite-file.ts';
+import type { StateDatabase } from './state-database.ts';
 
 /** Identity of a process that no later process can have. */
 export interface ProcessIdentity {
@@ -47,106 +49,164 @@ export interface LaunchRecords {
   save(record: LaunchRecord): Promise<void>;
   /** Of a launch without a record, nothing. Rejects where it cannot be kept. */
   setStage(launchId: LaunchId, stage: LaunchStage): Promise<void>;
-  /** Of a launch without a record, nothing. Rejects where it cannot be kept. */
+  /**
+   * Of a launch without a record, nothing. Never rejects: a record that stays, which the database tells, has no engine behind it,
+   * and the next gateway removes it.
+   */
   remove(launchId: LaunchId): Promise<void>;
+  /** In the order of their ids. */
   list(): Promise<LaunchRecordList>;
 }
 
-const SUFFIX = '.json';
-const FORMAT = 1;
+const DIRECTORY_NAME = 'launches';
+const WHAT = 'which engines run';
 
-/** `directory` is made if it is missing. */
-export async function openLaunchRecords(directory: string): Promise<LaunchRecords> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const pathOf = (launchId: LaunchId): string => join(directory, launchId + SUFFIX);
+/** Takes over what files say. Rejects where they cannot be read. */
+export async function openLaunchRecords(database: StateDatabase): Promise<LaunchRecords> {
+  const records = new DatabaseLaunchRecords(database);
+  await records.open();
+  return records;
+}
+
+class DatabaseLaunchRecords implements LaunchRecords {
+  readonly #database: StateDatabase;
+  readonly #files: LaunchFiles;
+  readonly #records = new Map<LaunchId, LaunchRecord>();
+  readonly #unreadable = new Set<LaunchId>();
+  /** Launches that may have a file. */
+  readonly #filed = new Set<LaunchId>();
+  /** The last change under way of each launch. */
+  readonly #turns = new Map<LaunchId, Promise<void>>();
+
+  constructor(database: StateDatabase) {
+    this.#database = database;
+    this.#files = new LaunchFiles(join(database.directory, DIRECTORY_NAME));
+  }
+
+  async open(): Promise<void> {
+    for (const [launchId, record] of readLaunches(this.#database)) {
+      if (record === null) this.#unreadable.add(launchId);
+      else this.#records.set(launchId, record);
+    }
+    const { records, unreadable } = await this.#files.list();
+    for (const launchId of unreadable) {
+      this.#filed.add(launchId);
+      if (!this.#records.has(launchId)) this.#unreadable.add(launchId);
+    }
+    for (const record of records) {
+      const { launchId } = record.spec;
+      this.#filed.add(launchId);
+      this.#unreadable.delete(launchId);
+      this.#records.set(launchId, record);
+      // What the database does not take stays where it is.
+      if (await this.#change([replacing(record)])) await this.#removeFile(launchId);
+    }
+  }
+
+  async save(record: LaunchRecord): Promise<void> {
+    const kept = withoutSecrets(record);
+    const { launchId } = kept.spec;
+    this.#records.set(launchId, kept);
+    this.#unreadable.delete(launchId);
+    await this.#inTurn(launchId, () => this.#keep(launchId, replacing(kept)));
+  }
+
+  async setStage(launchId: LaunchId, stage: LaunchStage): Promise<void> {
+    const known = this.#records.get(launchId);
+    if (known === undefined) return;
+    const record = { ...known, stage };
+    this.#records.set(launchId, record);
+    // A launch with a file may have no row.
+    await this.#inTurn(launchId, () =>
+      this.#keep(launchId, this.#filed.has(launchId) ? replacing(record) : staging(launchId, stage)),
+    );
+  }
+
+  async remove(launchId: LaunchId): Promise<void> {
+    const isKnown = this.#records.delete(launchId);
+    if (!this.#unreadable.delete(launchId) && !isKnown) return;
+    await this.#inTurn(launchId, async () => {
+      await this.#change([{ sql: 'DELETE FROM launches WHERE launch_id = ?', rows: [[launchId]] }]);
+      await this.#removeFile(launchId).catch(() => undefined);
+    });
+  }
+
+  async list(): Promise<LaunchRecordList> {
+    const records = [...this.#records.values()];
+    records.sort((a, b) => (a.spec.launchId < b.spec.launchId ? -1 : 1));
+    return { records, unreadable: [...this.#unreadable].sort() };
+  }
+
+  async #keep(launchId: LaunchId, statement: Statement): Promise<void> {
+    if (await this.#change([statement])) return await this.#removeFile(launchId);
+    // It was removed meanwhile, and that comes next.
+    const record = this.#records.get(launchId);
+    if (record === undefined) return;
+    this.#filed.add(launchId);
+    try {
+      await this.#files.save(record);
+    } catch (error) {
+      const { directory } = this.#database;
+      throw new Error(
+        `neither the state database nor a file in ${directory} can be written: ${messageOf(error)}`,
+      );
+    }
+  }
+
+  async #change(statements: readonly Statement[]): Promise<boolean> {
+    return this.#database.kept && (await this.#database.change(WHAT, statements));
+  }
+
+  async #removeFile(launchId: LaunchId): Promise<void> {
+    if (!this.#filed.has(launchId)) return;
+    await this.#files.remove(launchId);
+    this.#filed.delete(launchId);
+  }
+
+  /** Changes of one launch come one after the other, in the order of the calls; a failed one holds up nothing. */
+  async #inTurn(launchId: LaunchId, action: () => Promise<void>): Promise<void> {
+    const before = this.#turns.get(launchId);
+    const turn = before === undefined ? action() : before.then(action, action);
+    this.#turns.set(launchId, turn);
+    try {
+      await turn;
+    } finally {
+      if (this.#turns.get(launchId) === turn) this.#turns.delete(launchId);
+    }
+  }
+}
+
+/** Null for a row that cannot be read. */
+function readLaunches(database: StateDatabase): readonly (readonly [LaunchId, LaunchRecord | null])[] {
+  return database.read(WHAT, [], (connection) =>
+    connection
+      .prepare('SELECT launch_id, stage, sleep_level, record FROM launches')
+      .all()
+      .map((row): readonly [LaunchId, LaunchRecord | null] => {
+        const launchId = textIn(row, 'launch_id');
+        const stage = stageOf(row['stage'], row['sleep_level']);
+        const record = parseLaunchRecord(textIn(row, 'record'));
+        const isWhole = record?.spec.launchId === launchId && stage !== null;
+        return [launchId, isWhole ? { ...record, stage } : null];
+      }),
+  );
+}
+
+function replacing(record: LaunchRecord): Statement {
+  const { spec, runtime, stage } = record;
   return {
-    save: (record) =>
-      writeDurably(
-        pathOf(record.spec.launchId),
-        JSON.stringify({ format: FORMAT, ...withoutEnvironment(record) }),
-      ),
-    async remove(launchId) {
-      await rm(pathOf(launchId), { force: true });
-      await syncDirectory(directory);
-    },
-    list: () => readAll(directory),
+    sql: 'INSERT OR REPLACE INTO launches (launch_id, model, runtime, stage, sleep_level, record) VALUES (?, ?, ?, ?, ?, ?)',
+    rows: [[spec.launchId, spec.model, runtime, stage.kind, levelOf(stage), launchRecordText(record)]],
   };
 }
 
-/** L2, also for a caller whose object has more keys than its type says. */
-function withoutEnvironment(record: LaunchRecord): LaunchRecord {
-  const { launchId, model, argv, listen, deviceIds, memoryMibPerDevice, signature } = record.spec;
-  return { ...record, spec: { launchId, model, argv, listen, deviceIds, memoryMibPerDevice, signature } };
+function staging(launchId: LaunchId, stage: LaunchStage): Statement {
+  return {
+    sql: 'UPDATE launches SET stage = ?, sleep_level = ? WHERE launch_id = ?',
+    rows: [[stage.kind, levelOf(stage), launchId]],
+  };
 }
 
-async function readAll(directory: string): Promise<LaunchRecordList> {
-  const records: LaunchRecord[] = [];
-  const unreadable: LaunchId[] = [];
-  for (const name of (await readdir(directory)).sort()) {
-    const path = join(directory, name);
-    if (name.endsWith(UNFINISHED_SUFFIX)) await rm(path, { force: true });
-    const launchId = name.slice(0, -SUFFIX.length);
-    if (!name.endsWith(SUFFIX) || !LAUNCH_ID.test(launchId)) continue;
-    const record = parseRecord(await readFile(path, 'utf8'));
-    if (record?.spec.launchId === launchId) records.push(record);
-    else unreadable.push(launchId);
-  }
-  return { records, unreadable };
-}
-
-/** Null for anything that is not a record of this format. */
-function parseRecord(text: string): LaunchRecord | null {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return null;
-  }
-  if (!isObject(value) || value.format !== FORMAT || !isSpec(value.spec)) return null;
-  const { spec, outputFile, startedWallMs, process } = value;
-  if (typeof outputFile !== 'string' || typeof startedWallMs !== 'number') return null;
-  if (process !== null && !isIdentity(process)) return null;
-  return { spec, outputFile, startedWallMs, process };
-}
-
-function isSpec(value: unknown): value is LaunchRecord['spec'] {
-  return (
-    isObject(value) &&
-    typeof value.launchId === 'string' &&
-    typeof value.model === 'string' &&
-    isStrings(value.argv) &&
-    isAddress(value.listen) &&
-    isStrings(value.deviceIds) &&
-    typeof value.memoryMibPerDevice === 'number' &&
-    typeof value.signature === 'string'
-  );
-}
-
-function isAddress(value: unknown): value is ListenAddress {
-  if (!isObject(value)) return false;
-  if (value.kind === 'unix') return typeof value.socketPath === 'string';
-  return value.kind === 'tcp' && typeof value.host === 'string' && typeof value.port === 'number';
-}
-
-function isIdentity(value: unknown): value is ProcessIdentity {
-  return (
-    isObject(value) &&
-    typeof value.pid === 'number' &&
-    Number.isSafeInteger(value.pid) &&
-    value.pid > 1 &&
-    isStringOrNull(value.startTicks) &&
-    isStringOrNull(value.bootId)
-  );
-}
-
-function isStringOrNull(value: unknown): value is string | null {
-  return value === null || typeof value === 'string';
-}
-
-function isStrings(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string');
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
+function levelOf(stage: LaunchStage): number | null {
+  return 'level' in stage ? stage.level : null;
 }

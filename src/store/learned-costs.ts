@@ -3,10 +3,11 @@
  * turns after each restart would rest on guesses. A cost counts only for the launch that it was measured with.
  *  K1. Costs that cannot be read are not known; that never keeps the gateway from starting.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DatabaseSync } from 'node:sqlite';
 import { numberOrNullIn, textIn } from './rows.ts';
+import type { Statement } from './sqlite-file.ts';
 import type { StateDatabase } from './state-database.ts';
 
 export interface StoredCost {
@@ -25,17 +26,10 @@ export type StoredCosts = Readonly<Record<string, StoredCost>>;
 /** Where costs were kept before there was a database. */
 const FORMER_FILE = 'learned-costs.json';
 
-/** The former file, if there still is one, moves into the database first. */
+/** The former file, if there still is one, moves into the database; what stands there already is newer. */
 export function readLearnedCosts(database: StateDatabase): StoredCosts {
   const file = join(database.directory, FORMER_FILE);
   const former = readFormer(file);
-  if (former !== null && database.kept) {
-    database.change('what moves have cost', (connection) => {
-      insertCosts(connection, former);
-      // Within the transaction: a file that stays would be taken over again and again.
-      rmSync(file);
-    });
-  }
   const stored = database.read('what moves have cost', [], (connection) =>
     connection
       .prepare('SELECT * FROM costs')
@@ -51,23 +45,30 @@ export function readLearnedCosts(database: StateDatabase): StoredCosts {
         },
       ]),
   );
-  return { ...Object.fromEntries(stored), ...former };
+  if (former !== null && database.kept) void takeOver(database, former, file);
+  return { ...former, ...Object.fromEntries(stored) };
+}
+
+/** The file goes once its costs are safe; if it stays, it adds nothing the next time. */
+async function takeOver(database: StateDatabase, former: StoredCosts, file: string): Promise<void> {
+  const isKept = await database.change('what moves have cost', [insertCosts('IGNORE', former)]);
+  if (isKept) await rm(file, { force: true }).catch(() => undefined);
 }
 
 /** Replaces all that is stored. A failure is told by the database. */
 export function writeLearnedCosts(database: StateDatabase, costs: StoredCosts): void {
-  database.change('what moves have cost', (connection) => {
-    connection.exec('DELETE FROM costs');
-    insertCosts(connection, costs);
-  });
+  const statements = [{ sql: 'DELETE FROM costs', rows: [[]] }, insertCosts('REPLACE', costs)];
+  void database.change('what moves have cost', statements);
 }
 
-function insertCosts(connection: DatabaseSync, costs: StoredCosts): void {
-  const insert = connection.prepare(
-    'INSERT OR REPLACE INTO costs (model, signature, start_ms, stop_ms, sleep_ms, wake_ms) VALUES (?, ?, ?, ?, ?, ?)',
-  );
-  for (const [model, { signature, startMs, stopMs, sleepMs, wakeMs }] of Object.entries(costs))
-    insert.run(model, signature, startMs, stopMs, sleepMs, wakeMs);
+/** `conflict`: what becomes of a model that has costs already. */
+function insertCosts(conflict: 'IGNORE' | 'REPLACE', costs: StoredCosts): Statement {
+  return {
+    sql: `INSERT OR ${conflict} INTO costs (model, signature, start_ms, stop_ms, sleep_ms, wake_ms) VALUES (?, ?, ?, ?, ?, ?)`,
+    rows: Object.entries(costs).map(([model, { signature, startMs, stopMs, sleepMs, wakeMs }]) => [
+      ...[model, signature, startMs, stopMs, sleepMs, wakeMs],
+    ]),
+  };
 }
 
 /** Null without a file that can be read; of a torn or foreign one nothing is known. */

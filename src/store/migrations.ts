@@ -1,9 +1,10 @@
 /**
- * The tables of the state database, step by step. Step n makes format n (`user_version`) out of format n - 1. A released
+ * The tables of our databases, step by step. Step n makes format n (`user_version`) out of format n - 1. A released
  * step is never changed: what is wrong with it is mended by the next one.
  */
 
-export const MIGRATIONS: readonly string[] = [
+/** Of state.db: what engines run, and what was learned of them. */
+export const STATE_MIGRATIONS: readonly string[] = [
   `
   -- What engines were seen to take, by the launch that was measured. MiB of one device.
   CREATE TABLE footprints (
@@ -42,5 +43,44 @@ export const MIGRATIONS: readonly string[] = [
     model TEXT NOT NULL,
     PRIMARY KEY (content_hash, model)
   ) STRICT;
+  `,
+  `
+  -- Engines that are ours until they are gone. No environment: it holds tokens.
+  CREATE TABLE launches (
+    launch_id TEXT NOT NULL PRIMARY KEY,
+    model TEXT NOT NULL,
+    runtime TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    sleep_level INTEGER,
+    -- The rest as JSON, whose shape the gateway checks.
+    record TEXT NOT NULL
+  ) STRICT;
+  `,
+];
+
+/** Of activity.db: what became of requests. Times in milliseconds, ended_ms since 1970. */
+export const ACTIVITY_MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE activity (
+    id INTEGER PRIMARY KEY,
+    ended_ms INTEGER NOT NULL,
+    request_id TEXT NOT NULL,
+    principal TEXT,
+    model TEXT,
+    route TEXT NOT NULL,
+    method TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    code TEXT,
+    load TEXT,
+    streamed INTEGER NOT NULL,
+    wait_ms INTEGER NOT NULL,
+    ttfb_ms INTEGER,
+    duration_ms INTEGER NOT NULL,
+    request_bytes INTEGER NOT NULL,
+    response_bytes INTEGER NOT NULL,
+    attempts INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX activity_ended ON activity (ended_ms);
   `,
 ];

@@ -18,3 +18,7 @@ export function numberIn(row: Row, column: string): number {
 export function numberOrNullIn(row: Row, column: string): number | null {
   return row[column] === null ? null : numberIn(row, column);
 }
+
+export function textOrNullIn(row: Row, column: string): string | null {
+  return row[column] === null ? null : textIn(row, column);
+}

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { openStateDatabase, type StateDatabase, type StateDatabaseOptions } from './state-database.ts';
+import { StoreThread } from './store-thread.ts';
 
 function place(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'state-'));
@@ -27,10 +28,10 @@ function open(t: TestContext, directory: string, access: StateDatabaseOptions['a
   return { database, notices: notices.map(({ text }) => text), faults };
 }
 
-function addFlag(database: StateDatabase, flag: string): boolean {
-  return database.change('a flag', (connection) => {
-    connection.prepare('INSERT INTO refused_flags VALUES (?, ?)').run('vllm', flag);
-  });
+function addFlag(database: StateDatabase, flag: string): Promise<boolean> {
+  return database.change('a flag', [
+    { sql: 'INSERT INTO refused_flags VALUES (?, ?)', rows: [['vllm', flag]] },
+  ]);
 }
 
 function flags(database: StateDatabase): unknown[] {
@@ -42,54 +43,76 @@ function flags(database: StateDatabase): unknown[] {
   );
 }
 
-test('what was kept is there after closing, and a reader beside the owner sees it', (t) => {
+test('what was kept is there after closing, and a reader beside the owner sees it', async (t) => {
   const directory = join(place(t), 'new', 'state');
   const { database, notices } = open(t, directory);
   assert.deepEqual([notices, database.kept], [[], true]);
-  assert.ok(addFlag(database, '--a'));
+  assert.ok(await addFlag(database, '--a'));
   const beside = open(t, directory, 'read');
   assert.deepEqual(flags(beside.database), ['--a']);
-  assert.ok(addFlag(database, '--b'));
+  assert.ok(await addFlag(database, '--b'));
   assert.deepEqual(flags(beside.database), ['--a', '--b']);
-  assert.equal(addFlag(beside.database, '--c'), false);
+  assert.equal(await addFlag(beside.database, '--c'), false);
   assert.match(beside.faults.join(), /^the state database could not keep a flag: .*readonly/);
   database.close();
   database.close();
   assert.deepEqual(flags(open(t, directory).database), ['--a', '--b']);
 });
 
-test('D3: the journal is a write-ahead log that is not synced at every change', (t) => {
+test('D3: the journal is a write-ahead log that is synced at every change', (t) => {
   const { database } = open(t, place(t));
   const pragma = (name: string) =>
     database.read(name, undefined, (connection) =>
       Object.values(connection.prepare(`PRAGMA ${name}`).get() ?? {}),
     );
-  assert.deepEqual([pragma('journal_mode'), pragma('synchronous')], [['wal'], [1]]);
+  assert.deepEqual([pragma('journal_mode'), pragma('synchronous')], [['wal'], [2]]);
 });
 
-test('D3: of a change that fails nothing stays', (t) => {
+test('D3: of a change that fails nothing stays', async (t) => {
   const { database, faults } = open(t, place(t));
-  const changed = database.change('two flags', (connection) => {
-    connection.exec("INSERT INTO refused_flags VALUES ('vllm', '--a')");
-    connection.exec("INSERT INTO refused_flags VALUES ('vllm', NULL)");
-  });
+  const changed = await database.change('two flags', [
+    { sql: 'INSERT INTO refused_flags VALUES (?, ?)', rows: [['vllm', '--a']] },
+    { sql: 'INSERT INTO refused_flags VALUES (?, ?)', rows: [['vllm', null]] },
+  ]);
   assert.equal(changed, false);
   assert.deepEqual(flags(database), []);
   assert.equal(faults.length, 1);
-  assert.ok(addFlag(database, '--b'), 'and the next one works');
+  assert.ok(await addFlag(database, '--b'), 'and the next one works');
 });
 
-test('D2: a failure is told once for each kind of access', (t) => {
+test('D2: a failure is told once for each kind of access', async (t) => {
   const { database, faults } = open(t, place(t));
   database.close();
   for (let round = 0; round < 3; round += 1) {
     assert.deepEqual(flags(database), []);
-    assert.equal(addFlag(database, '--a'), false);
+    assert.equal(await addFlag(database, '--a'), false);
   }
   assert.deepEqual(faults, [
     'the state database could not read flags: database is not open',
     'the state database could not keep a flag: database is not open',
   ]);
+});
+
+test('D4: with a thread the changes are its own, and seen by the next read once they are made', async (t) => {
+  const directory = place(t);
+  const thread = new StoreThread({ onFault: assert.fail });
+  t.after(() => thread.close());
+  const faults: string[] = [];
+  const options = { directory, access: 'own', thread, onFault: (text: string) => faults.push(text) } as const;
+  const opened = openStateDatabase(options);
+  assert.ok(opened.ok);
+  const { database } = opened.value;
+  const changes = ['--a', '--b', '--c'].map((flag) => addFlag(database, flag));
+  assert.deepEqual(flags(database), [], 'nothing is written in this thread');
+  assert.deepEqual(await Promise.all(changes), [true, true, true]);
+  assert.deepEqual(flags(database), ['--a', '--b', '--c']);
+  assert.equal(await addFlag(database, '--a'), false);
+  assert.match(faults.join(), /^the state database could not keep a flag: UNIQUE constraint failed/);
+  const last = addFlag(database, '--d');
+  database.close();
+  assert.ok(await last, 'what was given before the end is made');
+  await thread.close();
+  assert.deepEqual(flags(open(t, directory).database), ['--a', '--b', '--c', '--d']);
 });
 
 const BROKEN: Readonly<Record<string, (path: string) => void>> = {
@@ -111,7 +134,7 @@ const BROKEN: Readonly<Record<string, (path: string) => void>> = {
 };
 
 for (const [what, write] of Object.entries(BROKEN)) {
-  test(`D1: ${what} is set aside and a new one begun`, (t) => {
+  test(`D1: ${what} is set aside and a new one begun`, async (t) => {
     const directory = place(t);
     const path = join(directory, 'state.db');
     write(path);
@@ -122,7 +145,7 @@ for (const [what, write] of Object.entries(BROKEN)) {
       /state\.db is broken \(.+\); it is kept as .*state\.db\.broken-1, and what was/,
     );
     assert.ok(existsSync(`${path}.broken-1`));
-    assert.ok(addFlag(database, '--a'));
+    assert.ok(await addFlag(database, '--a'));
     database.close();
     assert.deepEqual(open(t, directory).notices, []);
   });
@@ -151,7 +174,7 @@ test('D1: the file of a newer gateway is left alone and refused', (t) => {
     assert.ok(!opened.ok);
     assert.match(
       opened.error,
-      /state\.db was written by a newer vllm-gateway \(format 77, and this one knows 1\)/,
+      /state\.db was written by a newer vllm-gateway \(format 77, and this one knows 2\)/,
     );
   }
   assert.deepEqual(
@@ -160,14 +183,14 @@ test('D1: the file of a newer gateway is left alone and refused', (t) => {
   );
 });
 
-test('D1: where no file can be kept, what is learned lives until the end', (t) => {
+test('D1: where no file can be kept, what is learned lives until the end', async (t) => {
   const { database, notices } = open(t, '/dev/null/state');
   assert.equal(database.kept, false);
   assert.match(
     notices.join(),
     /^\/dev\/null\/state\/state\.db cannot be used, so what is learned is lost at the end: /,
   );
-  assert.ok(addFlag(database, '--a'));
+  assert.ok(await addFlag(database, '--a'));
   assert.deepEqual(flags(database), ['--a']);
 });
 

@@ -1,32 +1,36 @@
 /**
- * One SQLite file in the state directory for what the gateway has learned on this machine. What it loses costs a few slow
- * starts and no more.
+ * One SQLite file in the state directory for what engines run and for what the gateway has learned on this machine. Losing it
+ * costs a few slow starts, and engines that nobody knows any more are ended.
  *
  *  D1. It never keeps the gateway from starting, except where a newer gateway wrote it: a file that is broken is set aside,
  *      and where none can be kept, what is learned lives in memory until the end.
  *  D2. After opening nothing throws. A failure is told once for each kind of access, and the caller goes on without.
- *  D3. A change is whole or absent. The last ones before a power cut may be lost (synchronous NORMAL), never the file.
+ *  D3. A change is whole or absent, and what has resolved survives a power cut (synchronous FULL).
+ *  D4. In a gateway that serves, changes are made by the store's thread; this one only reads, at the start.
  */
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import type { Notice } from '../config/resolved-config.ts';
 import { failure, type Result, success } from '../core/result.ts';
-import { MIGRATIONS } from './migrations.ts';
+import { STATE_MIGRATIONS } from './migrations.ts';
+import {
+  isBrokenAtOpening,
+  messageOf,
+  NewerFormat,
+  openSqliteFile,
+  openSqliteReader,
+  runStatements,
+  type Statement,
+  setAside,
+} from './sqlite-file.ts';
+import type { StoreThread } from './store-thread.ts';
 
 /** Beside us only an operator's shell may hold the file; the whole gateway stands still meanwhile. */
 const BUSY_TIMEOUT_MS = 250;
 
-/** Broken files that are kept for a look; when all names are taken, the last one is replaced. */
-const BROKEN_KEPT_MAX = 5;
-
 const FILE_NAME = 'state.db';
 const IN_MEMORY = ':memory:';
-
-/** Primary result codes of SQLite (https://www.sqlite.org/rescode.html) that say that the file itself is no good. */
-const SQLITE_ERROR = 1;
-const SQLITE_CORRUPT = 11;
-const SQLITE_NOTADB = 26;
 
 export interface StateDatabaseOptions {
   /** Made if it is missing, unless only read. */
@@ -35,6 +39,8 @@ export interface StateDatabaseOptions {
   readonly access: 'own' | 'read';
   /** Told of failures after opening, in a sentence. */
   readonly onFault: (text: string) => void;
+  /** Makes the changes; without it they are made at once, in the caller's thread. */
+  readonly thread?: StoreThread;
 }
 
 export interface OpenedStateDatabase {
@@ -45,21 +51,21 @@ export interface OpenedStateDatabase {
 
 /** The error is a sentence for the operator: the file is of a newer gateway. */
 export function openStateDatabase(options: StateDatabaseOptions): Result<OpenedStateDatabase, string> {
-  const { directory, access, onFault } = options;
+  const { directory, access } = options;
   const path = join(directory, FILE_NAME);
-  const opened = (connection: DatabaseSync, kept: boolean, notices: readonly Notice[]) =>
-    success({ database: new StateDatabase(directory, connection, kept, onFault), notices });
   const notices: Notice[] = [];
-  if (access === 'read' && !existsSync(path)) return opened(connect(IN_MEMORY), false, notices);
+  const opened = (connection: DatabaseSync, kept: boolean) =>
+    success({ database: new StateDatabase(options, connection, kept), notices });
+  if (access === 'read' && !existsSync(path)) return opened(inMemory(), false);
   try {
-    if (access === 'read') return opened(reader(path), false, notices);
-    return opened(connectOwn(directory, path, notices), true, notices);
+    if (access === 'own') return opened(connectOwn(directory, path, notices), true);
+    return opened(openSqliteReader(path, BUSY_TIMEOUT_MS, STATE_MIGRATIONS.length), false);
   } catch (error) {
     if (error instanceof NewerFormat) return failure(error.message);
     const consequence =
       access === 'own' ? 'what is learned is lost at the end' : 'nothing that was learned is known';
     notices.push({ level: 'warn', text: `${path} cannot be used, so ${consequence}: ${messageOf(error)}` });
-    return opened(connect(IN_MEMORY), false, notices);
+    return opened(inMemory(), false);
   }
 }
 
@@ -69,7 +75,7 @@ function connectOwn(directory: string, path: string, notices: Notice[]): Databas
   try {
     return connect(path);
   } catch (error) {
-    if (!isBroken(error)) throw error;
+    if (!isBrokenAtOpening(error)) throw error;
     const aside = setAside(path);
     notices.push({
       level: 'warn',
@@ -79,137 +85,83 @@ function connectOwn(directory: string, path: string, notices: Notice[]): Databas
   }
 }
 
-/** Of a gateway's file as it stands. */
-function reader(path: string): DatabaseSync {
-  const connection = new DatabaseSync(path, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
-  return orClosed(connection, () => {
-    const format = formatOf(connection, path);
-    if (format < MIGRATIONS.length) throw new Error(`it has format ${format}, which \`serve\` will renew`);
-  });
-}
-
 function connect(path: string): DatabaseSync {
-  const connection = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
-  return orClosed(connection, () => {
-    connection.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
-    const problem = connection.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
-    if (problem !== 'ok') throw new BrokenFile(String(problem).replaceAll(/\s+/g, ' '));
-    migrate(connection, formatOf(connection, path));
+  return openSqliteFile(path, {
+    synchronous: 'FULL',
+    busyTimeoutMs: BUSY_TIMEOUT_MS,
+    migrations: STATE_MIGRATIONS,
+    check: true,
   });
 }
 
-function orClosed(connection: DatabaseSync, prepare: () => void): DatabaseSync {
-  try {
-    prepare();
-    return connection;
-  } catch (error) {
-    connection.close();
-    throw error;
-  }
-}
-
-/** Throws for a format that a newer gateway wrote. */
-function formatOf(connection: DatabaseSync, path: string): number {
-  const format = Number(connection.prepare('PRAGMA user_version').get()?.['user_version']);
-  if (format <= MIGRATIONS.length) return format;
-  throw new NewerFormat(
-    `${path} was written by a newer vllm-gateway (format ${format}, and this one knows ${MIGRATIONS.length}); ` +
-      'run that version, or give this one its own runtime.state_directory',
-  );
-}
-
-function migrate(connection: DatabaseSync, format: number): void {
-  for (const [index, step] of MIGRATIONS.entries()) {
-    if (index < format) continue;
-    inTransaction(connection, () => connection.exec(`${step}; PRAGMA user_version = ${index + 1}`));
-  }
-}
-
-function inTransaction<T>(connection: DatabaseSync, action: () => T): T {
-  connection.exec('BEGIN IMMEDIATE');
-  try {
-    const value = action();
-    connection.exec('COMMIT');
-    return value;
-  } catch (error) {
-    if (connection.isTransaction) connection.exec('ROLLBACK');
-    throw error;
-  }
-}
-
-/** Moves the file and its journal away, so that both together can still be looked at. */
-function setAside(path: string): string {
-  let aside = '';
-  for (let count = 1; count <= BROKEN_KEPT_MAX; count += 1) {
-    aside = `${path}.broken-${count}`;
-    if (!existsSync(aside)) break;
-  }
-  renameSync(path, aside);
-  rmSync(`${aside}-wal`, { force: true });
-  if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${aside}-wal`);
-  rmSync(`${path}-shm`, { force: true });
-  return aside;
-}
-
-class BrokenFile extends Error {}
-class NewerFormat extends Error {}
-
-/** A failing statement at opening means tables that are not ours: SQLite calls that a plain error. */
-function isBroken(error: unknown): boolean {
-  if (error instanceof BrokenFile) return true;
-  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return false;
-  // Extended codes carry the primary one in their lowest byte.
-  return [SQLITE_ERROR, SQLITE_CORRUPT, SQLITE_NOTADB].includes(error.errcode & 0xff);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+function inMemory(): DatabaseSync {
+  return connect(IN_MEMORY);
 }
 
 export class StateDatabase {
   readonly directory: string;
   /** Whether changes outlive this process; a reader makes none. */
   readonly kept: boolean;
+  readonly #path: string;
   readonly #connection: DatabaseSync;
+  readonly #thread: StoreThread | null;
   readonly #onFault: (text: string) => void;
   /** Kinds of access whose failure was told; there are as many as callers in the code. */
   readonly #told = new Set<string>();
 
-  constructor(directory: string, connection: DatabaseSync, kept: boolean, onFault: (text: string) => void) {
-    this.directory = directory;
+  constructor(options: StateDatabaseOptions, connection: DatabaseSync, kept: boolean) {
+    this.directory = options.directory;
     this.kept = kept;
+    this.#path = join(options.directory, FILE_NAME);
     this.#connection = connection;
-    this.#onFault = onFault;
+    this.#thread = kept ? (options.thread ?? null) : null;
+    this.#onFault = options.onFault;
   }
 
-  /** `what` completes "could not read …"; `otherwise` is the answer after a failure. */
+  /** `what` completes "could not read …"; `otherwise` is the answer after a failure. Sees what is committed. */
   read<T>(what: string, otherwise: T, action: (connection: DatabaseSync) => T): T {
     try {
       return action(this.#connection);
     } catch (error) {
-      this.#tell(`could not read ${what}`, error);
+      this.#tell(`could not read ${what}`, messageOf(error));
       return otherwise;
     }
   }
 
-  /** Runs `action` as one transaction; `what` completes "could not keep …". False: nothing was changed. */
-  change(what: string, action: (connection: DatabaseSync) => void): boolean {
-    try {
-      inTransaction(this.#connection, () => action(this.#connection));
-      return true;
-    } catch (error) {
-      this.#tell(`could not keep ${what}`, error);
-      return false;
-    }
+  /**
+   * Runs the statements as one transaction; `what` completes "could not keep …". Changes are made in the order of the calls.
+   * Never rejects; false: nothing was changed.
+   */
+  async change(what: string, statements: readonly Statement[]): Promise<boolean> {
+    if (this.#thread === null || !this.#connection.isOpen) return this.#changeHere(what, statements);
+    const answer = await this.#thread.run({ kind: 'change', path: this.#path, statements });
+    if (!answer.ok) this.#tell(`could not keep ${what}`, answer.text);
+    return answer.ok;
   }
 
+  /** For values that are refused before they come to the file. */
+  refuse(what: string, why: string): void {
+    this.#tell(`could not keep ${what}`, why);
+  }
+
+  /** Changes that the thread has taken are still made. */
   close(): void {
     if (this.#connection.isOpen) this.#connection.close();
   }
 
-  #tell(failing: string, error: unknown): void {
+  #changeHere(what: string, statements: readonly Statement[]): boolean {
+    try {
+      runStatements(this.#connection, statements);
+      return true;
+    } catch (error) {
+      this.#tell(`could not keep ${what}`, messageOf(error));
+      return false;
+    }
+  }
+
+  #tell(failing: string, why: string): void {
     if (this.#told.has(failing)) return;
     this.#told.add(failing);
-    this.#onFault(`the state database ${failing}: ${messageOf(error)}`);
+    this.#onFault(`the state database ${failing}: ${why}`);
   }
 }

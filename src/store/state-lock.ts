@@ -1,115 +1,106 @@
 /**
- * One gateway owns a state directory: two would adopt and kill each other's engines. The lock is a file that names its
- * owner; it is stale when that very process (pid and start time) is no more.
+ * One gateway owns a state directory: two would adopt and kill each other's engines. The lock is the kernel's (`owner.lock`);
+ * beside it `owner.json` names the owner for people, and proves nothing.
  */
-import { randomBytes } from 'node:crypto';
-import { link, readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeDurably } from './durable-file.ts';
-import type { ProcessIdentity } from './launch-records.ts';
+import { isFileLocked, tryFileLock } from './file-lock.ts';
+
+/** Who holds a state directory, or held it last. */
+export interface StateOwner {
+  /** As the owner sees itself: in a container its own first process may be 1. */
+  readonly pid: number;
+  /** In a container, the container's id. */
+  readonly hostName: string;
+  readonly startedWallMs: number;
+  /** Where it listens; null: it did not say. */
+  readonly address: string | null;
+}
 
 export interface StateLock {
+  /** Names the address for those who come later; a failing disk costs only that. */
+  tellAddress(address: string): Promise<void>;
   release(): Promise<void>;
 }
 
 export type StateLockResult =
   | { readonly kind: 'acquired'; readonly lock: StateLock }
-  | { readonly kind: 'held'; readonly owner: ProcessIdentity };
+  /** `owner` is null where its file cannot be read. */
+  | { readonly kind: 'held'; readonly owner: StateOwner | null };
 
-const LOCK_NAME = 'owner.json';
+const LOCK_NAME = 'owner.lock';
+const OWNER_NAME = 'owner.json';
 
-/** Each round loses only against another gateway that starts in the same moment. */
+/** Somebody who only looks holds the lock for a moment; an owner holds it throughout. */
 const ROUNDS_MAX = 5;
+const ROUND_PAUSE_MS = 40;
 
-/** Time in which a gateway that judged the same stale lock may still act on it. */
-const TAKEOVER_SETTLE_MS = 50;
-
-/** `isAlive` tells whether exactly this process still runs. */
-export async function acquireStateLock(
-  directory: string,
-  self: ProcessIdentity,
-  isAlive: (identity: ProcessIdentity) => boolean,
-): Promise<StateLockResult> {
+/** Throws where the directory cannot be written or its file system has no locks. */
+export async function acquireStateLock(directory: string): Promise<StateLockResult> {
   const path = join(directory, LOCK_NAME);
-  const ticket = `${path}.${randomBytes(6).toString('hex')}`;
-  const text = JSON.stringify({ ...self, ticket: randomBytes(8).toString('hex') });
-  await writeDurably(ticket, text);
-  try {
-    let tookOver = false;
-    for (let round = 0; round < ROUNDS_MAX; round += 1) {
-      if (await linkIfAbsent(ticket, path)) {
-        if (tookOver) await sleep(TAKEOVER_SETTLE_MS);
-        if ((await readText(path)) === text) return { kind: 'acquired', lock: lockOf(path, text) };
-        continue;
-      }
-      const found = await readText(path);
-      const owner = found === null ? null : parseOwner(found);
-      if (owner !== null && isAlive(owner)) return { kind: 'held', owner };
-      tookOver = true;
-      if (found !== null) await setAside(path, found);
+  for (let round = 1; ; round += 1) {
+    const held = tryFileLock(path);
+    if (held !== null) {
+      const own = { pid: process.pid, hostName: hostname(), startedWallMs: Date.now(), address: null };
+      await writeOwner(directory, own);
+      return { kind: 'acquired', lock: lockOf(directory, own, () => held.release()) };
     }
-  } finally {
-    await rm(ticket, { force: true });
+    if (round === ROUNDS_MAX) return { kind: 'held', owner: await readOwner(directory) };
+    await sleep(ROUND_PAUSE_MS);
   }
-  throw new Error(`${path} changes hands again and again`);
 }
 
-/** Who the lock names, alive or not; null without a lock that can be read. */
-export async function readStateOwner(directory: string): Promise<ProcessIdentity | null> {
-  const text = await readText(join(directory, LOCK_NAME));
-  return text === null ? null : parseOwner(text);
+/** Who the directory names as its owner and whether the lock is held now; null where nobody ever owned it or that cannot be read. */
+export async function readStateOwner(
+  directory: string,
+): Promise<(StateOwner & { readonly isHeld: boolean }) | null> {
+  const owner = await readOwner(directory);
+  return owner === null ? null : { ...owner, isHeld: isFileLocked(join(directory, LOCK_NAME)) };
 }
 
-function lockOf(path: string, text: string): StateLock {
+/** For people: who holds the directory, and what to do. */
+export function heldText(directory: string, owner: StateOwner | null): string {
+  const remedy = 'stop it, or give this one its own runtime.state_directory';
+  if (owner === null) return `another gateway owns the state directory ${directory}; ${remedy}`;
+  const where = owner.hostName === hostname() ? '' : ` on ${owner.hostName}`;
+  const address = owner.address === null ? '' : `, at ${owner.address}`;
+  return `another gateway (pid ${owner.pid}${where}${address}) owns the state directory ${directory}; ${remedy}`;
+}
+
+function lockOf(directory: string, own: StateOwner, release: () => void): StateLock {
+  let isReleased = false;
   return {
+    async tellAddress(address) {
+      if (!isReleased) await writeOwner(directory, { ...own, address });
+    },
     async release() {
-      if ((await readText(path)) === text) await rm(path, { force: true });
+      if (isReleased) return;
+      isReleased = true;
+      // Still under the lock: afterwards the file may be the next owner's.
+      await rm(join(directory, OWNER_NAME), { force: true }).catch(() => undefined);
+      release();
     },
   };
 }
 
-/** Removes the lock that was judged stale, and puts it back if it turns out to be a newer one. */
-async function setAside(path: string, judged: string): Promise<void> {
-  const aside = `${path}.stale-${randomBytes(6).toString('hex')}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
-  if ((await readText(aside)) !== judged) await linkIfAbsent(aside, path);
-  await rm(aside, { force: true });
+/** On a full disk the lock holds all the same, and the owner stays unnamed. */
+async function writeOwner(directory: string, owner: StateOwner): Promise<void> {
+  const path = join(directory, OWNER_NAME);
+  await writeDurably(path, JSON.stringify(owner)).catch(() =>
+    rm(path, { force: true }).catch(() => undefined),
+  );
 }
 
-async function linkIfAbsent(from: string, to: string): Promise<boolean> {
+async function readOwner(directory: string): Promise<StateOwner | null> {
   try {
-    await link(from, to);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
-  }
-}
-
-async function readText(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
-}
-
-function parseOwner(text: string): ProcessIdentity | null {
-  try {
-    const { pid, startTicks, bootId } = JSON.parse(text) as Record<string, unknown>;
-    if (typeof pid !== 'number') return null;
-    return {
-      pid,
-      startTicks: typeof startTicks === 'string' ? startTicks : null,
-      bootId: typeof bootId === 'string' ? bootId : null,
-    };
+    const found = JSON.parse(await readFile(join(directory, OWNER_NAME), 'utf8')) as Record<string, unknown>;
+    const { pid, hostName, startedWallMs, address } = found;
+    if (typeof pid !== 'number' || typeof hostName !== 'string' || typeof startedWallMs !== 'number')
+      return null;
+    return { pid, hostName, startedWallMs, address: typeof address === 'string' ? address : null };
   } catch {
     return null;
   }

@@ -1,0 +1,62 @@
+/**
+ * Records of launches as files, one each: where earlier versions kept them, and where they go while the database cannot be
+ * written. The next start takes them over.
+ */
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { LaunchId } from '../core/ids.ts';
+import { LAUNCH_ID } from '../core/ids.ts';
+import { syncDirectory, UNFINISHED_SUFFIX, writeDurably } from './durable-file.ts';
+import { launchRecordText, parseLaunchRecord } from './launch-record-text.ts';
+import type { LaunchRecord, LaunchRecordList } from './launch-records.ts';
+
+const SUFFIX = '.json';
+
+export class LaunchFiles {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Replaces the file of that launch, durably. */
+  async save(record: LaunchRecord): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await writeDurably(this.#pathOf(record.spec.launchId), launchRecordText(record));
+  }
+
+  async remove(launchId: LaunchId): Promise<void> {
+    await rm(this.#pathOf(launchId), { force: true });
+    await syncDirectory(this.#directory);
+  }
+
+  /** What was never finished is removed; what is not ours is left alone. */
+  async list(): Promise<LaunchRecordList> {
+    const records: LaunchRecord[] = [];
+    const unreadable: LaunchId[] = [];
+    for (const name of (await this.#names()).sort()) {
+      const path = join(this.#directory, name);
+      if (name.endsWith(UNFINISHED_SUFFIX)) await rm(path, { force: true });
+      const launchId = name.slice(0, -SUFFIX.length);
+      if (!name.endsWith(SUFFIX) || !LAUNCH_ID.test(launchId)) continue;
+      const record = parseLaunchRecord(await readFile(path, 'utf8').catch(() => ''));
+      // Another launch's name inside: a copied file must not make two launches of one.
+      if (record?.spec.launchId === launchId) records.push(record);
+      else unreadable.push(launchId);
+    }
+    return { records, unreadable };
+  }
+
+  async #names(): Promise<string[]> {
+    try {
+      return await readdir(this.#directory);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
+  }
+
+  #pathOf(launchId: LaunchId): string {
+    return join(this.#directory, launchId + SUFFIX);
+  }
+}
