@@ -6,6 +6,14 @@ import { ReadError } from './read-fault.ts';
 /** Repositories have some dozen files; the largest sharded ones some hundred. */
 const FILES_MAX = 10_000;
 
+/** A file as the hub lists it. */
+export interface HubFile extends ModelFile {
+  /** Git's hash of the file (or of its pointer); null where the hub does not tell. */
+  readonly blobId: string | null;
+  /** Hash of the content, of files in the large file store alone. */
+  readonly sha256: string | null;
+}
+
 /** The commit that a branch, tag or commit hash names now. */
 export async function hubCommit(
   access: ReachableHub,
@@ -36,7 +44,7 @@ export function hubFiles(
     `${access.endpoint}/${repo}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
   return {
     label: repo,
-    list: () => listed(access, repo, commit, hubFetch),
+    list: () => hubFileList(access, repo, commit, hubFetch),
     range: async (path, start, end) => {
       const response = await hubFetch(address(path), { headers: { range: `bytes=${start}-${end - 1}` } });
       const bytes = new Uint8Array(await response.arrayBuffer());
@@ -48,14 +56,15 @@ export function hubFiles(
   };
 }
 
-async function listed(
+/** All files of a commit, those in folders too. */
+export async function hubFileList(
   access: ReachableHub,
   repo: string,
   commit: string,
   hubFetch: typeof fetch,
-): Promise<ModelFile[]> {
+): Promise<readonly HubFile[]> {
   const { listFiles } = await import('@huggingface/hub');
-  const files: ModelFile[] = [];
+  const files: HubFile[] = [];
   const entries = listFiles({
     repo,
     revision: commit,
@@ -63,8 +72,14 @@ async function listed(
     hubUrl: access.endpoint,
     fetch: hubFetch,
   });
-  for await (const { type, path, size, lfs } of entries) {
-    if (type === 'file') files.push({ path, sizeBytes: lfs?.size ?? size });
+  for await (const { type, path, size, oid, lfs } of entries) {
+    if (type === 'file')
+      files.push({
+        path,
+        sizeBytes: lfs?.size ?? size,
+        blobId: oid ?? null,
+        sha256: lfs?.oid ?? null,
+      });
     if (files.length > FILES_MAX)
       throw new ReadError('too_large', `${repo} has more than ${FILES_MAX} files`);
   }

@@ -17,7 +17,7 @@ export type RawFacts =
 
 export async function readRawFacts(files: ModelFiles, gguf: GgufChoice | null): Promise<RawFacts> {
   const listed = await files.list();
-  if (gguf !== null) return ggufFacts(files, chosenParts(files, listed, gguf));
+  if (gguf !== null) return ggufFacts(files, chosenParts(files.label, listed, gguf));
   const config = await jsonFile(files, listed, 'config.json');
   if (isObject(config)) {
     const tensors = await tensorTable(files, listed);
@@ -51,8 +51,12 @@ async function ggufFacts(files: ModelFiles, parts: readonly ModelFile[]): Promis
 
 const PART = /-(\d{5})-of-(\d{5})\.gguf$/;
 
-/** All parts of the chosen model, in order. */
-function chosenParts(files: ModelFiles, listed: readonly ModelFile[], choice: GgufChoice): ModelFile[] {
+/** All parts of the chosen model, in order. `label`: of the repository, for the fault where it has no such file. */
+export function chosenParts<File extends ModelFile>(
+  label: string,
+  listed: readonly File[],
+  choice: GgufChoice,
+): File[] {
   const wanted = (path: string) =>
     choice.kind === 'file'
       ? path === choice.path
@@ -60,7 +64,7 @@ function chosenParts(files: ModelFiles, listed: readonly ModelFile[], choice: Gg
   const first = listed.filter(({ path }) => wanted(path)).sort((a, b) => (a.path < b.path ? -1 : 1))[0];
   if (first === undefined) {
     const what = choice.kind === 'file' ? choice.path : `GGUF file for ${choice.word}`;
-    throw new ReadError('not_found', `${files.label} has no ${what}`);
+    throw new ReadError('not_found', `${label} has no ${what}`);
   }
   if (!PART.test(first.path)) return [first];
   const stem = first.path.replace(PART, '');

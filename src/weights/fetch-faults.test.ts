@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { HubFault } from '../../test/fakes/fake-hub-files.ts';
+import { COMMIT, type FetchWorld, fetchWorld, MIB, putModel } from './weights-fetcher.fixture.ts';
+
+const PART = 'model-00001-of-00002.safetensors';
+
+async function content(world: FetchWorld, name = PART): Promise<Buffer> {
+  return readFile(join(world.cache, 'models--acme--small', 'snapshots', COMMIT, name));
+}
+
+/** Bytes of the file that were promised but lost in sockets when a connection broke. */
+const IN_FLIGHT_BYTES = 512 * 1024;
+
+const PASSING: readonly (readonly [string, HubFault, number])[] = [
+  ['a hub in trouble', { kind: 'status', status: 500 }, 3],
+  ['too many requests', { kind: 'status', status: 429, retryAfter: '0' }, 3],
+  ['a hub that is away for now', { kind: 'status', status: 503 }, 2],
+  ['a connection that breaks', { kind: 'cut', afterBytes: 600_000 }, 1],
+  ['a file that ends early', { kind: 'truncate', afterBytes: 600_000 }, 1],
+  ['a stall in mid-file', { kind: 'stall', afterBytes: 600_000 }, 1],
+];
+
+for (const [name, fault, times] of PASSING) {
+  test(`${name} passes, and what has come is kept`, async (t) => {
+    const world = await fetchWorld(t);
+    const parts = putModel(world.hub);
+    world.hub.fault(PART, fault, times);
+    const result = await world.fetch();
+    assert.equal(result.kind, 'ready', JSON.stringify(result));
+    assert.deepEqual(await content(world), parts[PART]);
+    assert.ok(world.hub.servedBytes(PART) <= MIB + IN_FLIGHT_BYTES, String(world.hub.servedBytes(PART)));
+    const last = world.progress.at(-1);
+    assert.equal(last?.bytesDone, last?.bytesTotal);
+  });
+}
+
+test('a question to the hub is asked again as well', async (t) => {
+  const world = await fetchWorld(t);
+  putModel(world.hub);
+  world.hub.fault('/api/models', { kind: 'status', status: 502 }, 2);
+  world.hub.fault('/tree/', { kind: 'status', status: 429, retryAfter: '0' }, 1);
+  assert.equal((await world.fetch()).kind, 'ready');
+});
+
+test('a server without ranges sends all of it again, and the file is right', async (t) => {
+  const world = await fetchWorld(t);
+  const parts = putModel(world.hub);
+  world.hub.fault(`small/${PART}`, { kind: 'cut', afterBytes: 500_000 }, 1);
+  world.hub.fault(`small/${PART}`, { kind: 'whole' }, 1);
+  assert.equal((await world.fetch()).kind, 'ready');
+  assert.deepEqual(await content(world), parts[PART]);
+});
+
+test('a wrong content is fetched anew once and then refused; it never gets its name', async (t) => {
+  const world = await fetchWorld(t);
+  const parts = putModel(world.hub);
+  world.hub.fault(`small/${PART}`, { kind: 'corrupt' }, 1);
+  assert.equal((await world.fetch()).kind, 'ready');
+  assert.deepEqual(await content(world), parts[PART]);
+
+  const other = await fetchWorld(t);
+  putModel(other.hub);
+  const repository = other.hub.repositories.get('acme/small');
+  assert.ok(repository !== undefined);
+  const wrong = 'f'.repeat(64);
+  other.hub.repositories.set('acme/small', { ...repository, wrongSha: { [PART]: wrong } });
+  const result = await other.fetch();
+  assert.ok(result.kind === 'failed');
+  assert.equal(result.failure.cause, 'fetch_failed');
+  assert.match(
+    result.failure.text,
+    /model-00001-of-00002\.safetensors of acme\/small came 2 times .*checksum/,
+  );
+  const blobs = await readdir(join(other.cache, 'models--acme--small', 'blobs'));
+  assert.ok(!blobs.includes(wrong));
+});
+
+test('what does not pass is given up within limits, keeps what came, and goes on with it later', async (t) => {
+  const world = await fetchWorld(t);
+  const parts = putModel(world.hub);
+  world.hub.fault(`small/${PART}`, { kind: 'cut', afterBytes: 500_000 }, 1);
+  world.hub.fault(`small/${PART}`, { kind: 'truncate', afterBytes: 10 }, 6);
+  const failed = await world.fetch();
+  assert.ok(failed.kind === 'failed' && failed.failure.retryable);
+  assert.equal(failed.failure.cause, 'repository_unreachable');
+  assert.match(
+    failed.failure.text,
+    /^model-00001-of-00002\.safetensors of acme\/small could not be fetched, 6 tries in a row failed: .*ended after .* KiB of 1\.0 MiB; .* are kept/,
+  );
+  const before = world.hub.servedBytes(PART);
+  assert.equal((await world.fetch()).kind, 'ready');
+  assert.deepEqual(await content(world), parts[PART]);
+  assert.ok(world.hub.servedBytes(PART) - before < MIB - 200_000, 'it was begun anew');
+  assert.equal(world.hub.servedBytes('model-00002-of-00002.safetensors'), MIB);
+});
+
+test('statuses that only people can change are told with what to do, at once', async (t) => {
+  const cases: readonly (readonly [string, HubFault, string, RegExp])[] = [
+    [
+      '/api/',
+      { kind: 'status', status: 401, code: 'RepoNotFound' },
+      'gated_repository',
+      /does not exist on .*, or is private or gated: .*HF_TOKEN/,
+    ],
+    [
+      '/resolve/',
+      { kind: 'status', status: 403, code: 'GatedRepo' },
+      'gated_repository',
+      /is gated: ask for access at http.*\/acme\/small, then set HF_TOKEN/,
+    ],
+    [
+      '/api/',
+      { kind: 'status', status: 404, code: 'RepoNotFound' },
+      'model_not_found',
+      /has no model acme\/small/,
+    ],
+    [
+      '/api/',
+      { kind: 'status', status: 404, code: 'RevisionNotFound' },
+      'model_not_found',
+      /no such revision .*--revision/,
+    ],
+    [PART, { kind: 'status', status: 404 }, 'model_not_found', /has no .*model-00001-of-00002\.safetensors/],
+    [
+      '/api/',
+      { kind: 'status', status: 429, retryAfter: '3600' },
+      'repository_unreachable',
+      /too many requests .*asks to come back in 3600 s/,
+    ],
+  ];
+  for (const [path, fault, cause, text] of cases) {
+    const world = await fetchWorld(t);
+    putModel(world.hub);
+    world.hub.fault(path, fault, 100);
+    const result = await world.fetch();
+    assert.ok(result.kind === 'failed');
+    assert.equal(result.failure.cause, cause, result.failure.text);
+    assert.match(result.failure.text, text);
+    assert.doesNotMatch(result.failure.text, /secret|signature/);
+    assert.equal(result.failure.retryable, 'retryAfter' in fault);
+  }
+});
+
+test('a hub that is not there is unreachable, after some tries', async (t) => {
+  const world = await fetchWorld(t);
+  await world.hub.close();
+  const result = await world.fetch();
+  assert.ok(result.kind === 'failed' && result.failure.retryable);
+  assert.equal(result.failure.cause, 'repository_unreachable');
+  assert.match(result.failure.text, /^http:\/\/127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\)$/);
+});
+
+test('room on the disk is looked at first: the numbers, and not one file', async (t) => {
+  const world = await fetchWorld(t);
+  putModel(world.hub);
+  const result = await world.fetch(
+    {},
+    { free: () => Promise.resolve(3 * MIB), limits: { diskReserveBytes: 2 * MIB } },
+  );
+  assert.ok(result.kind === 'failed' && !result.failure.retryable);
+  assert.match(
+    result.failure.text,
+    /^acme\/small needs 2\.0 MiB more on the disk of .*, which has 3\.0 MiB free \(2\.0 MiB stay free\): free 1\.0 MiB there/,
+  );
+  assert.equal(world.hub.servedBytes(PART), 0);
+  const fits = await world.fetch(
+    {},
+    { free: () => Promise.resolve(5 * MIB), limits: { diskReserveBytes: 2 * MIB } },
+  );
+  assert.equal(fits.kind, 'ready');
+});
+
+test('a cache that cannot be written is told with its path', async (t) => {
+  const world = await fetchWorld(t);
+  putModel(world.hub);
+  await writeFile(join(world.home, 'file'), '');
+  const result = await world.fetch({ environment: { HF_HUB_CACHE: join(world.home, 'file', 'hub') } });
+  assert.ok(result.kind === 'failed');
+  assert.match(result.failure.text, /cannot be made: a file is in its place/);
+  if (process.getuid?.() === 0) return;
+  const locked = join(world.home, 'locked');
+  await mkdir(locked);
+  await chmod(locked, 0o500);
+  const refused = await world.fetch({ environment: { HF_HUB_CACHE: join(locked, 'hub') } });
+  assert.ok(refused.kind === 'failed');
+  assert.match(refused.failure.text, /may not be written by this user/);
+});
+
+test('a fetch that is ended keeps what came, and leaves nothing that looks whole', async (t) => {
+  const world = await fetchWorld(t);
+  putModel(world.hub);
+  world.hub.fault(`small/${PART}`, { kind: 'slow', pieceBytes: 32 * 1024, pauseMs: 20 }, 1);
+  const ended = new AbortController();
+  const fetching = world.fetch({}, { signal: ended.signal });
+  await world.hub.served(PART, 200_000);
+  ended.abort();
+  const result = await fetching;
+  assert.ok(result.kind === 'failed' && result.failure.retryable);
+  const directory = join(world.cache, 'models--acme--small');
+  await assert.rejects(stat(join(directory, 'refs', 'main')));
+  const [unfinished = ''] = (await readdir(join(directory, 'blobs'))).filter((name) =>
+    name.endsWith('.incomplete'),
+  );
+  const kept = (await stat(join(directory, 'blobs', unfinished))).size;
+  assert.ok(kept > 100_000);
+  const before = world.hub.servedBytes(PART);
+  assert.equal((await world.fetch()).kind, 'ready');
+  assert.equal(world.hub.servedBytes(PART) - before, MIB - kept);
+});

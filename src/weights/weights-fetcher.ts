@@ -1,0 +1,229 @@
+/**
+ * Brings what a launch reads into the Hugging Face cache, where vLLM finds it with HF_HUB_OFFLINE=1 (docs/fetching.md).
+ *  1. `fetch-plan.ts` says what that is, from the model's configuration.
+ *  2. Each repository in turn: `repository-fetch.ts`; a plain address: `url-fetch.ts`.
+ *  3. A GGUF file gets the tokenizer of the model that it was made from, if that can be found and had.
+ */
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Environment } from '../config/environment.ts';
+import type { ResolvedModel } from '../config/resolved-config.ts';
+import type { LaunchSource } from '../engines/engine.ts';
+import { hubAccess } from '../readers/hub-access.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { MakeLink } from './cache-layout.ts';
+import { type FreeBytes, freeBytes } from './disk-space.ts';
+import { failureOf } from './fetch-error.ts';
+import { FETCH_LIMITS, type FetchLimits } from './fetch-limits.ts';
+import { codeRepositories, type FetchPlan, fetchPlan } from './fetch-plan.ts';
+import { ProgressMeter } from './fetch-progress.ts';
+import type { FetchOptions, FetchResult, WeightsFetcher } from './fetcher.ts';
+import { ggufPaths } from './file-choice.ts';
+import { ggufBaseModel } from './gguf-base-model.ts';
+import { createHubTransport } from './hub-transport.ts';
+import { type FetchWork, fetchRepository } from './repository-fetch.ts';
+import { RepositoryLocks } from './repository-lock.ts';
+import { Slots } from './slots.ts';
+import { fetchAddress } from './url-fetch.ts';
+
+export interface WeightsFetcherOptions {
+  /** The gateway's own; a model's `environment` goes over it. */
+  readonly environment: Environment;
+  readonly log: Log;
+  /** Ask the hub for a newer commit even where everything is here. */
+  readonly update?: boolean;
+  /** For tests. */
+  readonly limits?: Partial<FetchLimits>;
+  /** For tests of full disks. */
+  readonly free?: FreeBytes;
+  /** For tests of file systems without links. */
+  readonly makeLink?: MakeLink;
+}
+
+type FetchedPlan = Extract<FetchPlan, { readonly kind: 'fetch' }>;
+
+export function createWeightsFetcher(options: WeightsFetcherOptions): WeightsFetcher {
+  const { environment, log } = options;
+  const limits = { ...FETCH_LIMITS, ...options.limits };
+  const locks = new RepositoryLocks(log);
+  const slots = new Slots(limits.filesAtOnceMax);
+  const closing = new AbortController();
+  const running = new Set<Promise<unknown>>();
+
+  const fetchAll = async (
+    model: ResolvedModel,
+    { signal, onProgress }: FetchOptions,
+  ): Promise<FetchResult> => {
+    const merged = { ...environment, ...model.environment };
+    const access = await hubAccess(merged);
+    const plan = fetchPlan(model, merged, access);
+    if (plan.kind === 'as_is') return { kind: 'ready', source: plan.source, fetchedBytes: 0 };
+    const transport = await createHubTransport(access, limits);
+    const progress = new ProgressMeter(onProgress, limits.progressEveryMs);
+    const ended = AbortSignal.any([signal, closing.signal]);
+    const work: FetchWork = {
+      access,
+      transport,
+      limits,
+      signal: ended,
+      progress,
+      locks,
+      slots,
+      free: options.free ?? freeBytes,
+      makeLink: options.makeLink,
+      log,
+      update: options.update ?? false,
+    };
+    try {
+      const { source, fetchedBytes } = await carryOut(plan, model, work);
+      return { kind: 'ready', source, fetchedBytes };
+    } catch (error) {
+      const what = shownName(model);
+      return ended.aborted
+        ? {
+            kind: 'failed',
+            failure: { cause: 'fetch_failed', text: `the fetch of ${what} was ended`, retryable: true },
+          }
+        : { kind: 'failed', failure: failureOf(error, what, access.cacheDirectory) };
+    } finally {
+      await transport.close();
+    }
+  };
+
+  return {
+    async fetch(model, fetchOptions) {
+      const mine = fetchAll(model, fetchOptions).catch(
+        (error: unknown): FetchResult => ({
+          kind: 'failed',
+          failure: failureOf(error, shownName(model), 'the Hugging Face cache'),
+        }),
+      );
+      running.add(mine);
+      try {
+        return await mine;
+      } finally {
+        running.delete(mine);
+      }
+    },
+    async close() {
+      closing.abort();
+      await Promise.allSettled(running);
+    },
+  };
+}
+
+/** Addresses may carry a user and a signature. */
+function shownName({ repo, name }: ResolvedModel): string {
+  const url = repo === null ? null : URL.parse(repo);
+  return url === null ? (repo ?? name) : `${url.origin}${url.pathname}`;
+}
+
+interface Fetched {
+  readonly source: LaunchSource;
+  readonly fetchedBytes: number;
+}
+
+async function carryOut(plan: FetchedPlan, model: ResolvedModel, work: FetchWork): Promise<Fetched> {
+  const main = await fetchMain(plan, model, work);
+  let { fetchedBytes } = main;
+  for (const target of plan.others) fetchedBytes += (await fetchRepository(target, work)).fetchedBytes;
+  if (plan.codeRevision !== null && main.snapshot !== null)
+    fetchedBytes += await fetchCode(main.snapshot, plan.codeRevision, work);
+  const tokenizer = plan.needsTokenizer ? await fetchTokenizer(main, model, work) : null;
+  return {
+    fetchedBytes: fetchedBytes + (tokenizer?.fetchedBytes ?? 0),
+    source: {
+      model: main.model,
+      tokenizer: tokenizer?.repo ?? null,
+      isComplete: plan.isComplete,
+      files: main.files,
+    },
+  };
+}
+
+interface FetchedMain {
+  readonly model: string;
+  /** Paths outside of the cache. */
+  readonly files: readonly string[];
+  /** Directory of a repository's files; null: it is a file of its own. */
+  readonly snapshot: string | null;
+  readonly fetchedBytes: number;
+}
+
+async function fetchMain({ main }: FetchedPlan, model: ResolvedModel, work: FetchWork): Promise<FetchedMain> {
+  switch (main.kind) {
+    case 'file': {
+      const path = main.paths[0] ?? model.repo ?? '';
+      return { model: path, files: main.paths, snapshot: null, fetchedBytes: 0 };
+    }
+    case 'address': {
+      const { path, fetchedBytes } = await fetchAddress(main.address, work);
+      return { model: path, files: [], snapshot: null, fetchedBytes };
+    }
+    case 'gguf': {
+      const { snapshot, paths, fetchedBytes } = await fetchRepository(main.target, work);
+      const listed = paths.map((path) => ({ path, sizeBytes: 0 }));
+      const [first = ''] = ggufPaths(listed, main.choice);
+      return { model: join(snapshot, first), files: [], snapshot, fetchedBytes };
+    }
+    case 'repository': {
+      const { snapshot, fetchedBytes } = await fetchRepository(main.target, work);
+      return { model: model.repo ?? '', files: [], snapshot, fetchedBytes };
+    }
+  }
+}
+
+/** Code that a model's configuration names in other repositories. */
+async function fetchCode(snapshot: string, revision: string, work: FetchWork): Promise<number> {
+  const texts = await Promise.all(
+    ['config.json', 'tokenizer_config.json', 'processor_config.json', 'preprocessor_config.json'].map(
+      (name) => readFile(join(snapshot, name), 'utf8').catch(() => ''),
+    ),
+  );
+  let fetchedBytes = 0;
+  for (const repo of codeRepositories(texts)) {
+    const { cacheDirectory } = work.access;
+    const wanted = { kind: 'model', format: 'none' } as const;
+    fetchedBytes += (await fetchRepository({ repo, revision, wanted, cacheDirectory }, work)).fetchedBytes;
+  }
+  return fetchedBytes;
+}
+
+interface FetchedTokenizer {
+  readonly repo: string;
+  readonly fetchedBytes: number;
+}
+
+/** Null, with a warning: vLLM then reads the tokenizer that the file itself has. */
+async function fetchTokenizer(
+  main: FetchedMain,
+  model: ResolvedModel,
+  work: FetchWork,
+): Promise<FetchedTokenizer | null> {
+  const without = (why: string): null => {
+    work.log(
+      'warn',
+      `${model.name}: the tokenizer in the GGUF file is used, ${why}; \`--tokenizer\` names one`,
+    );
+    return null;
+  };
+  const card = main.snapshot === null ? null : join(main.snapshot, 'README.md');
+  const repo = await ggufBaseModel(main.model, card);
+  if (repo === null) return without('because it does not tell which model it was made from');
+  try {
+    const { cacheDirectory } = work.access;
+    const wanted = { kind: 'model', format: 'none' } as const;
+    const found = await fetchRepository({ repo, revision: 'main', wanted, cacheDirectory }, work);
+    const hasTokenizer = await anyFile(found.snapshot, ['tokenizer.json', 'tokenizer.model', 'vocab.json']);
+    if (!hasTokenizer) return without(`because ${repo} has none`);
+    return { repo, fetchedBytes: found.fetchedBytes };
+  } catch (error) {
+    work.signal.throwIfAborted();
+    return without(`because that of ${repo} cannot be had: ${failureOf(error, repo, '').text}`);
+  }
+}
+
+async function anyFile(directory: string, names: readonly string[]): Promise<boolean> {
+  const found = await Promise.all(names.map((name) => stat(join(directory, name)).catch(() => null)));
+  return found.some((each) => each?.isFile() === true);
+}
