@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { recordFixture } from './launch-record-fixtures.ts';
 import type { LaunchRecord, LaunchRecords } from './launch-records.ts';
 import { openLaunchRecords } from './launch-records.ts';
+import { fill, smallDisk } from './small-disk-fixtures.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
 import { StoreThread } from './store-thread.ts';
 
@@ -232,6 +233,27 @@ test('L3: where neither can be kept, saving fails and says so', async (t) => {
     records.save(recordFixture('a-1')),
     /^Error: neither the state database nor a file in .* can be written: EEXIST/,
   );
+});
+
+test('a full disk keeps no engine from being recorded: the database has room in reserve', async (t) => {
+  const directory = smallDisk(t, 2_048);
+  if (directory === null) return t.skip('needs the right to mount a tmpfs');
+  const { records, close } = await open(t, directory);
+  await records.save(recordFixture('first-1'));
+  fill(directory);
+  await assert.rejects(writeFile(join(directory, 'other'), 'x'), /ENOSPC/);
+  const ids = Array.from({ length: 20 }, (_, index) => `l-${index}`);
+  for (let round = 0; round < 5; round += 1) {
+    for (const id of ids) {
+      await records.save({ ...recordFixture(id), stage: { kind: 'starting' } });
+      await records.setStage(id, { kind: 'serving' });
+    }
+    for (const id of ids) if (round < 4) await records.remove(id);
+  }
+  assert.ok(!(await readdir(directory)).includes('launches'), 'none needed a file');
+  await close();
+  await rm(join(directory, 'ballast'));
+  assert.equal((await listed(t, directory)).records.length, 21);
 });
 
 test('removing what is not there is harmless', async (t) => {
