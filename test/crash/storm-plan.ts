@@ -63,21 +63,23 @@ export type KillPoint =
   /** So long after a move of this kind was logged. */
   | { readonly kind: 'move'; readonly line: RegExp; readonly name: string; readonly afterMs: number };
 
-const EARLY_SHARE = 0.3;
+const EARLY_SHARE = 0.25;
 const RANDOM_SHARE = 0.2;
 const EARLY_MS = 500;
-const RANDOM_MS = 2_500;
+const RANDOM_MS = 4_000;
 
 /** What is logged when a move begins, and how long what follows it takes at the most. */
 const MOVES: readonly { readonly name: string; readonly line: RegExp; readonly lastsMs: number }[] = [
   { name: 'start', line: /^start /, lastsMs: 700 },
   { name: 'slow start', line: /^start slow/, lastsMs: 2_500 },
   { name: 'ready', line: /^engine of .* is ready$/, lastsMs: 30 },
-  { name: 'stop', line: /^stop /, lastsMs: 120 },
+  { name: 'stop', line: /^stop /, lastsMs: 60 },
   { name: 'sleep', line: /^sleep /, lastsMs: 450 },
   { name: 'slept', line: /^engine of .* sleeps$/, lastsMs: 30 },
   { name: 'wake', line: /^wake /, lastsMs: 600 },
 ];
+
+export const ANY_MOVE = /^(start|stop|sleep|wake) /;
 
 export function nextKillPoint(random: Prng): KillPoint {
   const share = random.next();

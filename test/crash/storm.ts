@@ -24,7 +24,7 @@ import { GatewayLife, wordsOf } from './gateway-life.ts';
 import { isAlive } from './process-census.ts';
 import { readStoredLaunches } from './stored-launches.ts';
 import { prepareMachine, remains, type StormMachine, type StormRuntime } from './storm-machine.ts';
-import { type KillPoint, nextKillPoint, STORM_MODELS } from './storm-plan.ts';
+import { ANY_MOVE, type KillPoint, nextKillPoint, STORM_MODELS } from './storm-plan.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/vllm-gateway.mjs', import.meta.url));
 const CLIENTS = 8;
@@ -32,7 +32,7 @@ const READY_LIMIT_MS = 20_000;
 /** A slow start, or an engine that has to be killed after its grace. */
 const SETTLE_LIMIT_MS = 20_000;
 const SERVED_LIMIT_MS = 30_000;
-const MOVE_LIMIT_MS = 4_000;
+const MOVE_LIMIT_MS = 2_500;
 const STOP_LIMIT_MS = 45_000;
 const LOOK_PAUSE_MS = 50;
 const SAMPLE_PAUSE_MS = 150;
@@ -120,10 +120,10 @@ class Storm {
 
   async run(): Promise<void> {
     const stranger = this.#machine.plantStranger();
-    const sampling = this.#sample();
+    const sampling = this.#sample().catch((error: unknown) => this.#fault(`it cannot be seen: ${error}`));
     try {
       for (let kill = 1; kill <= this.#setup.kills && this.#faults.length < FAULTS_MAX; kill += 1) {
-        await this.#oneLife(nextKillPoint(this.#random));
+        if (!(await this.#oneLife(nextKillPoint(this.#random)))) return;
         if (kill % 10 === 0) this.#setup.print(this.#line(kill));
       }
       if (this.#faults.length < FAULTS_MAX) await this.#lastLife();
@@ -141,21 +141,31 @@ class Storm {
     await this.#crowd.end();
   }
 
-  async #oneLife(point: KillPoint): Promise<void> {
+  /** False when the gateway cannot serve at all: neither will its next life. */
+  async #oneLife(point: KillPoint): Promise<boolean> {
     const life = this.#begin();
     const served = this.#untilServed(life);
-    if (point.kind === 'early') await pause(point.afterMs);
-    else if (await this.#isInOrder(life)) {
+    const isEarly = point.kind === 'early';
+    let name = point.kind === 'move' ? point.name : point.kind;
+    const isServing = isEarly || (await this.#isInOrder(life));
+    if (isEarly) await pause(point.afterMs);
+    else if (isServing) {
       await this.#note(life, served);
       if (this.#lives % RIVAL_STEP === 0) this.#tryRival(life);
-      if (point.kind === 'move') await life.untilLine(point.line, MOVE_LIMIT_MS);
+      if (point.kind === 'move') name = await this.#untilMove(life, point);
       await pause(point.afterMs);
     }
-    const name = point.kind === 'move' ? point.name : point.kind;
     this.#killedAt.set(name, 1 + (this.#killedAt.get(name) ?? 0));
     await this.#kill(life);
     if (this.#lives % PLANT_STEP === 0 && this.#machine.plantDebris(`planted-${this.#lives}`))
       this.#planted.add(`planted-${this.#lives}`);
+    return isServing;
+  }
+
+  /** Whatever moves, when the wanted move does not come soon. Answers what it was. */
+  async #untilMove(life: GatewayLife, { line, name }: Extract<KillPoint, { kind: 'move' }>): Promise<string> {
+    if (await life.untilLine(line, MOVE_LIMIT_MS)) return name;
+    return (await life.untilLine(ANY_MOVE, MOVE_LIMIT_MS)) ? 'another move' : 'no move';
   }
 
   #begin(): GatewayLife {
@@ -166,7 +176,10 @@ class Storm {
   /** Ready, with nothing left undone of what the last gateway had begun. */
   async #isInOrder(life: GatewayLife): Promise<boolean> {
     if (!(await life.untilReady(READY_LIMIT_MS))) {
-      this.#fault(`not ready: ${[...life.stray, ...life.lines.map(({ msg }) => msg)].slice(-5).join(' | ')}`);
+      const told = life.hasExited ? life.stray : life.lines.map(({ msg }) => msg);
+      this.#fault(
+        `not ready${life.hasExited ? ', it has ended' : ''}: ${(life.hasExited ? told.slice(0, 12) : told.slice(-8)).join(' | ')}`,
+      );
       return false;
     }
     const deadlineMs = performance.now() + SETTLE_LIMIT_MS;
