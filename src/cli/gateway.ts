@@ -22,12 +22,13 @@ import { createDeviceSource } from '../devices/device-source.ts';
 import { createEngineHttp } from '../engines/engine-http.ts';
 import { createEngineRegistry } from '../engines/registry.ts';
 import { createNameResolver } from '../http/names.ts';
+import type { RequestEnd } from '../http/request-observer.ts';
 import { createFront, type Front } from '../http/server.ts';
 import { createEndpoint } from '../proxy/endpoint.ts';
-import { openProcessRuntime } from '../runtimes/process/process-runtime.ts';
 import type { Runtime } from '../runtimes/runtime.ts';
 import { readLearnedCosts } from '../store/learned-costs.ts';
-import type { StateDatabase } from '../store/state-database.ts';
+import type { StateStore } from '../store/state-store.ts';
+import type { ActivityLog } from '../telemetry/activity.ts';
 import type { Log } from '../telemetry/log.ts';
 import { GatewayMetrics } from '../telemetry/metrics.ts';
 import { createRequestLog } from '../telemetry/request-log.ts';
@@ -35,6 +36,7 @@ import { DeviceWatch } from './device-watch.ts';
 import { type GatewayState, openGatewayState } from './gateway-state.ts';
 import { tellDevices } from './launch-moves.ts';
 import { modelCards, modelGauges } from './model-cards.ts';
+import { endEnginesElsewhere, openRuntime } from './open-runtime.ts';
 import { untilAborted } from './until-aborted.ts';
 import { VERSION } from './version.ts';
 
@@ -58,7 +60,8 @@ export class Gateway {
   readonly #recorder: RunRecorder | null;
   readonly #clock = createSystemClock();
   readonly #costs: CostKeeper;
-  readonly #database: StateDatabase;
+  readonly #store: StateStore;
+  readonly #activity: ActivityLog | null;
   readonly control: ControlLoop;
   readonly #front: Front;
   readonly #devices: DeviceSource;
@@ -72,14 +75,16 @@ export class Gateway {
     const { config } = options;
     const keys = await openKeys(config, options.log);
     if (!keys.ok) return keys;
-    const { stateDirectory, outputLimitBytes } = config.runtime;
-    const runtime = await openProcessRuntime({ stateDirectory, outputLimitBytes });
-    if (!runtime.ok) return runtime;
     const state = await openGatewayState(config, options.log);
-    if (!state.ok) {
-      await runtime.value.close();
-      return state;
+    if (!state.ok) return state;
+    const { store } = state.value;
+    const setup = { config, store, environment: options.environment, log: options.log };
+    const runtime = await openRuntime(setup);
+    if (!runtime.ok) {
+      await store.close();
+      return runtime;
     }
+    await endEnginesElsewhere(setup);
     return success(new Gateway(options, runtime.value, keys.value, state.value));
   }
 
@@ -103,8 +108,9 @@ export class Gateway {
       ownerOf: (pid) => runtime.ownerOf(pid),
       processesOf: () => runtime.processes(),
     });
-    this.#database = state.database;
-    this.#costs = new CostKeeper(this.#clock, state.database);
+    this.#store = state.store;
+    this.#activity = state.activity;
+    this.#costs = new CostKeeper(this.#clock, state.store.database);
     const metrics = new GatewayMetrics(
       () => this.#clock.nowMs(),
       () => modelGauges(this.control.state),
@@ -136,6 +142,7 @@ export class Gateway {
         requestEnded: (end) => {
           metrics.requestEnded(end);
           logRequest(end);
+          this.#noteActivity(end);
         },
       },
     });
@@ -156,6 +163,10 @@ export class Gateway {
         new ModelSizer({
           config,
           engineOf,
+          isReachedPrivately: (model) => {
+            const { isPrivate, unixSockets } = this.#runtime.capabilities;
+            return isPrivate || (unixSockets && engineOf(model).listensOn(model) === 'unix');
+          },
           readFacts: factsReader(environment, stateDirectory),
           footprints: state.footprints,
           clock: this.#clock,
@@ -164,7 +175,8 @@ export class Gateway {
           log,
         }),
       deviceEnvironment: this.#devices.engineEnvironment,
-      openHttp: (address) => createEngineHttp(address),
+      openHttp: ({ listen, authorization }) =>
+        createEngineHttp(listen, authorization === null ? {} : { authorization }),
       openEndpoint: (model, endpointOptions) => {
         const endpoint = createEndpoint(endpointOptions);
         metrics.poolOpened(model, endpoint.counters);
@@ -177,8 +189,12 @@ export class Gateway {
         tellDevices(this.#devices, event, effects);
       },
       recorder: this.#recorder,
+      openFetcher: async () => {
+        const { createWeightsFetcher } = await import('../weights/weights-fetcher.ts');
+        return createWeightsFetcher({ environment, log });
+      },
     };
-    const learned = readLearnedCosts(state.database);
+    const learned = readLearnedCosts(state.store.database);
     return new ControlLoop(ports, { config, learned, launchPrefix: newLaunchPrefix(), version: VERSION });
   }
 
@@ -187,6 +203,7 @@ export class Gateway {
     for (const line of startupLines(this.#config)) this.#log('info', line);
     const { host, port } = this.#config.server;
     const address = await this.#front.listen(host, port);
+    void this.#store.lock.tellAddress(addressText(address));
     this.#opening = this.#watch.open();
     return address;
   }
@@ -216,10 +233,23 @@ export class Gateway {
     this.control.close();
     this.#devices.close();
     this.#costs.flush();
+    await this.#activity?.close();
     await this.#runtime.close();
-    this.#database.close();
+    await this.#store.close();
     await this.#recorder?.close();
     return quiet && gone;
+  }
+
+  /** Own routes are asked all the time by those who watch us, and say nothing. */
+  #noteActivity(end: RequestEnd): void {
+    if (this.#activity === null || end.outcome === 'own') return;
+    const { clientRequestId, principal, model, label, method, outcome, status, code, load } = end;
+    const { streamed, waitMs, ttfbMs, durationMs, requestBytes, responseBytes, attempts } = end;
+    this.#activity.add({
+      ...{ endedWallMs: this.#clock.wallMs(), clientRequestId, principal, model, route: label, method },
+      ...{ outcome, status, code, load, streamed, waitMs, ttfbMs, durationMs },
+      ...{ requestBytes, responseBytes, attempts },
+    });
   }
 
   #status(): object {
@@ -232,10 +262,17 @@ export class Gateway {
       host: this.#watch.host,
       sizes: this.control.sizes(),
       remedyOf: (model) => this.control.remedyOf(model),
+      containerOf: (launchId) =>
+        this.#runtime.kind === 'docker' ? this.control.referenceOf(launchId) : null,
       clock: this.#clock,
       version: VERSION,
     });
   }
+}
+
+/** As an address that can be pasted. */
+export function addressText({ address, family, port }: AddressInfo): string {
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }
 
 async function openKeys(config: ResolvedConfig, log: Log): Promise<Result<StaticKeys | null, string>> {

@@ -5,7 +5,7 @@ import { loadConfig } from '../config/load.ts';
 import type { ConfigOverrides } from '../config/overrides.ts';
 import type { ResolvedConfig } from '../config/resolved-config.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
-import { Gateway } from './gateway.ts';
+import { addressText, Gateway } from './gateway.ts';
 
 export interface ServeOptions extends ConfigOverrides {
   readonly config?: string;
@@ -85,8 +85,7 @@ function untilSignal(): Promise<{ readonly signal: NodeJS.Signals; readonly hurr
 }
 
 function announce(config: ResolvedConfig, address: AddressInfo, log: Log): void {
-  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
-  const url = `http://${host}:${address.port}`;
+  const url = addressText(address);
   log('info', `listening on ${url}`);
   if (config.origin !== 'demonstration') return;
   const models = [...config.models.values()];

@@ -45,6 +45,8 @@ export async function sizeModels(setup: SizingSetup): Promise<SizedModels> {
   const sizer = new ModelSizer({
     config,
     engineOf,
+    // Where sockets cannot be shared an internal network serves as well; `check` tells more.
+    isReachedPrivately: () => config.runtime.kind === 'process' || config.runtime.docker.reach !== 'port',
     readFacts: ({ name }) => {
       const facts = read.get(name) ?? null;
       return facts === null ? null : Promise.resolve(facts);

@@ -8,7 +8,7 @@ import type { ResolvedConfig } from '../config/resolved-config.ts';
 import { assert, assertNever } from '../core/assert.ts';
 import type { CancelTimer } from '../core/clock.ts';
 import { IdMap } from '../core/id-map.ts';
-import type { DeviceId, ModelName, RequestId } from '../core/ids.ts';
+import type { DeviceId, LaunchId, ModelName, RequestId } from '../core/ids.ts';
 import { POISON_REFUSAL_MS } from '../core/limits.ts';
 import type { Device, HostMemory, MemoryReading } from '../devices/device.ts';
 import type { Endpoint } from '../proxy/endpoint-types.ts';
@@ -138,6 +138,11 @@ export class ControlLoop implements Gate {
   /** What the configuration could do about requests that the model's engine refused; null: nothing. */
   remedyOf(model: ModelName): string | null {
     return this.#remedies.of(model);
+  }
+
+  /** Process or container of a launch, for people; null: there is none yet. */
+  referenceOf(launchId: LaunchId): string | null {
+    return this.#fleet.referenceOf(launchId);
   }
 
   /** What each model takes, and how that is known. */

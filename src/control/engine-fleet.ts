@@ -76,6 +76,11 @@ export class EngineFleet {
     return this.#launches.get(launchId)?.endpoint ?? null;
   }
 
+  /** Process or container of a launch, for people; null: there is none yet. */
+  referenceOf(launchId: LaunchId): string | null {
+    return this.#launches.get(launchId)?.reference ?? null;
+  }
+
   /** Nothing of it is left, or it was never begun. */
   forget(launchId: LaunchId): void {
     this.#launches.delete(launchId);

@@ -21,6 +21,7 @@ import type { AdoptedStage } from '../scheduler/model-policy.ts';
 import { type FoundEngine, findStage } from './adoption.ts';
 import { putToSleep, type SleepPorts, wakeUp } from './engine-sleep.ts';
 import { type LaunchOrder, type LaunchPorts, poolIdleMs } from './launch-ports.ts';
+import { launchSpec } from './launch-spec.ts';
 import { untilMemorySettled, useWithout } from './memory-settling.ts';
 import { type ProbePorts, ReadinessProbe, suspectFault } from './readiness.ts';
 import { type RoomWant, untilRoom } from './room.ts';
@@ -125,6 +126,11 @@ export class EngineLaunch {
         });
       },
     );
+  }
+
+  /** Its process or container, for people; null: there is none yet. */
+  get reference(): string | null {
+    return this.#handle?.reference ?? null;
   }
 
   /** Its process has ended, whether or not anybody asked for it. */
@@ -252,44 +258,18 @@ export class EngineLaunch {
 
   async #launch(effect: StartEffect, order: LaunchOrder): Promise<void> {
     const { runtime, engine } = this.#ports;
-    const { devices, signature } = order;
     if (!(await this.#hasRoom(effect, order))) return;
-    const { unixSockets, sharesHost } = runtime.capabilities;
+    const { unixSockets } = runtime.capabilities;
     const listen = await runtime.address(this.launchId, unixSockets ? engine.listensOn(this.model) : 'tcp');
-    const deviceSource = devices[0]?.source ?? 'host';
-    const command = engine.command(this.model, {
-      launchId: this.launchId,
-      listen,
-      deviceIds: devices.filter((device) => device.source !== 'host').map((device) => device.id),
-      deviceSource,
-      memoryMibPerDevice: effect.memoryMibPerDevice,
-      deviceMemoryMib: Math.max(effect.memoryMibPerDevice, ...devices.map((device) => device.totalMib)),
-      kvCacheBytes: order.kvCacheBytes,
-      sleepMode: order.sleepMode,
-      withoutFlags: order.withoutFlags,
-      source: order.source,
-      sharesHost,
-    });
+    const { launchId, model } = this;
+    const { deviceIds, memoryMibPerDevice } = effect;
+    const site = { launchId, model, listen, deviceIds, memoryMibPerDevice };
+    const spec = launchSpec(this.#ports, site, order);
     if (this.#stopping) {
-      runtime.releaseAddress(this.launchId);
+      runtime.releaseAddress(launchId);
       return;
     }
-    const result: LaunchResult = await runtime.launch(
-      {
-        launchId: this.launchId,
-        model: this.model.name,
-        argv: command.argv,
-        environment: { ...command.environment, ...this.#ports.deviceEnvironment },
-        listen,
-        image: this.model.image,
-        deviceSource,
-        files: command.files,
-        deviceIds: effect.deviceIds,
-        memoryMibPerDevice: effect.memoryMibPerDevice,
-        signature,
-      },
-      this.observer(),
-    );
+    const result: LaunchResult = await runtime.launch(spec, this.observer());
     if (result.kind === 'failed') {
       const retryable = result.cause === 'resources';
       const named = result.cause === 'executable_missing' || result.cause === 'image_missing';

@@ -58,7 +58,7 @@ test('a cancelled fetch is told to end and reports nothing more, whatever the ne
   assert.deepEqual(events, []);
   asked[1]?.answer({ kind: 'failed', failure: { cause: 'gated_repository', text: 'no', retryable: false } });
   await settle();
-  const failure = { cause: 'gated_repository', text: 'its files could not be fetched: no', retryable: false };
+  const failure = { cause: 'gated_repository', text: 'it could not be fetched: no', retryable: false };
   assert.deepEqual(events, [{ kind: 'fetched', model: 'a', failure }]);
 });
 

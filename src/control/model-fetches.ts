@@ -106,7 +106,7 @@ export class ModelFetches {
     report({
       kind: 'fetched',
       model: name,
-      failure: { cause, text: `its files could not be fetched: ${text}`, retryable },
+      failure: { cause, text: `it could not be fetched: ${text}`, retryable },
     });
   }
 }

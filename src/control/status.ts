@@ -1,9 +1,10 @@
 /** GET /gateway/status: the original's keys and types (original.md section 2), and ours beside them under `models`. */
 import type { ResolvedConfig } from '../config/resolved-config.ts';
 import type { Clock } from '../core/clock.ts';
+import type { LaunchId } from '../core/ids.ts';
 import { DEATH_WINDOW_MS } from '../core/limits.ts';
 import type { Device, DeviceCondition, HostMemory, MemoryReading } from '../devices/device.ts';
-import { type EngineState, reservationOf } from '../scheduler/engine-state.ts';
+import { type EngineState, type FetchingState, reservationOf } from '../scheduler/engine-state.ts';
 import { estimate } from '../scheduler/estimate.ts';
 import type { ModelState, SchedulerState } from '../scheduler/state.ts';
 import type { SizingReport } from './sizer-ports.ts';
@@ -17,12 +18,11 @@ export interface StatusInput {
   readonly host: HostMemory | null;
   readonly sizes: readonly SizingReport[];
   readonly remedyOf: (model: string) => string | null;
+  /** Name of the container of a launch, where engines run in containers. */
+  readonly containerOf: (launchId: LaunchId) => string | null;
   readonly clock: Clock;
   readonly version: string;
 }
-
-/** VLLM_CONTAINER_PREFIX's default: the original's clients know engines by these names. */
-const CONTAINER_PREFIX = 'vllm_server';
 
 export function gatewayStatus(input: StatusInput): object {
   const { state, config } = input;
@@ -97,8 +97,10 @@ function gpuStatus({ state, memory, config }: StatusInput, device: Device): obje
   };
 }
 
-function containerStatus({ config, devices, clock, state }: StatusInput, model: ModelState): object {
+function containerStatus(input: StatusInput, model: ModelState): object {
+  const { config, devices, clock, state } = input;
   const reservation = reservationOf(model.engine);
+  const container = reservation === null ? null : input.containerOf(reservation.launchId);
   const deviceIds = reservation?.deviceIds ?? [];
   const reservedMib = reservation?.memoryMibPerDevice ?? 0;
   const totalMib = devices.find((device) => device.id === deviceIds[0])?.totalMib ?? 0;
@@ -108,7 +110,8 @@ function containerStatus({ config, devices, clock, state }: StatusInput, model: 
   const { readyInMs, why } = estimate(state, model.policy.name, clock.nowMs());
   return {
     model_id: config.models.get(model.policy.name)?.repo ?? model.policy.name,
-    container_name: `${CONTAINER_PREFIX}_${model.policy.name}`,
+    // The original's clients know engines by these names, also where they are processes.
+    container_name: container ?? `${config.runtime.docker.containerPrefix}_${model.policy.name}`,
     status: model.engine.kind === 'awake' ? 'running' : model.engine.kind,
     gpu_uuids: deviceIds,
     active_requests: model.running.size,
@@ -168,11 +171,16 @@ function modelStatus({ state, clock, sizes, remedyOf }: StatusInput, model: Mode
     wake_seconds: secondsOf(model.wakeMs),
     sleep_level: model.need?.sleepLevel ?? null,
     host_mib: engine.kind === 'asleep' ? engine.hostMib : null,
+    fetch: engine.kind === 'fetching' ? fetchStatus(engine) : null,
     memory: size === undefined ? null : memoryStatus(size),
     remedy: remedyOf(model.policy.name),
     deaths_in_window: model.deathsMs.filter((atMs) => atMs > clock.nowMs() - DEATH_WINDOW_MS).length,
     failure: failureOf(engine),
   };
+}
+
+function fetchStatus({ bytesDone, bytesTotal }: FetchingState): object {
+  return { bytes_done: bytesDone, bytes_total: bytesTotal };
 }
 
 /** Also of a failed engine of which something is still being ended. */

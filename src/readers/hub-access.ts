@@ -38,7 +38,7 @@ export async function hubAccess(environment: Environment): Promise<HubAccess> {
     token:
       told(environment, 'HF_TOKEN') ??
       told(environment, 'HUGGING_FACE_HUB_TOKEN') ??
-      (await tokenFile(told(environment, 'HF_TOKEN_PATH') ?? join(hubHome(environment), 'token'))),
+      (await tokenFile(told(environment, 'HF_TOKEN_PATH') ?? join(huggingFaceHome(environment), 'token'))),
     isOffline: isYes(environment.HF_HUB_OFFLINE) || isYes(environment.TRANSFORMERS_OFFLINE),
     cacheDirectory: hubCacheDirectory(environment),
     httpProxy: told(environment, 'http_proxy') ?? told(environment, 'HTTP_PROXY') ?? null,
@@ -72,11 +72,12 @@ export function hubCacheDirectory(environment: Environment): string {
   return (
     told(environment, 'HF_HUB_CACHE') ??
     told(environment, 'HUGGINGFACE_HUB_CACHE') ??
-    join(hubHome(environment), 'hub')
+    join(huggingFaceHome(environment), 'hub')
   );
 }
 
-function hubHome(environment: Environment): string {
+/** Hugging Face's own directory, in which cache and token lie. */
+export function huggingFaceHome(environment: Environment): string {
   return told(environment, 'HF_HOME') ?? join(cacheHome(environment), 'huggingface');
 }
 

@@ -80,6 +80,18 @@ export type LaunchResult =
       readonly detail: string;
     };
 
+/** What has to be there before a launch and takes long, such as an image. */
+export type Preparation =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'failed'; readonly cause: 'image_missing' | 'resources'; readonly detail: string };
+
+export interface PrepareOptions {
+  /** Gives it up, unless another one waits for the same. */
+  readonly signal: AbortSignal;
+  /** `bytesTotal` null: not known yet. */
+  readonly onProgress: (bytesDone: number, bytesTotal: number | null) => void;
+}
+
 export type StopResult =
   | { readonly kind: 'gone'; readonly tookMs: number; readonly forced: boolean }
   | { readonly kind: 'left'; readonly detail: string };
@@ -101,6 +113,11 @@ export interface Runtime {
   address(launchId: LaunchId, kind: 'unix' | 'tcp'): Promise<ListenAddress>;
   /** Gives back an address that no launch will use after all. */
   releaseAddress(launchId: LaunchId): void;
+  /**
+   * Brings the image of a launch here (null: the configured one), before any device is taken for it. Quick where it is there,
+   * and where there are no images. Never rejects.
+   */
+  prepare(image: string | null, options: PrepareOptions): Promise<Preparation>;
   launch(spec: LaunchSpec, observer: LaunchObserver): Promise<LaunchResult>;
   /** Keeps how far an engine is (R5); of one that is not known any more, nothing. Never rejects: a failing disk costs the note. */
   note(handle: EngineHandle, stage: LaunchStage): Promise<void>;

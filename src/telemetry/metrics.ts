@@ -62,6 +62,7 @@ const NO_MOVES: ReadonlySet<string> = new Set(['dispatch', 'release', 'drain']);
 /** States of an engine, each shown as 0 or 1 so that a dashboard can tell time spent in it. */
 const STATES = [
   'cold',
+  'fetching',
   'starting',
   'awake',
   'draining',
