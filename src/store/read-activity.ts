@@ -25,6 +25,11 @@ export interface ActivityQuestion {
 /** Status and outcome do not always agree: a stream that breaks has begun with 200. */
 const FAILED = "(status = 0 OR status >= 400 OR outcome NOT IN ('answered', 'own'))";
 
+/** Whether a request did not end well, as `failedOnly` asks. */
+export function hasFailed({ status, outcome }: ActivityEntry): boolean {
+  return status === 0 || status >= 400 || (outcome !== 'answered' && outcome !== 'own');
+}
+
 /** The newest last. The error is a sentence for the operator. */
 export function readActivity(
   directory: string,
