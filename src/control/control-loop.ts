@@ -102,8 +102,14 @@ export class ControlLoop implements Gate {
     const { engineOf, openEndpoint } = ports;
     this.#external = openExternalEndpoints(config.models.values(), config.server, engineOf, openEndpoint);
     this.#sizer = ports.createSizer((model, need) => this.#send({ kind: 'sized', model, need }));
-    const { openFetcher, log } = ports;
-    this.#fetches = new ModelFetches({ openFetcher, config, log, report: (event) => this.#send(event) });
+    const { openFetcher, runtime, log } = ports;
+    this.#fetches = new ModelFetches({
+      openFetcher,
+      runtime,
+      config,
+      log,
+      report: (event) => this.#send(event),
+    });
     const sourceOf = (model: ModelName) => this.#fetches.sourceOf(model);
     this.#fleet = new EngineFleet(ports, config, this.#sizer, sourceOf, (event) =>
       this.#launchReported(event),

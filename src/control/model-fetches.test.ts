@@ -2,19 +2,21 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { settle } from '../../test/fakes/fake-launch.ts';
 import { loadConfig } from '../config/load.ts';
+import type { Preparation } from '../runtimes/runtime.ts';
 import type { SchedulerEvent } from '../scheduler/events.ts';
 import type { FetchOptions, FetchResult } from '../weights/fetcher.ts';
 import { ModelFetches } from './model-fetches.ts';
 
 const SOURCE = { model: 'a/a', tokenizer: null, isComplete: true, files: [] };
 
-async function fetchesWorld(opens: () => void = () => {}) {
+async function fetchesWorld(opens: () => void = () => {}, image: Preparation = { kind: 'ready' }) {
   const loaded = await loadConfig({ object: { models: { a: { repo: 'a/a' } } }, environment: {} });
   assert.ok(loaded.ok);
   const events: SchedulerEvent[] = [];
   const asked: { options: FetchOptions; answer: (result: FetchResult) => void }[] = [];
   const fetches = new ModelFetches({
     config: loaded.value,
+    runtime: { prepare: async () => image },
     report: (event) => void events.push(event),
     log: () => {},
     openFetcher: async () => {
@@ -68,4 +70,15 @@ test('a fetcher that cannot be made is a failed fetch', async () => {
   });
   await begin();
   assert.equal(events[0]?.kind === 'fetched' && events[0].failure?.retryable, true);
+});
+
+test('without its image nothing is fetched', async () => {
+  const image = { kind: 'failed', cause: 'image_missing', detail: 'there is no such image' } as const;
+  const { events, asked, begin } = await fetchesWorld(() => {}, image);
+  await begin();
+  assert.equal(asked.length, 0);
+  const text = 'it could not be fetched: there is no such image';
+  assert.deepEqual(events, [
+    { kind: 'fetched', model: 'a', failure: { cause: 'image_missing', text, retryable: true } },
+  ]);
 });

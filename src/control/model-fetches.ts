@@ -1,14 +1,16 @@
 /**
- * Fetches under way, one for each model at most, and what came of them: what the next launch of the model reads. It decides
- * nothing; a fetch that was cancelled reports nothing more.
+ * Fetches under way, one for each model at most: the image of its engine where it has one, then its files; and what came of
+ * them, which the next launch of the model reads. It decides nothing; a fetch that was cancelled reports nothing more.
  */
 import type { ResolvedConfig } from '../config/resolved-config.ts';
 import { assert } from '../core/assert.ts';
 import type { ModelName } from '../core/ids.ts';
 import type { LaunchSource } from '../engines/engine.ts';
+import type { Preparation, Runtime } from '../runtimes/runtime.ts';
 import type { Effect } from '../scheduler/effects.ts';
 import type { SchedulerEvent } from '../scheduler/events.ts';
 import type { FetchResult, WeightsFetcher } from '../weights/fetcher.ts';
+import { hasFiles } from './policies.ts';
 
 const MIB = 1024 * 1024;
 
@@ -16,8 +18,23 @@ export interface FetchPorts {
   /** Made when the first model has something to fetch: it brings a hub's client along. */
   readonly openFetcher: () => Promise<WeightsFetcher>;
   readonly config: ResolvedConfig;
+  readonly runtime: Pick<Runtime, 'prepare'>;
   readonly report: (event: SchedulerEvent) => void;
   readonly log: (level: 'info' | 'warn' | 'error', text: string, fields: Record<string, unknown>) => void;
+}
+
+type OnProgress = (bytesDone: number, bytesTotal: number | null) => void;
+
+/** A null source: there was nothing but the image. */
+type Fetched =
+  | Extract<FetchResult, { readonly kind: 'failed' }>
+  | { readonly kind: 'ready'; readonly source: LaunchSource | null; readonly fetchedBytes: number };
+
+function imageFailure({ cause, detail }: Extract<Preparation, { readonly kind: 'failed' }>): Fetched {
+  return {
+    kind: 'failed',
+    failure: { cause: cause === 'resources' ? 'fetch_failed' : cause, text: detail, retryable: true },
+  };
 }
 
 export class ModelFetches {
@@ -58,13 +75,7 @@ export class ModelFetches {
     const { report } = this.#ports;
     const abort = new AbortController();
     this.#running.set(name, abort);
-    const onProgress = ({
-      bytesDone,
-      bytesTotal,
-    }: {
-      bytesDone: number;
-      bytesTotal: number | null;
-    }): void => {
+    const onProgress: OnProgress = (bytesDone, bytesTotal) => {
       if (this.#running.get(name) === abort) report({ kind: 'fetching', model: name, bytesDone, bytesTotal });
     };
     void this.#fetch(name, abort.signal, onProgress).then((result) => {
@@ -74,28 +85,39 @@ export class ModelFetches {
     });
   }
 
-  async #fetch(
-    name: ModelName,
-    signal: AbortSignal,
-    onProgress: (progress: { bytesDone: number; bytesTotal: number | null }) => void,
-  ): Promise<FetchResult> {
-    const model = this.#ports.config.models.get(name);
+  async #fetch(name: ModelName, signal: AbortSignal, onProgress: OnProgress): Promise<Fetched> {
+    const { config, runtime, openFetcher } = this.#ports;
+    const model = config.models.get(name);
     assert(model !== undefined, `there is no configuration of ${name}`);
     try {
-      this.#fetcher ??= this.#ports.openFetcher();
+      let pulledBytes = 0;
+      const prepared = await runtime.prepare(model.image, {
+        signal,
+        onProgress(bytesDone, bytesTotal) {
+          pulledBytes = bytesDone;
+          onProgress(bytesDone, bytesTotal);
+        },
+      });
+      if (prepared.kind === 'failed') return imageFailure(prepared);
+      if (!hasFiles(model)) return { kind: 'ready', source: null, fetchedBytes: 0 };
+      this.#fetcher ??= openFetcher();
       const fetcher = await this.#fetcher;
-      return await fetcher.fetch(model, { signal, onProgress });
+      return await fetcher.fetch(model, {
+        signal,
+        onProgress: ({ bytesDone, bytesTotal }) =>
+          onProgress(pulledBytes + bytesDone, bytesTotal === null ? null : pulledBytes + bytesTotal),
+      });
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
       return { kind: 'failed', failure: { cause: 'fetch_failed', text, retryable: true } };
     }
   }
 
-  #told(name: ModelName, result: FetchResult): void {
+  #told(name: ModelName, result: Fetched): void {
     const { report, log } = this.#ports;
     if (result.kind === 'ready') {
       const { source, fetchedBytes } = result;
-      this.#sources.set(name, source);
+      if (source !== null) this.#sources.set(name, source);
       if (fetchedBytes > 0)
         log('info', `${name} is fetched (${Math.round(fetchedBytes / MIB)} MiB)`, { model: name });
       report({ kind: 'fetched', model: name, failure: null });

@@ -19,10 +19,19 @@ export function modelPolicies(
   engineOf: (model: ResolvedModel) => Engine,
   needOf: (name: ModelName) => ModelNeed | null,
 ): ModelPolicy[] {
-  return [...config.models.values()].map((model) => modelPolicy(model, engineOf(model), needOf(model.name)));
+  // An image comes first as well, also where there are no files.
+  const hasImages = config.runtime.kind === 'docker';
+  return [...config.models.values()].map((model) =>
+    modelPolicy(model, engineOf(model), needOf(model.name), hasImages),
+  );
 }
 
-function modelPolicy(model: ResolvedModel, engine: Engine, need: ModelNeed | null): ModelPolicy {
+function modelPolicy(
+  model: ResolvedModel,
+  engine: Engine,
+  need: ModelNeed | null,
+  hasImages: boolean,
+): ModelPolicy {
   return {
     name: model.name,
     managed: model.url === null,
@@ -32,7 +41,7 @@ function modelPolicy(model: ResolvedModel, engine: Engine, need: ModelNeed | nul
     inactivityTimeoutMs: model.inactivityTimeoutMs,
     minResidenceMs: model.minResidenceMs,
     loadTimeoutMs: model.loadTimeoutMs,
-    fetchTimeoutMs: hasFiles(model) ? model.downloadTimeoutMs : null,
+    fetchTimeoutMs: model.url === null && (hasImages || hasFiles(model)) ? model.downloadTimeoutMs : null,
     drainTimeoutMs: model.drainTimeoutMs,
     onDrainTimeout: model.onDrainTimeout,
     queueTimeoutMs: model.queueTimeoutMs,
@@ -47,8 +56,8 @@ function modelPolicy(model: ResolvedModel, engine: Engine, need: ModelNeed | nul
   };
 }
 
-/** Files of other engines are their own affair. */
-function hasFiles({ engine, fetch, repo, command, url }: ResolvedModel): boolean {
+/** There are files to fetch; those of other engines are their own affair. */
+export function hasFiles({ engine, fetch, repo, command, url }: ResolvedModel): boolean {
   return engine === 'vllm' && fetch && repo !== null && command === null && url === null;
 }
 

@@ -38,6 +38,7 @@ export class FakeLaunchWorld {
         },
         address: async () => ({ kind: 'unix', socketPath: '/nowhere/engine.sock' }),
         releaseAddress: () => {},
+        prepare: async () => ({ kind: 'ready' }),
         launch: async (spec, observer) => {
           this.#observer = observer;
           if (this.launchResult !== 'launched') return this.launchResult;
