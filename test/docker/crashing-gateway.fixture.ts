@@ -1,0 +1,13 @@
+/** A gateway of its own process for the tests: launches what it is given, says so, and waits to be killed. */
+import type { LaunchSpec } from '../../src/runtimes/runtime.ts';
+import { type GatewayOptions, openGateway } from './docker-world.ts';
+
+const [options = '{}', spec = '{}'] = process.argv.slice(2);
+const runtime = await openGateway(JSON.parse(options) as GatewayOptions);
+setInterval(() => undefined, 1000);
+await runtime.launch(JSON.parse(spec) as LaunchSpec, {
+  line: (text) => {
+    if (text === 'up') process.stdout.write('up\n');
+  },
+  exited: () => undefined,
+});
