@@ -1,14 +1,17 @@
-/** A gateway of its own process for the tests: launches what it is given, says so, and waits to be killed. */
+/** A gateway of its own process for the tests: launches what it is given, notes that it serves, says so, and waits to be killed. */
 import type { LaunchSpec } from '../runtime.ts';
-import { openProcessRuntime } from './process-runtime.ts';
+import { openRuntimeWithStore } from './process-site.fixture.ts';
 
 const [stateDirectory = '', spec = '{}'] = process.argv.slice(2);
-const opened = await openProcessRuntime({ stateDirectory, outputLimitBytes: 1_000_000 });
-if (!opened.ok) throw new Error(opened.error);
+const runtime = await openRuntimeWithStore(stateDirectory);
 setInterval(() => undefined, 1000);
-await opened.value.launch(JSON.parse(spec) as LaunchSpec, {
+const up = Promise.withResolvers<void>();
+const result = await runtime.launch(JSON.parse(spec) as LaunchSpec, {
   line: (text) => {
-    if (text === 'up') process.stdout.write('up\n');
+    if (text === 'up') up.resolve();
   },
   exited: () => undefined,
 });
+await up.promise;
+if (result.kind === 'launched') await runtime.note(result.handle, { kind: 'serving' });
+process.stdout.write('up\n');

@@ -4,27 +4,25 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { RuntimeSite } from '../conformance.ts';
+import type { LaunchRecord, LaunchRecords } from '../../store/launch-records.ts';
+import { openStateStore } from '../../store/state-store.ts';
+import type { ForeignProcess, RuntimeSite } from '../conformance.ts';
 import { runtimeConformance } from '../conformance.ts';
 import { createRecordingObserver } from '../recording-observer.ts';
 import type { LaunchSpec, Runtime } from '../runtime.ts';
 import { openProcessRuntime } from './process-runtime.ts';
-import { LAUNCH_ID_VARIABLE, openProcessTable } from './process-table.ts';
+import { openRuntimeWithStore as open } from './process-site.fixture.ts';
+import { LAUNCH_ID_VARIABLE, openProcessTable, STATE_ID_VARIABLE } from './process-table.ts';
 
 const GATEWAY = fileURLToPath(new URL('crashing-gateway.fixture.ts', import.meta.url));
 const PATH = process.env.PATH ?? '/usr/bin:/bin';
 
 function program(script: string): Pick<LaunchSpec, 'argv' | 'environment'> {
   return { argv: ['/bin/sh', '-c', script], environment: { PATH } };
-}
-
-async function open(stateDirectory: string, outputLimitBytes = 1_000_000): Promise<Runtime> {
-  const opened = await openProcessRuntime({ stateDirectory, outputLimitBytes });
-  assert.ok(opened.ok, opened.ok ? '' : opened.error);
-  return opened.value;
 }
 
 async function launchAndCrash(stateDirectory: string, spec: LaunchSpec): Promise<void> {
@@ -40,15 +38,65 @@ async function launchAndCrash(stateDirectory: string, spec: LaunchSpec): Promise
 
 async function site(): Promise<RuntimeSite> {
   const stateDirectory = await mkdtemp(join(tmpdir(), 'vg-'));
+  const otherDirectory = await mkdtemp(join(tmpdir(), 'vg-'));
   return {
     open: () => open(stateDirectory),
+    openOther: () => open(otherDirectory),
     launchAndCrash: (spec) => launchAndCrash(stateDirectory, spec),
     carriers,
-    alive: async (pid) => /\) [^ZX]/.test(await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '')),
-    remembered: async () =>
-      (await readdir(join(stateDirectory, 'launches'))).map((name) => name.replace(/\.json$/, '')),
-    dispose: () => rm(stateDirectory, { recursive: true, force: true }),
+    alive: isAlive,
+    remembered: async () => remembered(stateDirectory),
+    startForeign: async (kind, launchId) => {
+      const stateId =
+        kind === 'debris' ? (await readFile(join(stateDirectory, 'state-id'), 'utf8')).trim() : 'other';
+      return await startForeign({
+        [LAUNCH_ID_VARIABLE]: launchId,
+        ...(kind === 'unmarked' ? {} : { [STATE_ID_VARIABLE]: stateId }),
+      });
+    },
+    dispose: async () => {
+      for (const directory of [stateDirectory, otherDirectory])
+        await rm(directory, { recursive: true, force: true });
+    },
   };
+}
+
+/** Read from the file as anybody could, while its gateway may be there or not. */
+function remembered(stateDirectory: string): readonly string[] {
+  const database = new DatabaseSync(join(stateDirectory, 'state.db'), { readOnly: true, timeout: 5_000 });
+  try {
+    return database
+      .prepare('SELECT launch_id FROM launches ORDER BY launch_id')
+      .all()
+      .map((row) => String(row['launch_id']));
+  } finally {
+    database.close();
+  }
+}
+
+/** In a session of its own, as an engine is. */
+async function startForeign(environment: Readonly<Record<string, string>>): Promise<ForeignProcess> {
+  const child = spawn('/bin/sh', ['-c', 'echo up; while :; do sleep 0.05; done'], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'ignore'],
+    env: { PATH, ...environment },
+  });
+  await once(child.stdout, 'data');
+  const { pid } = child;
+  assert.ok(pid !== undefined);
+  return {
+    alive: () => isAlive(pid),
+    end: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const exit = once(child, 'exit');
+      process.kill(-pid, 'SIGKILL');
+      await exit;
+    },
+  };
+}
+
+async function isAlive(pid: number): Promise<boolean> {
+  return /\) [^ZX]/.test(await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => ''));
 }
 
 /** Its own reading of /proc, so that the runtime is not judged by itself. */
@@ -79,6 +127,9 @@ async function specOf(runtime: Runtime, launchId: string, script: string): Promi
     model: 'm',
     ...program(script),
     listen: await runtime.address(launchId, 'unix'),
+    image: null,
+    deviceSource: 'host',
+    files: [],
     deviceIds: [],
     memoryMibPerDevice: 1,
     signature: 's',
@@ -87,16 +138,18 @@ async function specOf(runtime: Runtime, launchId: string, script: string): Promi
 
 const WAITS = 'trap "exit 0" TERM; echo up; while :; do sleep 0.05; done';
 
-test('R1: the record is on disk before the program runs, without the environment’s secrets', async (t) => {
+test('R1: the record is on disk before the program runs, and tells of its process after', async (t) => {
   const directory = await temporaryDirectory(t);
   const runtime = await open(directory);
   t.after(() => runtime.close());
   const heard = createRecordingObserver();
-  const spec = await specOf(runtime, 'rec-1', `cat ${directory}/launches/rec-1.json; echo`);
-  const result = await runtime.launch({ ...spec, environment: { PATH, HF_TOKEN: 'hf_secret' } }, heard);
+  const read = `const {DatabaseSync}=require('node:sqlite');const d=new DatabaseSync('${directory}/state.db',{readOnly:true});
+    console.log(JSON.stringify(d.prepare('SELECT launch_id, stage FROM launches').all()))`;
+  const spec = await specOf(runtime, 'rec-1', '');
+  const argv = [process.execPath, '--no-warnings', '-e', read];
+  const result = await runtime.launch({ ...spec, argv, environment: { PATH } }, heard);
   assert.ok(result.kind === 'launched');
-  const line = await heard.waitForLine(/"launchId":"rec-1"/);
-  assert.ok(!line.includes('hf_secret'));
+  assert.equal(await heard.waitForLine(/rec-1/), '[{"launch_id":"rec-1","stage":"starting"}]');
   await heard.waitForExit();
   await runtime.kill(result.handle);
 });
@@ -118,38 +171,32 @@ test('memory that runs out ends an engine and its children before us', async (t)
 
 test('only we may enter the state directory', async (t) => {
   const directory = join(await temporaryDirectory(t), 'state');
+  await mkdir(directory, { mode: 0o755 });
   const runtime = await open(directory);
   t.after(() => runtime.close());
-  for (const path of [
-    directory,
-    join(directory, 's'),
-    join(directory, 'output'),
-    join(directory, 'launches'),
-  ]) {
+  for (const path of [directory, join(directory, 's'), join(directory, 'output')]) {
     assert.equal((await stat(path)).mode & 0o777, 0o700, path);
   }
 });
 
-test('a state directory has one owner: a second gateway is told who, and comes in when the first has closed', async (t) => {
-  const directory = await temporaryDirectory(t);
-  const first = await open(directory);
-  const second = await openProcessRuntime({ stateDirectory: directory, outputLimitBytes: 1000 });
-  assert.ok(!second.ok);
-  assert.match(second.error, new RegExp(`another gateway \\(pid ${process.pid}\\) owns`));
-  await first.close();
-  await (await open(directory)).close();
-});
+/** Works on the records of a directory that no gateway has open. */
+async function withRecords(
+  directory: string,
+  work: (records: LaunchRecords) => Promise<void>,
+): Promise<void> {
+  const store = await openStateStore({ directory, onFault: (text) => assert.fail(text) });
+  assert.ok(store.ok);
+  await work(store.value.launches);
+  await store.value.close();
+}
 
 /** Rewrites the one record of a directory. */
-async function editRecord(
-  directory: string,
-  change: (record: { process: { pid: number; startTicks: string } | null }) => void,
-): Promise<void> {
-  const [name = ''] = await readdir(join(directory, 'launches'));
-  const path = join(directory, 'launches', name);
-  const record = JSON.parse(await readFile(path, 'utf8')) as Parameters<typeof change>[0];
-  change(record);
-  await writeFile(path, JSON.stringify(record));
+async function editRecord(directory: string, change: (record: LaunchRecord) => LaunchRecord): Promise<void> {
+  await withRecords(directory, async (records) => {
+    const [record] = (await records.list()).records;
+    assert.ok(record !== undefined);
+    await records.save(change(record));
+  });
 }
 
 test('a stranger with the pid of a dead engine is left alone, and the record is removed', async (t) => {
@@ -170,15 +217,16 @@ test('a stranger with the pid of a dead engine is left alone, and the record is 
   const { pid } = stranger;
   assert.ok(pid !== undefined);
   t.after(() => process.kill(-pid, 'SIGKILL'));
-  await editRecord(directory, (record) => {
-    if (record.process !== null) record.process = { ...record.process, pid };
-  });
+  await editRecord(directory, (record) => ({
+    ...record,
+    process: record.process && { ...record.process, pid },
+  }));
 
   const next = await open(directory);
   t.after(() => next.close());
   assert.deepEqual(await next.adopt(() => createRecordingObserver()), []);
   assert.equal(openProcessTable().facts(pid)?.alive, true);
-  assert.deepEqual(await readdir(join(directory, 'launches')), []);
+  assert.deepEqual(remembered(directory), []);
   // The engine itself carried the id of that record, so it was debris.
   assert.deepEqual(await carriers('str-1'), []);
 });
@@ -191,9 +239,7 @@ test('a gateway that died between record and spawn leaves an engine that only it
   assert.ok(result.kind === 'launched');
   await heard.waitForLine(/up/);
   await runtime.close();
-  await editRecord(directory, (record) => {
-    record.process = null;
-  });
+  await editRecord(directory, (record) => ({ ...record, process: null }));
   const next = await open(directory);
   t.after(() => next.close());
   assert.deepEqual(await next.adopt(() => createRecordingObserver()), []);
@@ -207,15 +253,147 @@ test('an engine whose record is unreadable is ended, and stray files are removed
   assert.ok((await runtime.launch(await specOf(runtime, 'bad-1', WAITS), heard)).kind === 'launched');
   await heard.waitForLine(/up/);
   await runtime.close();
-  await writeFile(join(directory, 'launches', 'bad-1.json'), '{');
-  await writeFile(join(directory, 'launches', 'bad-2.json.tmp'), '{');
+  const database = new DatabaseSync(join(directory, 'state.db'));
+  database.exec("UPDATE launches SET record = '{'");
+  database.close();
   await writeFile(join(directory, 's', 'old-9.sock'), '');
   const next = await open(directory);
   t.after(() => next.close());
   assert.deepEqual(await next.adopt(() => createRecordingObserver()), []);
   assert.deepEqual(await carriers('bad-1'), []);
-  assert.deepEqual(await readdir(join(directory, 'launches')), []);
+  assert.deepEqual(remembered(directory), []);
   assert.deepEqual(await readdir(join(directory, 's')), []);
+});
+
+test('a torn database orphans nothing: what carries our mark and is in no record is ended', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const runtime = await open(directory);
+  const heard = createRecordingObserver();
+  assert.ok((await runtime.launch(await specOf(runtime, 'torn-1', WAITS), heard)).kind === 'launched');
+  await heard.waitForLine(/up/);
+  await runtime.close();
+  for (const name of await readdir(directory)) {
+    if (name.startsWith('state.db')) await writeFile(join(directory, name), 'torn');
+  }
+  const next = await openTolerant(directory);
+  t.after(() => next.close());
+  assert.deepEqual(await next.adopt(() => createRecordingObserver()), []);
+  assert.deepEqual(await carriers('torn-1'), []);
+});
+
+/** A store that has something to say of what it found. */
+async function openTolerant(directory: string): Promise<Runtime> {
+  await withRecords(directory, async () => undefined);
+  return await open(directory);
+}
+
+test('a launch of another runtime is left to that runtime', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const runtime = await open(directory);
+  const heard = createRecordingObserver();
+  assert.ok((await runtime.launch(await specOf(runtime, 'con-1', WAITS), heard)).kind === 'launched');
+  await heard.waitForLine(/up/);
+  await runtime.close();
+  await editRecord(directory, (record) => ({ ...record, runtime: 'docker', container: 'c' }));
+  const next = await open(directory);
+  assert.deepEqual(await next.adopt(() => createRecordingObserver()), []);
+  assert.equal((await carriers('con-1')).length > 0, true);
+  assert.deepEqual(remembered(directory), ['con-1']);
+  await next.close();
+  await withRecords(directory, (records) => records.remove('con-1'));
+  const last = await open(directory);
+  t.after(() => last.close());
+  await last.adopt(() => createRecordingObserver());
+  assert.deepEqual(await carriers('con-1'), []);
+});
+
+test('the output of a start is heard from its beginning, of an engine that serves only what comes', async (t) => {
+  const directory = await temporaryDirectory(t);
+  let runtime = await open(directory);
+  t.after(() => runtime.close());
+  const script = 'trap "echo bye; exit 0" TERM; echo up; while :; do sleep 0.05; done';
+  const heard = createRecordingObserver();
+  const result = await runtime.launch(await specOf(runtime, 'out-1', script), heard);
+  assert.ok(result.kind === 'launched');
+  await heard.waitForLine(/up/);
+
+  await runtime.close();
+  runtime = await open(directory);
+  const starting = createRecordingObserver();
+  const [engine] = await runtime.adopt(() => starting);
+  assert.deepEqual(engine?.stage, { kind: 'starting' });
+  await starting.waitForLine(/up/);
+  await runtime.note(result.handle, { kind: 'serving' });
+
+  await runtime.close();
+  runtime = await open(directory);
+  const serving = createRecordingObserver();
+  const [again] = await runtime.adopt(() => serving);
+  assert.ok(again !== undefined);
+  assert.deepEqual(again.stage, { kind: 'serving' });
+  assert.ok((await runtime.stop(again.handle, 10_000)).kind === 'gone');
+  assert.deepEqual(serving.heard.slice(-2), ['bye', 'exited']);
+  assert.ok(!serving.lines.includes('up'));
+  assert.deepEqual(serving.exits, [
+    { code: null, signal: null, unknownBecause: 'it was started by an earlier gateway' },
+  ]);
+});
+
+test('R5: a stop is noted before its first signal', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const runtime = await open(directory);
+  t.after(() => runtime.close());
+  const heard = createRecordingObserver();
+  const query = `const {DatabaseSync}=require('node:sqlite');const d=new DatabaseSync('${directory}/state.db',{readOnly:true});
+    console.log('stage '+d.prepare('SELECT stage FROM launches').get().stage);process.exit(0)`;
+  const program = `process.on('SIGTERM',()=>{${query}});setInterval(()=>0,1000);console.log('up')`;
+  const spec = await specOf(runtime, 'stp-1', '');
+  const argv = [process.execPath, '--no-warnings', '-e', program];
+  const result = await runtime.launch({ ...spec, argv, environment: { PATH } }, heard);
+  assert.ok(result.kind === 'launched');
+  await heard.waitForLine(/up/);
+  assert.ok((await runtime.stop(result.handle, 20_000)).kind === 'gone');
+  assert.deepEqual(heard.heard.slice(-2), ['stage stopping', 'exited']);
+});
+
+test('a note that no disk takes is given up without a word', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const kept = new Map<string, LaunchRecord>();
+  const launches: LaunchRecords = {
+    save: async (record) => void kept.set(record.spec.launchId, record),
+    setStage: () => Promise.reject(new Error('no space left on device')),
+    remove: async (launchId) => void kept.delete(launchId),
+    list: async () => ({ records: [...kept.values()], unreadable: [] }),
+  };
+  const opened = await openProcessRuntime({
+    stateDirectory: directory,
+    stateId: 's1',
+    launches,
+    outputLimitBytes: 1000,
+  });
+  assert.ok(opened.ok);
+  const runtime = opened.value;
+  t.after(() => runtime.close());
+  const heard = createRecordingObserver();
+  const result = await runtime.launch(await specOf(runtime, 'dsk-1', WAITS), heard);
+  assert.ok(result.kind === 'launched');
+  await heard.waitForLine(/up/);
+  await runtime.note(result.handle, { kind: 'serving' });
+  assert.ok((await runtime.stop(result.handle, 10_000)).kind === 'gone');
+  assert.equal(kept.size, 0);
+});
+
+test('an engine knows the gateway that it belongs to', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const runtime = await open(directory);
+  t.after(() => runtime.close());
+  const heard = createRecordingObserver();
+  const spec = await specOf(runtime, 'sid-1', `echo "$${STATE_ID_VARIABLE}"`);
+  const result = await runtime.launch(spec, heard);
+  assert.ok(result.kind === 'launched');
+  await heard.waitForExit();
+  assert.deepEqual(heard.lines, [(await readFile(join(directory, 'state-id'), 'utf8')).trim()]);
+  await runtime.kill(result.handle);
 });
 
 test('a child that overwrote its environment is found by its session', async (t) => {
@@ -264,6 +442,7 @@ test('an output file stays near its limit and lines go on', async (t) => {
   assert.ok(result.kind === 'launched');
   await heard.waitForExit();
   assert.equal(heard.lines.at(-1), 'done');
+  assert.ok(result.handle.outputFile !== null);
   assert.ok((await stat(result.handle.outputFile)).size < 30_000);
   await runtime.kill(result.handle);
 });
@@ -281,8 +460,12 @@ test('a state directory with a long path puts its sockets where an address can n
   assert.equal((await stat(sockets)).mode & 0o777, 0o700);
 });
 
-test('a state directory that cannot be made is an answer, not a crash', async () => {
-  const opened = await openProcessRuntime({ stateDirectory: '/dev/null/state', outputLimitBytes: 1 });
-  assert.ok(!opened.ok);
-  assert.match(opened.error, /state directory cannot be used/);
+test('a state directory that cannot be made is an answer, not a crash', async (t) => {
+  const directory = await temporaryDirectory(t);
+  await withRecords(directory, async (launches) => {
+    const stateDirectory = '/dev/null/state';
+    const opened = await openProcessRuntime({ stateDirectory, stateId: 's', launches, outputLimitBytes: 1 });
+    assert.ok(!opened.ok);
+    assert.match(opened.error, /state directory cannot be used/);
+  });
 });

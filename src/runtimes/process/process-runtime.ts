@@ -7,59 +7,61 @@
  *  3. A stop that has resolved has delivered `exited` before.
  */
 import { rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { assert } from '../../core/assert.ts';
 import type { LaunchId } from '../../core/ids.ts';
 import { LAUNCH_ID } from '../../core/ids.ts';
 import type { Result } from '../../core/result.ts';
 import { failure, success } from '../../core/result.ts';
 import type { LaunchRecord, LaunchRecords, ProcessIdentity } from '../../store/launch-records.ts';
-import { openLaunchRecords } from '../../store/launch-records.ts';
-import type { StateLock } from '../../store/state-lock.ts';
-import { acquireStateLock } from '../../store/state-lock.ts';
 import type {
   AdoptedEngine,
   EngineHandle,
   LaunchObserver,
   LaunchResult,
   LaunchSpec,
+  LaunchStage,
+  Preparation,
   Runtime,
   RuntimeCapabilities,
   StopResult,
 } from '../runtime.ts';
 import { createFreePorts, LOOPBACK_HOST } from './free-port.ts';
 import type { ProcessTable } from './process-table.ts';
-import { LAUNCH_ID_VARIABLE, openProcessTable } from './process-table.ts';
+import { LAUNCH_ID_VARIABLE, openProcessTable, STATE_ID_VARIABLE } from './process-table.ts';
 import { spawnDetached } from './spawn.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { openStateDirectory } from './state-directory.ts';
+import { gatherSurvival, judgeSurvival } from './survival.ts';
 import { terminate } from './termination.ts';
 import type { WatchedLaunch } from './watched-launch.ts';
 import { createWatchedLaunch, handleOf } from './watched-launch.ts';
 
+/** A note that a disk does not take in this time is given up: nobody's stop waits for it. */
+const NOTE_MS_MAX = 5_000;
+
+const EXPOSURE =
+  'an engine that listens on a TCP port of this host is open to all of its users, and so would be its development routes: let it listen on a Unix socket (`{socket}` in its `command`)';
+
 export interface ProcessRuntimeOptions {
-  /** Made if missing, private to this user, owned by one gateway at a time. */
+  /** Made if missing, private to this user. Its lock is held by whoever opens the runtime. */
   readonly stateDirectory: string;
+  /** Id of that directory: what carries it, and no other process, is ours. */
+  readonly stateId: string;
+  /** Where launches are kept; may hold those of other runtimes too, which are left alone. */
+  readonly launches: LaunchRecords;
   readonly outputLimitBytes: number;
 }
 
-/** The error is a sentence for the operator: who holds the directory, or why it cannot be used. */
+/** The error is a sentence for the operator: why the directory cannot be used. */
 export async function openProcessRuntime(options: ProcessRuntimeOptions): Promise<Result<Runtime, string>> {
-  const table = openProcessTable();
-  let directory: StateDirectory;
+  const table = openProcessTable('/proc', options.stateId);
   try {
-    directory = await openStateDirectory(options.stateDirectory);
+    const directory = await openStateDirectory(options.stateDirectory);
+    return success(new ProcessRuntime(table, directory, options));
   } catch (error) {
     return failure(`the state directory cannot be used: ${messageOf(error)}`);
   }
-  const self = identityOf(table, process.pid);
-  const acquired = await acquireStateLock(directory.root, self, (identity) => table.isAlive(identity));
-  if (acquired.kind === 'held') {
-    return failure(
-      `another gateway (pid ${acquired.owner.pid}) owns the state directory ${directory.root}; stop it, or give this one its own runtime.state_directory`,
-    );
-  }
-  const records = await openLaunchRecords(directory.records);
-  return success(new ProcessRuntime(table, directory, records, acquired.lock, options.outputLimitBytes));
 }
 
 class ProcessRuntime implements Runtime {
@@ -67,27 +69,26 @@ class ProcessRuntime implements Runtime {
   readonly capabilities: RuntimeCapabilities;
   readonly #table: ProcessTable;
   readonly #directory: StateDirectory;
+  readonly #stateId: string;
   readonly #records: LaunchRecords;
-  readonly #lock: StateLock;
   readonly #outputLimitBytes: number;
   readonly #ports = createFreePorts();
   readonly #launches = new Map<LaunchId, WatchedLaunch>();
   #closed = false;
 
-  constructor(
-    table: ProcessTable,
-    directory: StateDirectory,
-    records: LaunchRecords,
-    lock: StateLock,
-    outputLimitBytes: number,
-  ) {
+  constructor(table: ProcessTable, directory: StateDirectory, options: ProcessRuntimeOptions) {
     this.#table = table;
     this.#directory = directory;
-    this.#records = records;
-    this.#lock = lock;
-    this.#outputLimitBytes = outputLimitBytes;
-    // Without /proc an engine of an earlier gateway cannot be told from a stranger with its pid.
-    this.capabilities = { unixSockets: process.platform !== 'win32', survivesUs: table.bootId !== null };
+    this.#stateId = options.stateId;
+    this.#records = options.launches;
+    this.#outputLimitBytes = options.outputLimitBytes;
+    this.capabilities = {
+      unixSockets: process.platform !== 'win32',
+      survivesUs: judgeSurvival(gatherSurvival(table.bootId !== null)).survivesUs,
+      sharesHost: true,
+      isPrivate: false,
+      exposure: EXPOSURE,
+    };
   }
 
   async address(launchId: LaunchId, kind: 'unix' | 'tcp') {
@@ -100,29 +101,42 @@ class ProcessRuntime implements Runtime {
     this.#ports.give(launchId);
   }
 
+  /** Processes need no image: what is named for containers is no fault here. */
+  prepare(): Promise<Preparation> {
+    return Promise.resolve({ kind: 'ready' });
+  }
+
   async launch(spec: LaunchSpec, observer: LaunchObserver): Promise<LaunchResult> {
     assert(!this.#closed, 'launch after close');
     assert(LAUNCH_ID.test(spec.launchId), `launch id ${spec.launchId}`);
     assert(!this.#launches.has(spec.launchId), `launch ${spec.launchId} exists`);
     const outputFile = this.#directory.outputPath(spec.launchId);
-    const startedWallMs = Date.now();
+    const { environment: _, ...kept } = spec;
+    const record: LaunchRecord = {
+      spec: kept,
+      runtime: this.kind,
+      stage: { kind: 'starting' },
+      outputFile,
+      startedWallMs: Date.now(),
+      process: null,
+      container: null,
+    };
     try {
       await this.#removeSocket(spec);
-      await this.#records.save({ spec, outputFile, startedWallMs, process: null });
+      await this.#records.save(record);
     } catch (error) {
       this.#ports.give(spec.launchId);
       return { kind: 'failed', cause: 'resources', detail: `no launch record: ${messageOf(error)}` };
     }
-    return await this.#spawn({ spec, outputFile, startedWallMs }, observer);
+    return await this.#spawn(spec, outputFile, createWatchedLaunch(this.#table, record, observer));
   }
 
-  async #spawn(
-    started: Omit<LaunchRecord, 'process'> & { readonly spec: LaunchSpec },
-    observer: LaunchObserver,
-  ) {
-    const { spec, outputFile } = started;
-    const watched = createWatchedLaunch(this.#table, started, observer);
-    const environment = { ...spec.environment, [LAUNCH_ID_VARIABLE]: spec.launchId };
+  async #spawn(spec: LaunchSpec, outputFile: string, watched: WatchedLaunch): Promise<LaunchResult> {
+    const environment = {
+      ...spec.environment,
+      [LAUNCH_ID_VARIABLE]: spec.launchId,
+      [STATE_ID_VARIABLE]: this.#stateId,
+    };
     const spawned = await spawnDetached(spec.argv, environment, outputFile, (child, pid) =>
       watched.ownsChild(child, identityOf(this.#table, pid)),
     );
@@ -138,9 +152,22 @@ class ProcessRuntime implements Runtime {
     } catch (error) {
       // An engine that the next gateway could not find must not run.
       await this.kill(watched.handle());
-      return { kind: 'failed', cause: 'resources', detail: messageOf(error) } as const;
+      return { kind: 'failed', cause: 'resources', detail: messageOf(error) };
     }
-    return { kind: 'launched', handle: watched.handle() } as const;
+    return { kind: 'launched', handle: watched.handle() };
+  }
+
+  async note(handle: EngineHandle, stage: LaunchStage): Promise<void> {
+    const watched = this.#launches.get(handle.launchId);
+    if (watched === undefined) return;
+    watched.setStage(stage);
+    const limit = new AbortController();
+    const kept = this.#records.setStage(handle.launchId, stage).catch(() => undefined);
+    await Promise.race([
+      kept,
+      sleep(NOTE_MS_MAX, undefined, { signal: limit.signal }).catch(() => undefined),
+    ]);
+    limit.abort();
   }
 
   stop(handle: EngineHandle, graceMs: number): Promise<StopResult> {
@@ -178,6 +205,8 @@ class ProcessRuntime implements Runtime {
   /** R3. */
   async #end(watched: WatchedLaunch, graceMs: number, hurry: AbortSignal): Promise<StopResult> {
     const startedMs = performance.now();
+    // R5. A stop that was noted before need not be noted again: it is being finished, or was asked for twice.
+    if (watched.record().stage.kind !== 'stopping') await this.note(watched.handle(), { kind: 'stopping' });
     const { left, forced } = await terminate(this.#table, watched.mark(), graceMs, hurry);
     if (left !== null) return { kind: 'left', detail: left };
     await watched.ended();
@@ -202,16 +231,21 @@ class ProcessRuntime implements Runtime {
   }
 
   async adopt(observerFor: (engine: AdoptedEngine) => LaunchObserver): Promise<readonly AdoptedEngine[]> {
+    // Before the records: a launch that begins meanwhile is recorded before any process of it can be seen.
+    const marked = await this.#table.marked();
     const { records, unreadable } = await this.#records.list();
     const adopted: AdoptedEngine[] = [];
     const debris: Promise<void>[] = unreadable.map((launchId) => this.#clear(launchId, null));
     for (const record of records) {
-      if (this.#launches.has(record.spec.launchId)) continue;
+      if (record.runtime !== this.kind || this.#launches.has(record.spec.launchId)) continue;
       const engine = this.#isOurs(record) ? await this.#takeOver(record, observerFor) : null;
       if (engine !== null) adopted.push(engine);
       else debris.push(this.#clear(record.spec.launchId, record));
     }
-    await Promise.all(debris);
+    const known = new Set([...records.map(({ spec }) => spec.launchId), ...unreadable]);
+    // A torn database forgets launches; the mark of their processes does not.
+    const forgotten = [...marked].filter((launchId) => !known.has(launchId) && !this.#launches.has(launchId));
+    await Promise.all([...debris, ...forgotten.map((launchId) => this.#clear(launchId, null))]);
     await this.#removeStraySockets();
     await this.#directory.pruneOutputs(new Set(this.#launches.keys()));
     return adopted;
@@ -220,7 +254,8 @@ class ProcessRuntime implements Runtime {
   #isOurs({ process: identity, spec }: LaunchRecord): boolean {
     return (
       identity !== null &&
-      this.capabilities.survivesUs &&
+      // Without /proc an engine of an earlier gateway cannot be told from a stranger with its pid.
+      this.#table.bootId !== null &&
       this.#table.isAlive(identity) &&
       this.#table.carries(identity.pid, spec.launchId) !== 'no'
     );
@@ -232,10 +267,11 @@ class ProcessRuntime implements Runtime {
     observerFor: (engine: AdoptedEngine) => LaunchObserver,
   ): Promise<AdoptedEngine | null> {
     const spec: LaunchSpec = { ...record.spec, environment: {} };
-    const engine = { handle: handleOf(record), spec };
+    const engine = { handle: handleOf(record), spec, stage: record.stage };
     const watched = createWatchedLaunch(this.#table, record, observerFor(engine));
     try {
-      await watched.follow('end', this.#outputLimitBytes);
+      // How far a start has come stands in its output; of one that serves, what it said before is no news.
+      await watched.follow(record.stage.kind === 'starting' ? 'start' : 'end', this.#outputLimitBytes);
     } catch {
       return null;
     }
@@ -269,7 +305,6 @@ class ProcessRuntime implements Runtime {
     this.#closed = true;
     await Promise.all([...this.#launches.values()].map((watched) => watched.abandon()));
     this.#launches.clear();
-    await this.#lock.release();
   }
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import type { LaunchMark, ProcessTable } from './process-table.ts';
-import { LAUNCH_ID_VARIABLE, openProcessTable, parseStat } from './process-table.ts';
+import { LAUNCH_ID_VARIABLE, openProcessTable, parseStat, STATE_ID_VARIABLE } from './process-table.ts';
 
 interface FakeProcess {
   readonly pid: number;
@@ -18,10 +18,15 @@ interface FakeProcess {
   readonly environ?: string | null;
 }
 
-const CARRIES = `PATH=/bin\0${LAUNCH_ID_VARIABLE}=a-1\0`;
-const OTHER = `PATH=/bin\0${LAUNCH_ID_VARIABLE}=a-11\0`;
+const STATE_ID = 'state-1';
+const CARRIES = marked('a-1');
+const OTHER = marked('a-11');
 const INTACT = 'PATH=/bin\0HOME=/root\0';
 const OVERWRITTEN = '\0'.repeat(200);
+
+function marked(launchId: string, stateId = STATE_ID): string {
+  return `PATH=/bin\0${LAUNCH_ID_VARIABLE}=${launchId}\0${STATE_ID_VARIABLE}=${stateId}\0`;
+}
 
 /** A /proc with these processes, in the kernel's own format. */
 async function tableOf(t: TestContext, processes: readonly FakeProcess[]): Promise<ProcessTable> {
@@ -35,7 +40,7 @@ async function tableOf(t: TestContext, processes: readonly FakeProcess[]): Promi
     await writeFile(join(root, String(one.pid), 'stat'), statOf(one));
     if (one.environ !== null) await writeFile(join(root, String(one.pid), 'environ'), one.environ ?? INTACT);
   }
-  return openProcessTable(root);
+  return openProcessTable(root, STATE_ID);
 }
 
 function statOf({
@@ -158,4 +163,32 @@ test('what is older than the leader cannot carry the id, and its environment is 
   assert.deepEqual(await pidsOf(table, WATCHED), [100, 101]);
   // Without a leader nothing is known to be older.
   assert.deepEqual(await pidsOf(table, { ...WATCHED, leader: null }), [90, 100, 101]);
+});
+
+test('T3: the id of a launch counts only beside the id of our state directory', async (t) => {
+  const table = await tableOf(t, [
+    { pid: 11, environ: CARRIES },
+    { pid: 12, environ: marked('a-1', 'state-2') },
+    { pid: 13, environ: `${LAUNCH_ID_VARIABLE}=a-1\0` },
+  ]);
+  assert.deepEqual(
+    [11, 12, 13].map((pid) => table.carries(pid, 'a-1')),
+    ['yes', 'no', 'no'],
+  );
+  assert.deepEqual(await pidsOf(table, { ...WATCHED, leader: null }), [11]);
+});
+
+test('all launches of our state directory are found by one scan, the dead, the strange and we excepted', async (t) => {
+  const table = await tableOf(t, [
+    { pid: 1, environ: CARRIES },
+    { pid: 2, environ: CARRIES },
+    { pid: 3, environ: OTHER },
+    { pid: 4, environ: marked('b-1', 'state-2') },
+    { pid: 5, environ: marked('../../b') },
+    { pid: 6, environ: `${LAUNCH_ID_VARIABLE}=b-2\0` },
+    { pid: 7, environ: marked('b-3'), state: 'Z' },
+    { pid: 8, environ: null },
+    { pid: process.pid, environ: marked('b-4') },
+  ]);
+  assert.deepEqual([...(await table.marked())].sort(), ['a-1', 'a-11']);
 });

@@ -5,14 +5,19 @@
  *
  *  T1. A zombie is not alive: it holds no memory and answers nobody.
  *  T2. A process is taken for the launch's only on evidence that a stranger with a reused pid cannot have.
+ *  T3. A launch id counts only beside the id of our state directory: other gateways have engines too.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import type { LaunchId } from '../../core/ids.ts';
+import { LAUNCH_ID } from '../../core/ids.ts';
 import type { ProcessIdentity } from '../../store/launch-records.ts';
+import type { EnvironmentReader } from './environment-reader.ts';
+import { createEnvironmentReader } from './environment-reader.ts';
 
-/** Name of the variable that every process of an engine carries. */
+/** Names of the variables that every process of an engine carries. */
 export const LAUNCH_ID_VARIABLE = 'VLLM_GATEWAY_LAUNCH_ID';
+export const STATE_ID_VARIABLE = 'VLLM_GATEWAY_STATE_ID';
 
 export interface ProcessFacts {
   readonly pid: number;
@@ -38,26 +43,38 @@ export interface ProcessTable {
   facts(pid: number): ProcessFacts | null;
   /** The same process as then, and alive (T1). */
   isAlive(identity: ProcessIdentity): boolean;
-  /** Carries the id, or cannot be read, or shows an intact environment without it. */
+  /** Carries our mark, or cannot be read, or shows an intact environment without it. */
   carries(pid: number, launchId: LaunchId): 'yes' | 'no' | 'unknown';
   /** Living processes of a launch, us excepted. */
   members(mark: LaunchMark): Promise<readonly ProcessIdentity[]>;
   /** Of each mark its members by session and descent alone, which one reading of the table tells. */
   families(marks: readonly LaunchMark[]): Promise<readonly (readonly ProcessIdentity[])[]>;
+  /** Launches of our state directory that any process carries; what cannot be read in time is left out. */
+  marked(): Promise<ReadonlySet<LaunchId>>;
 }
 
-/** Files read at once in a scan: enough to be quick, few enough to leave the thread pool to others. */
-const READS_AT_ONCE = 16;
 /** Some tenths of a millisecond; then whatever else waits has its turn. */
 const STATS_AT_ONCE = 64;
 
-/** The table of this system; `root` is for tests. */
-export function openProcessTable(root = '/proc'): ProcessTable {
+/**
+ * The table of this system; `root` is for tests. A process carries our mark when it has the launch id and this state id;
+ * `stateId` null: whoever has the launch id.
+ */
+export function openProcessTable(root = '/proc', stateId: string | null = null): ProcessTable {
   const bootId = readBootId(root);
-  return bootId === null ? groupsOnly() : procTable(root, bootId);
+  return bootId === null ? groupsOnly() : procTable(root, bootId, stateId);
 }
 
-function procTable(root: string, bootId: string): ProcessTable {
+/** Where a table is read, and whose marks count in it. */
+interface Place {
+  readonly root: string;
+  readonly bootId: string;
+  readonly stateId: string | null;
+  readonly environments: EnvironmentReader;
+}
+
+function procTable(root: string, bootId: string, stateId: string | null): ProcessTable {
+  const place: Place = { root, bootId, stateId, environments: createEnvironmentReader(root) };
   const facts = (pid: number): ProcessFacts | null => readFacts(root, pid);
   const isAlive = (identity: ProcessIdentity): boolean => {
     if (identity.bootId !== bootId) return false;
@@ -70,19 +87,20 @@ function procTable(root: string, bootId: string): ProcessTable {
     isAlive,
     carries(pid, launchId) {
       try {
-        return judgeEnvironment(readFileSync(`${root}/${pid}/environ`), launchId);
+        return judgeEnvironment(readFileSync(`${root}/${pid}/environ`), launchId, stateId);
       } catch {
         return 'unknown';
       }
     },
     async members(mark) {
-      const rows = await readTable(root, bootId, mark);
+      const rows = await readTable(place, mark);
       return identities(belonging(rows, mark, bootId), bootId);
     },
     async families(marks) {
-      const rows = marks.length === 0 ? [] : await readTable(root, bootId, null);
+      const rows = marks.length === 0 ? [] : await readTable(place, null);
       return marks.map((mark) => identities(belonging(rows, mark, bootId), bootId));
     },
+    marked: () => (stateId === null ? Promise.resolve(new Set()) : readMarks(place, stateId)),
   };
 }
 
@@ -100,16 +118,11 @@ function identities(rows: readonly Row[], bootId: string): readonly ProcessIdent
  * leader, because the others began before there was a launch id to be given.
  *
  * `stat` is made by the kernel as it is read and waits for nothing, so the thread pool would cost more than the reading.
- * `environ` waits while the process changes its memory, which one that hangs in a driver does for ever: never here.
+ * `environ` waits while the process changes its memory, which one that hangs in a driver does for ever: never here, and in the thread pool within limits.
  */
-async function readTable(root: string, bootId: string, mark: LaunchMark | null): Promise<readonly Row[]> {
-  const pids = (await readdir(root)).filter((name) => /^\d+$/.test(name)).map(Number);
-  const found: ProcessFacts[] = [];
-  for (const [index, pid] of pids.entries()) {
-    const facts = readFacts(root, pid);
-    if (facts !== null) found.push(facts);
-    if (index % STATS_AT_ONCE === STATS_AT_ONCE - 1) await new Promise((resolve) => setImmediate(resolve));
-  }
+async function readTable(place: Place, mark: LaunchMark | null): Promise<readonly Row[]> {
+  const { bootId, stateId, environments } = place;
+  const found = await readAllFacts(place.root);
   // Unread, it is no evidence: only a leader that is proven to be ours makes the rest ours (T2).
   if (mark === null) return found.map((facts) => ({ facts, carries: 'no' }));
   const { leader, launchId } = mark;
@@ -117,15 +130,33 @@ async function readTable(root: string, bootId: string, mark: LaunchMark | null):
     leader?.bootId === bootId && leader.startTicks !== null && !notBefore(facts, leader);
   const rows: Row[] = found.filter(isOlder).map((facts) => ({ facts, carries: 'no' }));
   const young = found.filter((facts) => !isOlder(facts));
-  const readNext = async (): Promise<void> => {
-    for (let facts = young.pop(); facts !== undefined; facts = young.pop()) {
-      const environment = await readFile(`${root}/${facts.pid}/environ`).catch(() => null);
-      const carries = environment === null ? 'unknown' : judgeEnvironment(environment, launchId);
-      rows.push({ facts, carries });
-    }
-  };
-  await Promise.all(Array.from({ length: READS_AT_ONCE }, readNext));
+  await environments.readAll(young, (facts, environment) => {
+    const carries = environment === null ? 'unknown' : judgeEnvironment(environment, launchId, stateId);
+    rows.push({ facts, carries });
+  });
   return rows;
+}
+
+/** Ours excepted: we may have been started by an engine. */
+async function readMarks(place: Place, stateId: string): Promise<ReadonlySet<LaunchId>> {
+  const others = (await readAllFacts(place.root)).filter(({ pid, alive }) => alive && pid !== process.pid);
+  const marks = new Set<LaunchId>();
+  await place.environments.readAll(others, (_, environment) => {
+    const launchId = environment === null ? null : markOf(environment, stateId);
+    if (launchId !== null) marks.add(launchId);
+  });
+  return marks;
+}
+
+async function readAllFacts(root: string): Promise<readonly ProcessFacts[]> {
+  const pids = (await readdir(root)).filter((name) => /^\d+$/.test(name)).map(Number);
+  const found: ProcessFacts[] = [];
+  for (const [index, pid] of pids.entries()) {
+    const facts = readFacts(root, pid);
+    if (facts !== null) found.push(facts);
+    if (index % STATS_AT_ONCE === STATS_AT_ONCE - 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+  return found;
 }
 
 function readFacts(root: string, pid: number): ProcessFacts | null {
@@ -194,10 +225,24 @@ export function parseStat(pid: number, text: string): ProcessFacts | null {
 }
 
 /** A process that set its title has overwritten its environment: no entry is left, which proves nothing. */
-function judgeEnvironment(environment: Buffer, launchId: LaunchId): 'yes' | 'no' | 'unknown' {
+function judgeEnvironment(
+  environment: Buffer,
+  launchId: LaunchId,
+  stateId: string | null,
+): 'yes' | 'no' | 'unknown' {
   const entries = environment.toString('latin1').split('\0');
-  if (entries.includes(`${LAUNCH_ID_VARIABLE}=${launchId}`)) return 'yes';
+  const isOurs = stateId === null || entries.includes(`${STATE_ID_VARIABLE}=${stateId}`);
+  if (isOurs && entries.includes(`${LAUNCH_ID_VARIABLE}=${launchId}`)) return 'yes';
   return entries.some((entry) => /^[A-Za-z_]\w*=/.test(entry)) ? 'no' : 'unknown';
+}
+
+/** Null without our state id, or without a launch id that one of us can have made. */
+function markOf(environment: Buffer, stateId: string): LaunchId | null {
+  const entries = environment.toString('latin1').split('\0');
+  if (!entries.includes(`${STATE_ID_VARIABLE}=${stateId}`)) return null;
+  const prefix = `${LAUNCH_ID_VARIABLE}=`;
+  const launchId = entries.find((entry) => entry.startsWith(prefix))?.slice(prefix.length) ?? '';
+  return LAUNCH_ID.test(launchId) ? launchId : null;
 }
 
 function readBootId(root: string): string | null {
@@ -218,6 +263,7 @@ function groupsOnly(): ProcessTable {
     carries: () => 'unknown',
     members: async (mark) => leaderOf(mark),
     families: async (marks) => marks.map(leaderOf),
+    marked: async () => new Set(),
   };
 }
 

@@ -1,5 +1,5 @@
 /**
- * Where a runtime keeps what must outlive it: records, sockets, output. Only we may enter, because whoever reaches an
+ * Where a runtime keeps what must outlive it beside the records: sockets and output. Only we may enter, because whoever reaches an
  * engine's socket reaches its development routes, and those run any code.
  */
 import { createHash } from 'node:crypto';
@@ -22,7 +22,6 @@ const LAUNCH_ID_BYTES_MAX = 33;
 
 export interface StateDirectory {
   readonly root: string;
-  readonly records: string;
   socketPath(launchId: LaunchId): string;
   outputPath(launchId: LaunchId): string;
   /** Launches that a socket file is there for. */
@@ -41,7 +40,6 @@ export async function openStateDirectory(path: string, temporary = tmpdir()): Pr
   await makePrivate(sockets);
   return {
     root,
-    records: join(root, 'launches'),
     socketPath: (launchId) => join(sockets, launchId + SOCKET_SUFFIX),
     outputPath: (launchId) => join(outputs, launchId + OUTPUT_SUFFIX),
     async socketOwners() {
@@ -52,7 +50,7 @@ export async function openStateDirectory(path: string, temporary = tmpdir()): Pr
   };
 }
 
-/** Beside the records where the path is short enough for a socket address, else in the system's temporary directory. */
+/** In the state directory where the path is short enough for a socket address, else in the system's temporary directory. */
 function socketDirectory(root: string, temporary: string): string {
   const fits = (directory: string): boolean =>
     Buffer.byteLength(join(directory, SOCKET_SUFFIX)) + LAUNCH_ID_BYTES_MAX <= SOCKET_PATH_BYTES_MAX;

@@ -6,7 +6,7 @@ import type { ChildProcess } from 'node:child_process';
 import { assert } from '../../core/assert.ts';
 import type { ExitStatus } from '../../engines/engine.ts';
 import type { LaunchRecord, ProcessIdentity } from '../../store/launch-records.ts';
-import type { EngineHandle, LaunchObserver, StopResult } from '../runtime.ts';
+import type { EngineHandle, LaunchObserver, LaunchStage, StopResult } from '../runtime.ts';
 import type { OutputTail } from './output-tail.ts';
 import { openOutputTail } from './output-tail.ts';
 import type { LaunchMark, ProcessTable } from './process-table.ts';
@@ -17,9 +17,18 @@ const EXIT_POLL_MS = 300;
 /** How long after its leader's exit a session number surely has not passed to somebody else. */
 const SESSION_TRUST_MS = 10_000;
 
+/** Only a parent is told how a process ended. */
+const STRANGERS_EXIT: ExitStatus = {
+  code: null,
+  signal: null,
+  unknownBecause: 'it was started by an earlier gateway',
+};
+
 export interface WatchedLaunch {
   record(): LaunchRecord;
   handle(): EngineHandle;
+  /** What of it is on disk, or will be by the next save. */
+  setStage(stage: LaunchStage): void;
   /** How its processes are recognised now. */
   mark(): LaunchMark;
   /** Our own child: its exit comes as an event. Called in the turn of the spawn. */
@@ -41,10 +50,10 @@ export interface WatchedLaunch {
 /** `record.process` is null for a launch that is about to be spawned. */
 export function createWatchedLaunch(
   table: ProcessTable,
-  record: Omit<LaunchRecord, 'process'> & { readonly process?: ProcessIdentity | null },
+  record: LaunchRecord,
   observer: LaunchObserver,
 ): WatchedLaunch {
-  return new Watched(table, { ...record, process: record.process ?? null }, observer);
+  return new Watched(table, record, observer);
 }
 
 /** For people and for the control loop; made from what is on disk, so that it is the same after an adoption. */
@@ -54,6 +63,7 @@ export function handleOf(record: LaunchRecord): EngineHandle {
     launchId: spec.launchId,
     model: spec.model,
     listen: spec.listen,
+    authorization: null,
     reference: identity === null ? 'not started' : `pid ${identity.pid}`,
     outputFile,
     startedWallMs,
@@ -88,6 +98,10 @@ class Watched implements WatchedLaunch {
     return handleOf(this.#record);
   }
 
+  setStage(stage: LaunchStage): void {
+    this.#record = { ...this.#record, stage };
+  }
+
   mark(): LaunchMark {
     const watched = this.#exitedAtMs === null || performance.now() - this.#exitedAtMs < SESSION_TRUST_MS;
     return { launchId: this.#record.spec.launchId, leader: this.#record.process, watched };
@@ -103,13 +117,15 @@ class Watched implements WatchedLaunch {
     const identity = this.#record.process;
     assert(identity !== null, 'an adopted launch has a process');
     this.#poll = setInterval(() => {
-      if (!this.#table.isAlive(identity)) this.#hasExited({ code: null, signal: null });
+      if (!this.#table.isAlive(identity)) this.#hasExited(STRANGERS_EXIT);
     }, EXIT_POLL_MS);
   }
 
   async follow(from: 'start' | 'end', limitBytes: number): Promise<void> {
+    const path = this.#record.outputFile;
+    assert(path !== null, 'a process has a file for its output');
     this.#tail = await openOutputTail({
-      path: this.#record.outputFile,
+      path,
       from,
       limitBytes,
       onLine: (line) => {
@@ -138,7 +154,7 @@ class Watched implements WatchedLaunch {
   async ended(): Promise<void> {
     const identity = this.#record.process;
     // Nobody tells us of a stranger's exit, and a launch whose output was never followed has no one to tell.
-    if (this.#child === null && identity !== null) this.#hasExited({ code: null, signal: null });
+    if (this.#child === null && identity !== null) this.#hasExited(STRANGERS_EXIT);
     if (this.#tail === null) return;
     await this.#ended.promise;
   }
