@@ -71,11 +71,35 @@ export function openSqliteReader(path: string, busyTimeoutMs: number, newest: nu
   });
 }
 
+/**
+ * What stands in `path`, in memory: for a file that can be read but not written, because even opening one takes some room on
+ * its disk. Throws where it cannot be read either, or is not of the newest format.
+ */
+export function copyOfSqliteFile(path: string, migrations: readonly string[]): DatabaseSync {
+  const connection = new DatabaseSync(':memory:');
+  return orClosed(connection, () => {
+    migrate(connection, migrations, 0);
+    // Alone with the file, SQLite needs no shared index beside it. It holds for what is attached from now on.
+    connection.exec('PRAGMA locking_mode = EXCLUSIVE');
+    connection.prepare('ATTACH ? AS disk').run(path);
+    const format = Number(connection.prepare('PRAGMA disk.user_version').get()?.['user_version']);
+    if (format > migrations.length) throw newerFormat(path, format, migrations.length);
+    if (format < migrations.length) throw new Error(`it has format ${format}`);
+    const tables = connection.prepare("SELECT name FROM main.sqlite_schema WHERE type = 'table'").all();
+    for (const { name } of tables) connection.exec(`INSERT INTO main.${name} SELECT * FROM disk.${name}`);
+    connection.exec('DETACH disk');
+  });
+}
+
 /** Throws for a format that a newer gateway wrote. */
 function formatOf(connection: DatabaseSync, path: string, newest: number): number {
   const format = Number(connection.prepare('PRAGMA user_version').get()?.['user_version']);
   if (format <= newest) return format;
-  throw new NewerFormat(
+  throw newerFormat(path, format, newest);
+}
+
+function newerFormat(path: string, format: number, newest: number): NewerFormat {
+  return new NewerFormat(
     `${path} was written by a newer vllm-gateway (format ${format}, and this one knows ${newest}); ` +
       'run that version, or give this one its own runtime.state_directory',
   );

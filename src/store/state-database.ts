@@ -3,7 +3,7 @@
  * costs a few slow starts, and engines that nobody knows any more are ended.
  *
  *  D1. It never keeps the gateway from starting, except where a newer gateway wrote it: a file that is broken is set aside,
- *      and where none can be kept, what is learned lives in memory until the end.
+ *      and where none can be written, what is learned, and what can still be read, lives in memory until the end.
  *  D2. After opening nothing throws. A failure is told once for each kind of access, and the caller goes on without.
  *  D3. A change is whole or absent, and what has resolved survives a power cut (synchronous FULL).
  *  D4. In a gateway that serves, changes are made by the store's thread; this one only reads, at the start.
@@ -15,6 +15,8 @@ import type { Notice } from '../config/resolved-config.ts';
 import { failure, type Result, success } from '../core/result.ts';
 import { STATE_MIGRATIONS } from './migrations.ts';
 import {
+  copyOfSqliteFile,
+  failureOf,
   isBrokenAtOpening,
   messageOf,
   NewerFormat,
@@ -62,10 +64,20 @@ export function openStateDatabase(options: StateDatabaseOptions): Result<OpenedS
     return opened(openSqliteReader(path, BUSY_TIMEOUT_MS, STATE_MIGRATIONS.length), false);
   } catch (error) {
     if (error instanceof NewerFormat) return failure(error.message);
+    const copy = access === 'own' && failureOf(error) === 'disk' ? copied(path) : null;
     const consequence =
       access === 'own' ? 'what is learned is lost at the end' : 'nothing that was learned is known';
     notices.push({ level: 'warn', text: `${path} cannot be used, so ${consequence}: ${messageOf(error)}` });
-    return opened(inMemory(), false);
+    return opened(copy ?? inMemory(), false);
+  }
+}
+
+/** What can still be read of a file on a full disk: its engines run on. Null: nothing. */
+function copied(path: string): DatabaseSync | null {
+  try {
+    return existsSync(path) ? copyOfSqliteFile(path, STATE_MIGRATIONS) : null;
+  } catch {
+    return null;
   }
 }
 
