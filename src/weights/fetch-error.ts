@@ -25,7 +25,7 @@ export class PassingError extends FetchError {
 }
 
 /** What of the file system's errors people can mend. `directory`: where it happened. */
-export function diskError(error: unknown, directory: string): FetchError | null {
+function diskError(error: unknown, directory: string): FetchError | null {
   const code = codeOf(error);
   switch (code) {
     case 'EACCES':

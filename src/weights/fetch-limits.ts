@@ -3,6 +3,8 @@
 export interface FetchLimits {
   /** Files fetched at once, over all repositories. */
   readonly filesAtOnceMax: number;
+  /** Of one repository, so that a large one does not keep the others waiting. */
+  readonly filesOfRepositoryMax: number;
   /** Tries of one file in a row that bring less than `progressBytesMin`. */
   readonly fruitlessTriesMax: number;
   /** Bytes that make a try count as progress, so that a hub that drips is given up on. */
@@ -26,7 +28,8 @@ export interface FetchLimits {
 }
 
 export const FETCH_LIMITS: FetchLimits = {
-  filesAtOnceMax: 4,
+  filesAtOnceMax: 8,
+  filesOfRepositoryMax: 4,
   fruitlessTriesMax: 6,
   progressBytesMin: 1024 * 1024,
   corruptionsMax: 2,

@@ -19,6 +19,11 @@ export class ProgressMeter {
     this.#bytesTotal = (this.#bytesTotal ?? 0) + bytes;
   }
 
+  /** What was here before. Tells nobody: where nothing is fetched there is no progress. */
+  addPresent(bytes: number): void {
+    this.#bytesDone += bytes;
+  }
+
   /** Negative where a file is begun anew. */
   addDone(bytes: number, file: string): void {
     this.#bytesDone += bytes;

@@ -18,7 +18,7 @@ export type Wanted =
   | { readonly kind: 'adapter' }
   | { readonly kind: 'gguf'; readonly choice: GgufChoice };
 
-export const SAFETENSORS_INDEX = 'model.safetensors.index.json';
+const SAFETENSORS_INDEX = 'model.safetensors.index.json';
 const MISTRAL_INDEX = 'consolidated.safetensors.index.json';
 const BIN_INDEX = 'pytorch_model.bin.index.json';
 
@@ -181,9 +181,9 @@ export function completeness(
     const hasWeights = paths.has('adapter_model.safetensors') || paths.has('adapter_model.bin');
     return hasWeights ? { kind: 'complete' } : { kind: 'missing', what: 'adapter_model.safetensors' };
   }
-  const hasTokenizer = [...paths].some((path) => TOKENIZER.test(path));
+  const speaks = hasTokenizer([...paths]);
   if (wanted.format === 'none')
-    return hasTokenizer ? { kind: 'complete' } : { kind: 'missing', what: 'a tokenizer' };
+    return speaks ? { kind: 'complete' } : { kind: 'missing', what: 'a tokenizer' };
   if (!paths.has('config.json') && !paths.has('params.json')) return { kind: 'missing', what: 'config.json' };
   const absent = [...(index === null ? [] : (filesOfIndex(index) ?? []))].find((path) => !paths.has(path));
   if (absent !== undefined) return { kind: 'missing', what: absent };
@@ -191,7 +191,7 @@ export function completeness(
   if (weights.length === 0) return { kind: 'missing', what: 'weights' };
   const part = missingPart(weights.map(({ path }) => path));
   if (part !== null) return { kind: 'missing', what: part };
-  return hasTokenizer ? { kind: 'complete' } : { kind: 'doubtful' };
+  return speaks ? { kind: 'complete' } : { kind: 'doubtful' };
 }
 
 /** Files of the chosen GGUF model in order; none where there are none. */
@@ -216,6 +216,6 @@ function missingPart(paths: readonly string[]): string | null {
   return null;
 }
 
-export function hasTokenizerFiles(files: readonly ModelFile[]): boolean {
-  return files.some(({ path }) => TOKENIZER.test(path));
+export function hasTokenizer(paths: readonly string[]): boolean {
+  return paths.some((path) => TOKENIZER.test(path));
 }

@@ -147,7 +147,9 @@ test('a plain address is fetched into a folder of ours, resumed, and not mixed w
   const again = await world.fetch({ repo: repo.replace('secret', 'another') });
   assert.ok(again.kind === 'ready' && again.source.model === result.source.model);
   assert.equal(world.hub.requests.length, asked);
-  const resumed = world.hub.requests.filter(({ path, range }) => path.includes('mine') && /-$/.test(range ?? ''));
+  const resumed = world.hub.requests.filter(
+    ({ path, range }) => path.includes('mine') && /-$/.test(range ?? ''),
+  );
   assert.equal(resumed.length, 1, 'it was asked for the rest, if it was still the same');
 });
 

@@ -33,7 +33,7 @@ import { chooseFiles, filesOfIndex, neededIndex, type Wanted } from './file-choi
 import { asFetch, type HubTransport, wholeBody } from './hub-transport.ts';
 import { type LocalSnapshot, listOf, localSnapshot } from './local-snapshot.ts';
 import type { RepositoryLocks } from './repository-lock.ts';
-import type { Slots } from './slots.ts';
+import { Slots } from './slots.ts';
 import { tryAgain } from './try-again.ts';
 
 export interface RepositoryTarget {
@@ -106,9 +106,9 @@ function keyOf(wanted: Wanted): string {
 }
 
 function taken(cache: RepositoryCache, { commit, files }: LocalSnapshot, work: FetchWork): FetchedRepository {
-  for (const { path, sizeBytes } of files) {
+  for (const { sizeBytes } of files) {
     work.progress.addTotal(sizeBytes);
-    work.progress.addDone(sizeBytes, path);
+    work.progress.addPresent(sizeBytes);
   }
   const paths = files.map(({ path }) => path);
   return { commit, snapshot: snapshotPath(cache, commit), paths, fetchedBytes: 0 };
@@ -244,7 +244,7 @@ async function fetchFiles({ cache, commit, files, address }: FilesWork, work: Fe
     const blob = blobOf(file, cache.repo);
     const hasBlob = (await sizeOf(blobPath(cache, blob))) === file.sizeBytes;
     if ((await cachedSize(cache, commit, file.path)) === file.sizeBytes || hasBlob)
-      progress.addDone(file.sizeBytes, file.path);
+      progress.addPresent(file.sizeBytes);
     else missingBytes += file.sizeBytes - (await unfinishedBytes(cache, blob, file.sizeBytes));
     if ((await cachedSize(cache, commit, file.path)) !== file.sizeBytes)
       missing.push({ file, blob, hasBlob });
@@ -263,8 +263,10 @@ async function fetchMissing(
   const failed = new AbortController();
   const signal = AbortSignal.any([work.signal, failed.signal]);
   const running = new Map<string, Promise<number>>();
+  const own = new Slots(work.limits.filesOfRepositoryMax);
+  const inTurn = <T>(fetchIt: () => Promise<T>): Promise<T> => own.run(() => work.slots.run(fetchIt));
   const fetchBlob = ({ file, blob }: MissingFile): Promise<number> =>
-    work.slots.run(async () => {
+    inTurn(async () => {
       signal.throwIfAborted();
       // Of another size than the hub tells: not what its name says.
       await rm(blobPath(cache, blob), { force: true });

@@ -32,7 +32,7 @@ export async function fetchAddress(address: string, work: FetchWork): Promise<Fe
     if (size === null) missing.set(url, path);
     else {
       work.progress.addTotal(size);
-      work.progress.addDone(size, nameOf(url));
+      work.progress.addPresent(size);
     }
   }
   const path = paths[0] ?? '';

@@ -4,7 +4,7 @@
  *  2. Each repository in turn: `repository-fetch.ts`; a plain address: `url-fetch.ts`.
  *  3. A GGUF file gets the tokenizer of the model that it was made from, if that can be found and had.
  */
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Environment } from '../config/environment.ts';
 import type { ResolvedModel } from '../config/resolved-config.ts';
@@ -18,7 +18,7 @@ import { FETCH_LIMITS, type FetchLimits } from './fetch-limits.ts';
 import { codeRepositories, type FetchPlan, fetchPlan } from './fetch-plan.ts';
 import { ProgressMeter } from './fetch-progress.ts';
 import type { FetchOptions, FetchResult, WeightsFetcher } from './fetcher.ts';
-import { ggufPaths } from './file-choice.ts';
+import { ggufPaths, hasTokenizer } from './file-choice.ts';
 import { ggufBaseModel } from './gguf-base-model.ts';
 import { createHubTransport } from './hub-transport.ts';
 import { type FetchWork, fetchRepository } from './repository-fetch.ts';
@@ -214,16 +214,10 @@ async function fetchTokenizer(
     const { cacheDirectory } = work.access;
     const wanted = { kind: 'model', format: 'none' } as const;
     const found = await fetchRepository({ repo, revision: 'main', wanted, cacheDirectory }, work);
-    const hasTokenizer = await anyFile(found.snapshot, ['tokenizer.json', 'tokenizer.model', 'vocab.json']);
-    if (!hasTokenizer) return without(`because ${repo} has none`);
+    if (!hasTokenizer(found.paths)) return without(`because ${repo} has none`);
     return { repo, fetchedBytes: found.fetchedBytes };
   } catch (error) {
     work.signal.throwIfAborted();
     return without(`because that of ${repo} cannot be had: ${failureOf(error, repo, '').text}`);
   }
-}
-
-async function anyFile(directory: string, names: readonly string[]): Promise<boolean> {
-  const found = await Promise.all(names.map((name) => stat(join(directory, name)).catch(() => null)));
-  return found.some((each) => each?.isFile() === true);
 }
