@@ -24,6 +24,7 @@ export function diagnoseBy(
   exit: ExitStatus,
   lines: readonly string[],
 ): Diagnosis {
+  if (exit.hostMemory === true) return hostOutOfMemory(lines);
   const texts = lines.map((line) => readLine(line).text.trim());
   const served = texts.some((text) => servingMark.test(text));
   for (const rule of rules) {
@@ -44,6 +45,16 @@ export function diagnoseBy(
   return diagnoseExit(exit, lines);
 }
 
+/** The kernel says so itself, whatever the engine had time to say. */
+function hostOutOfMemory(lines: readonly string[]): Diagnosis {
+  return {
+    cause: 'host_out_of_memory',
+    text: 'host memory ran out, not that of its devices, and the kernel killed it: give its container or the host more memory, or keep fewer weights there (`sleep: level_2` or `off`)',
+    lastLine: shownLine(lastUsefulLine(lines)),
+    retryable: true,
+  };
+}
+
 /** What the exit alone tells, with the last useful line beside it. */
 function diagnoseExit(exit: ExitStatus, lines: readonly string[]): Diagnosis {
   const lastLine = shownLine(lastUsefulLine(lines));
@@ -60,8 +71,14 @@ function diagnoseExit(exit: ExitStatus, lines: readonly string[]): Diagnosis {
     const text = `the command could not be executed (code ${exit.code})${after}`;
     return { cause: 'executable_missing', text, lastLine, retryable: false };
   }
-  const how = exit.code === null ? 'ended in an unknown way' : `exited with code ${exit.code}`;
+  const how = exit.code === null ? endedUnknown(exit) : `exited with code ${exit.code}`;
   return { cause: 'unknown', text: `${how}${after}`, lastLine, retryable: true };
+}
+
+function endedUnknown({ unknownBecause }: ExitStatus): string {
+  return unknownBecause === undefined
+    ? 'ended in an unknown way'
+    : `ended, and its exit code is not known because ${unknownBecause}`;
 }
 
 /** The text goes into a sentence of the error catalogue, which brings its own. */

@@ -10,6 +10,9 @@ export function modelFixture(changes: ModelChanges = {}): ResolvedModel {
     name: 'small',
     engine: 'vllm',
     repo: 'acme/small',
+    image: null,
+    fetch: true,
+    downloadTimeoutMs: 7_200_000,
     command: null,
     url: null,
     servedName: 'small',
@@ -58,6 +61,8 @@ export function contextFixture(changes: Partial<LaunchContext> = {}): LaunchCont
     kvCacheBytes: null,
     sleepMode: false,
     withoutFlags: new Set(),
+    source: null,
+    sharesHost: true,
     ...changes,
   };
 }

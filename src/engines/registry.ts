@@ -12,8 +12,11 @@ const CONTEXT_MIB = 512;
 
 export type EngineRegistry = (kind: EngineKind) => Engine;
 
-/** `environment` is the gateway's own, of which engines get an allow-list. */
-export function createEngineRegistry(environment: Environment): EngineRegistry {
+/**
+ * `environment` is the gateway's own, of which engines get an allow-list. `sharesHost` false: engines run in images, where
+ * nobody can say which release there is.
+ */
+export function createEngineRegistry(environment: Environment, sharesHost = true): EngineRegistry {
   const engines: Readonly<Record<EngineKind, Engine>> = {
     vllm: createVllmEngine({
       kind: 'vllm',
@@ -21,7 +24,8 @@ export function createEngineRegistry(environment: Environment): EngineRegistry {
       contextMib: CONTEXT_MIB,
       hostMib: 4096,
       executable: (model) => model.vllm.executable,
-      version: (model) => installedVersion(model.vllm.executable, { ...environment, ...model.environment }),
+      version: (model) =>
+        sharesHost ? installedVersion(model.vllm.executable, { ...environment, ...model.environment }) : null,
       environment,
     }),
     simulated: createSimulatedEngine(environment),

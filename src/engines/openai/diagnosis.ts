@@ -1,5 +1,6 @@
 /** Why any other server ended: what operating systems and Python say in the same words everywhere. */
 
+import { DEVICE_RULES, OFFLINE_RULES } from '../common-rules.ts';
 import type { DiagnosisRule } from '../diagnosis-rules.ts';
 import { diagnoseBy } from '../diagnosis-rules.ts';
 import type { Diagnosis, ExitStatus } from '../engine.ts';
@@ -13,6 +14,8 @@ const RULES: readonly DiagnosisRule[] = [
     whileServing: true,
     text: (m) => `out of memory: ${m[0]}`,
   },
+  ...DEVICE_RULES,
+  ...OFFLINE_RULES,
   {
     cause: 'port_taken',
     pattern: /Address already in use|EADDRINUSE|couldn't bind .*socket/i,

@@ -23,6 +23,7 @@ test('a command is launched with its values and a small environment', () => {
       SPT_NOENV: '1',
       A: '1',
     },
+    files: [],
   });
 });
 

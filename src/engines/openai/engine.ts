@@ -7,7 +7,8 @@ import { assert } from '../../core/assert.ts';
 import { commandArgv, commandListensOn } from '../command-template.ts';
 import type { Engine, SleepResult } from '../engine.ts';
 import type { Environment } from '../engine-environment.ts';
-import { deviceEnvironment, inheritedEnvironment } from '../engine-environment.ts';
+import { engineEnvironment } from '../engine-environment.ts';
+import { hostFiles } from '../host-files.ts';
 import type { ProbeTarget } from '../openai-probe.ts';
 import { probeOpenAi } from '../openai-probe.ts';
 import { diagnoseServer } from './diagnosis.ts';
@@ -37,12 +38,13 @@ export function createOpenAiEngine(environment: Environment): Engine {
       return {
         argv: commandArgv(model.command, model, context),
         environment: {
-          ...inheritedEnvironment(environment),
-          ...deviceEnvironment(context),
+          ...engineEnvironment(model, context, environment),
           PYTHONUNBUFFERED: '1',
           SPT_NOENV: '1',
           ...model.environment,
         },
+        // Which of a foreign server's words are files nobody can say; `runtime.docker.volumes` brings them.
+        files: hostFiles(model, context, []),
       };
     },
     probe: (http, model, timeoutMs, signal) => probeOpenAi(http, targetOf(model), timeoutMs, signal),

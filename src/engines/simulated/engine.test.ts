@@ -21,3 +21,11 @@ test('it is run by our own Node, and its command line is one that vllm-sim takes
   assert.equal(parsed.options.gpuMemoryUtilization, 0.25);
   assert.equal(parsed.options.sim.loadS, 0.2);
 });
+
+test('in a container it is the program of the image', () => {
+  const context = contextFixture({ deviceSource: 'simulated', deviceIds: ['sim-0'], sharesHost: false });
+  const { argv, environment } = engine.command(modelFixture({ engine: 'simulated' }), context);
+  assert.deepEqual(argv.slice(0, 2), ['vllm-sim', 'serve']);
+  assert.equal(environment['PATH'], undefined);
+  assert.equal(environment['CUDA_VISIBLE_DEVICES'], 'sim-0');
+});

@@ -13,8 +13,8 @@ export function createSimulatedEngine(environment: Environment): Engine {
     assumedStartMs: 2_000,
     contextMib: 0,
     hostMib: 150,
-    // Run by our own Node, so that neither PATH nor an execute permission matters.
-    executable: () => [process.execPath, PROGRAM],
+    // Here run by our own Node, so that neither PATH nor an execute permission matters; an image has it on its PATH.
+    executable: (_, sharesHost) => (sharesHost ? [process.execPath, PROGRAM] : ['vllm-sim']),
     // It knows every flag; a Python beside our Node has nothing to do with it.
     version: () => null,
     environment,

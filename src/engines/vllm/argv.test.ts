@@ -142,6 +142,25 @@ test('parsers become their flags, unless extra_args have them', () => {
   );
 });
 
+test('what was fetched is served under the same name, with the tokenizer that its files lack', () => {
+  const source = { model: '/cache/q4.gguf', tokenizer: 'acme/base', isComplete: true, files: [] };
+  const model = (extraArgs: readonly string[]) =>
+    modelFixture({ repo: 'acme/q-GGUF:Q4_K_M', vllm: { extraArgs } });
+  const argv = vllmArgv(model([]), contextFixture({ source }), NO_PARSERS);
+  assert.deepEqual(argv.slice(0, 5), ['vllm', 'serve', '/cache/q4.gguf', '--served-model-name', 'small']);
+  assert.equal(argv[argv.indexOf('--tokenizer') + 1], 'acme/base');
+  const own = vllmArgv(model(['--tokenizer=mine']), contextFixture({ source }), NO_PARSERS);
+  assert.deepEqual(
+    own.filter((word) => word.startsWith('--tokenizer')),
+    ['--tokenizer=mine'],
+  );
+  const complete = { ...source, model: 'acme/small', tokenizer: null };
+  assert.ok(!vllmArgv(model([]), contextFixture({ source: complete }), NO_PARSERS).includes('--tokenizer'));
+  const command = ['run.sh', '{model}'];
+  const filled = vllmArgv(modelFixture({ command }), contextFixture({ source }), NO_PARSERS);
+  assert.deepEqual(filled, ['run.sh', '/cache/q4.gguf']);
+});
+
 test('a command of its own is filled in and nothing is added', () => {
   const command = ['run.sh', '--listen={socket}', '{name}', '{model}', '{"a":{"b":1}}', '{port}'];
   assert.deepEqual(vllmArgv(modelFixture({ command }), contextFixture(), NO_PARSERS), [

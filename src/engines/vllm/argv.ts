@@ -7,6 +7,7 @@ import type { ResolvedModel } from '../../config/resolved-config.ts';
 import { assert } from '../../core/assert.ts';
 import { commandArgv } from '../command-template.ts';
 import type { LaunchContext } from '../engine.ts';
+import { modelArgument } from '../host-files.ts';
 import { knowsFlag } from './installed-version.ts';
 
 /** Where listening is decided: the gateway would not find an engine that listens elsewhere. */
@@ -50,7 +51,8 @@ export function vllmArgv(
   installation: Installation,
 ): readonly string[] {
   if (model.command !== null) return commandArgv(model.command, model, context);
-  assert(model.repo !== null, `model ${model.name} has neither a repository nor a command`);
+  const argument = modelArgument(model, context);
+  assert(argument !== null, `model ${model.name} has neither a repository nor a command`);
   const given = namesOf(model.vllm.extraArgs);
   const version = installation.version();
   const generated = [
@@ -61,12 +63,14 @@ export function vllmArgv(
       FLAGS_KEPT.has(name) ||
       !(given.has(name) || context.withoutFlags.has(name) || !knowsFlag(version, name)),
   );
-  return [...installation.executable, 'serve', model.repo, ...generated.flat(), ...model.vllm.extraArgs];
+  return [...installation.executable, 'serve', argument, ...generated.flat(), ...model.vllm.extraArgs];
 }
 
 function flags(model: ResolvedModel, context: LaunchContext, contextMib: number): readonly Flag[] {
   const { vllm } = model;
   const list: Flag[] = [['--served-model-name', model.servedName], ...listenFlags(context)];
+  const tokenizer = context.source?.tokenizer ?? null;
+  if (tokenizer !== null) list.push(['--tokenizer', tokenizer]);
   if (vllm.maxModelLen > 0) list.push(['--max-model-len', String(vllm.maxModelLen)]);
   if (vllm.maxNumSeqs > 0) list.push(['--max-num-seqs', String(vllm.maxNumSeqs)]);
   const ranks = context.deviceSource === 'host' ? vllm.tensorParallelSize : context.deviceIds.length;

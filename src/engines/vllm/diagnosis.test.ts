@@ -358,6 +358,100 @@ const CASES: Readonly<Record<string, Case>> = {
     text: /^ended in an unknown way$/,
     retryable: true,
   },
+  'adopted engine, and it is said why': {
+    cause: 'unknown',
+    lines: ['(APIServer pid=7) INFO:     Application startup complete.', '(APIServer pid=7) INFO:     bye'],
+    exit: { code: null, signal: null, unknownBecause: 'it was started by an earlier gateway' },
+    text: /^ended, and its exit code is not known because it was started by an earlier gateway: bye$/,
+    retryable: true,
+  },
+  'host memory ran out, whatever the engine said of its own': {
+    cause: 'host_out_of_memory',
+    lines: ['(APIServer pid=7) INFO:     Application startup complete.', `${CORE}CUDA out of memory once`],
+    exit: { code: 137, signal: null, hostMemory: true },
+    text: /^host memory ran out, not that of its devices, and the kernel killed it: .*`sleep: level_2`/,
+    retryable: true,
+    lastLine: /CUDA out of memory once/,
+  },
+  'a driver that was changed under the kernel': {
+    cause: 'device_lost',
+    lines: ['Failed to initialize NVML: Driver/library version mismatch', 'NVML library version: 570.211'],
+    text: /driver was updated .* restart the host$/,
+    retryable: true,
+  },
+  'the same in the words of pynvml': {
+    cause: 'device_lost',
+    lines: startFailure(
+      'vllm.third_party.pynvml.NVMLError_LibRmVersionMismatch: RM has detected an NVML/RM version mismatch.',
+    ),
+    text: /driver was updated/,
+    retryable: true,
+  },
+  'devices lost by a container': {
+    cause: 'device_lost',
+    lines: ['Failed to initialize NVML: Unknown Error'],
+    text: /lost its devices, or never got them \(Failed to initialize NVML: Unknown Error\): .*daemon-reload/,
+    retryable: true,
+  },
+  'devices lost while serving': {
+    cause: 'device_lost',
+    lines: [
+      '(APIServer pid=7) INFO:     Application startup complete.',
+      `${CORE}torch.AcceleratorError: CUDA error: unknown error`,
+      `${CORE}Compile with \`TORCH_USE_CUDA_DSA\` to enable device-side assertions.`,
+    ],
+    text: /CUDA error: unknown error/,
+    retryable: true,
+    lastLine: /^torch\.AcceleratorError/,
+  },
+  'no device at all': {
+    cause: 'device_lost',
+    lines: startFailure('RuntimeError: CUDA error: no CUDA-capable device is detected'),
+    text: /no CUDA-capable device is detected/,
+    retryable: true,
+  },
+  'no GPU for torch': {
+    cause: 'device_lost',
+    lines: startFailure('RuntimeError: No CUDA GPUs are available'),
+    text: /never got them \(No CUDA GPUs are available\)/,
+    retryable: true,
+  },
+  'a GPU that fell off the bus': {
+    cause: 'device_lost',
+    lines: startFailure('NVRM: Xid (PCI:0000:41:00): 79, pid=1234, GPU has fallen off the bus.'),
+    text: /Xid \(PCI:0000:41:00\): 79/,
+    retryable: true,
+  },
+  'a lost GPU in the words of pynvml': {
+    cause: 'device_lost',
+    lines: startFailure('pynvml.NVMLError_GpuIsLost: GPU is lost'),
+    text: /a GPU failed or fell off the bus/,
+    retryable: true,
+  },
+  'files missing and no hub allowed': {
+    cause: 'repository_unreachable',
+    lines: [
+      "(APIServer pid=7) huggingface_hub.errors.LocalEntryNotFoundError: Cannot find an appropriate cached snapshot folder for the specified revision on the local disk and outgoing traffic has been disabled. To enable repo look-ups and downloads online, pass 'local_files_only=False' as input.",
+    ],
+    text: /HF_HUB_OFFLINE\): `vllm-gateway fetch` brings them$/,
+    retryable: true,
+  },
+  'one file missing and no hub allowed': {
+    cause: 'repository_unreachable',
+    lines: startFailure(
+      'huggingface_hub.errors.LocalEntryNotFoundError: Cannot find the requested files in the disk cache and outgoing traffic has been disabled.',
+    ),
+    text: /`vllm-gateway fetch`/,
+    retryable: true,
+  },
+  'weights missing in the cache': {
+    cause: 'model_not_found',
+    lines: startFailure(
+      'RuntimeError: Cannot find any model weights with `/c/models--acme--m/snapshots/c0ffee`',
+    ),
+    text: /holds no weights that vLLM can load; `vllm-gateway fetch` completes/,
+    retryable: false,
+  },
   'secrets stay here': {
     cause: 'unknown',
     lines: [

@@ -3,6 +3,7 @@
  * as "Invalid repository ID", everything ends as "Engine core initialization failed").
  */
 
+import { DEVICE_RULES, OFFLINE_RULES } from '../common-rules.ts';
 import type { DiagnosisRule } from '../diagnosis-rules.ts';
 import { diagnoseBy } from '../diagnosis-rules.ts';
 import type { Diagnosis, ExitStatus } from '../engine.ts';
@@ -172,12 +173,14 @@ const REPOSITORY: readonly DiagnosisRule[] = [
     text: () =>
       'the repository is gated or private: accept its terms and give HF_TOKEN a token that may read it',
   },
+  ...OFFLINE_RULES,
   {
     cause: 'repository_unreachable',
     pattern:
-      /couldn(?:'|’)t connect to|OfflineModeIsEnabled|LocalEntryNotFoundError|Max retries exceeded with url|Temporary failure in name resolution|Cannot reach .*: offline mode is enabled/,
+      /couldn(?:'|’)t connect to|LocalEntryNotFoundError|Max retries exceeded with url|Temporary failure in name resolution/,
     retryable: true,
-    text: () => 'the model hub cannot be reached and the model is not in the cache',
+    text: () =>
+      'the model hub cannot be reached and the model is not in the cache; `vllm-gateway fetch` brings it there beforehand',
   },
   {
     cause: 'model_not_found',
@@ -197,7 +200,10 @@ const REPOSITORY: readonly DiagnosisRule[] = [
     cause: 'model_not_found',
     pattern: /Cannot find any model weights with `?([^`]+)`?/,
     retryable: false,
-    text: (m) => `${m[1]} holds no weights that vLLM can load`,
+    text: (m) =>
+      `${m[1]} holds no weights that vLLM can load${
+        /\/snapshots\//.test(m[1] ?? '') ? '; `vllm-gateway fetch` completes what is in the cache' : ''
+      }`,
   },
 ];
 
@@ -222,7 +228,13 @@ const ENVIRONMENT: readonly DiagnosisRule[] = [
   },
 ];
 
-const RULES: readonly DiagnosisRule[] = [...MEMORY, ...CONFIGURATION, ...REPOSITORY, ...ENVIRONMENT];
+const RULES: readonly DiagnosisRule[] = [
+  ...MEMORY,
+  ...DEVICE_RULES,
+  ...CONFIGURATION,
+  ...REPOSITORY,
+  ...ENVIRONMENT,
+];
 
 const SERVING = /^Application startup complete/;
 

@@ -3,6 +3,7 @@ import type { ResolvedModel } from '../../config/resolved-config.ts';
 import { commandListensOn } from '../command-template.ts';
 import type { Engine } from '../engine.ts';
 import type { Environment } from '../engine-environment.ts';
+import { hostFiles } from '../host-files.ts';
 import { probeOpenAi } from '../openai-probe.ts';
 import { remedyOfAnswer } from './answer-remedies.ts';
 import { vllmArgv } from './argv.ts';
@@ -30,8 +31,8 @@ export interface VllmEngineOptions {
   readonly contextMib: number;
   /** Host memory of its processes to reckon with until it was measured. */
   readonly hostMib: number;
-  /** argv prefix that runs the server. */
-  readonly executable: (model: ResolvedModel) => readonly string[];
+  /** argv prefix that runs the server, on this host or in an image. */
+  readonly executable: (model: ResolvedModel, sharesHost: boolean) => readonly string[];
   /** Release that this runs; null: unknown. */
   readonly version: (model: ResolvedModel) => string | null;
   /** The gateway's own environment, of which the engine gets an allow-list. */
@@ -54,15 +55,17 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
     listensOn: (model) => (model.command === null ? 'unix' : commandListensOn(model.command)),
     command: (model, context) => ({
       argv: vllmArgv(model, context, {
-        executable: options.executable(model),
+        executable: options.executable(model, context.sharesHost),
         parsers: () => {
-          const { tool, reasoning } = chooseParsers(model, options.environment);
+          const { tool, reasoning } = chooseParsers(model, options.environment, context.sharesHost);
           return { tool: tool.parser, reasoning: reasoning.parser };
         },
-        version: () => options.version(model),
+        // Nobody looks into an image: it is taken for the newest, whose refusals are learned.
+        version: () => (context.sharesHost ? options.version(model) : null),
         contextMib: options.contextMib,
       }),
       environment: vllmEnvironment(model, context, options.environment),
+      files: hostFiles(model, context, model.vllm.extraArgs),
     }),
     probe: (http, model, timeoutMs, signal) =>
       probeOpenAi(

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { LaunchContext } from '../engine.ts';
 import { contextFixture, modelFixture } from '../engine-fixtures.ts';
 import { vllmEnvironment } from './environment.ts';
 
@@ -47,9 +48,13 @@ test('an engine sees an allow-list of our environment, its devices and what it i
   });
 });
 
-test('development routes stay closed on a TCP port, whatever our own environment says', () => {
-  const context = contextFixture({ listen: { kind: 'tcp', host: '127.0.0.1', port: 9 } });
-  assert.equal(vllmEnvironment(modelFixture(), context, OWN).VLLM_SERVER_DEV_MODE, undefined);
+test('development routes are open where nobody but the gateway comes, and closed elsewhere', () => {
+  const listen = { kind: 'tcp', host: '127.0.0.1', port: 9 } as const;
+  const modeOf = (context: Partial<LaunchContext>): string | undefined =>
+    vllmEnvironment(modelFixture(), contextFixture(context), OWN).VLLM_SERVER_DEV_MODE;
+  assert.equal(modeOf({ listen }), undefined);
+  assert.equal(modeOf({ listen: { ...listen, isPrivate: true } }), '1');
+  assert.equal(modeOf({}), '1');
 });
 
 test('the model’s own environment has the last word, and HF_TOKEN beats its old name', () => {

@@ -1,8 +1,8 @@
 /** What vLLM is told through its environment; the model's own `environment` has the last word. */
 import type { ResolvedModel } from '../../config/resolved-config.ts';
-import type { LaunchContext } from '../engine.ts';
+import { isPrivateAddress, type LaunchContext } from '../engine.ts';
 import type { Environment } from '../engine-environment.ts';
-import { deviceEnvironment, inheritedEnvironment } from '../engine-environment.ts';
+import { engineEnvironment } from '../engine-environment.ts';
 
 /** Seconds that vLLM keeps an idle connection; our pools give theirs up sooner (`VLLM_KEEP_ALIVE_MS`). */
 const VLLM_KEEP_ALIVE_S = 75;
@@ -17,10 +17,9 @@ export function vllmEnvironment(
   own: Environment,
 ): Readonly<Record<string, string>> {
   return {
-    ...inheritedEnvironment(own),
-    ...deviceEnvironment(context),
+    ...engineEnvironment(model, context, own),
     // Development routes (sleep, and code execution too) only where nobody else can reach them.
-    ...(context.listen.kind === 'unix' ? { VLLM_SERVER_DEV_MODE: '1' } : {}),
+    ...(isPrivateAddress(context.listen) ? { VLLM_SERVER_DEV_MODE: '1' } : {}),
     VLLM_HTTP_TIMEOUT_KEEP_ALIVE: String(VLLM_KEEP_ALIVE_S),
     VLLM_ENGINE_READY_TIMEOUT_S: String(Math.max(1, Math.ceil(model.loadTimeoutMs / 1000))),
     VLLM_NO_USAGE_STATS: '1',

@@ -48,14 +48,14 @@ async function install(name: string, tool: readonly string[], reasoning: readonl
   await written(`${name}/${PACKAGE}/reasoning/__init__.py`, table(reasoning));
 }
 
-function choose(vllm: Partial<VllmOptions>, more: { repo?: string } = {}): ParserChoices {
+function choose(vllm: Partial<VllmOptions>, more: { repo?: string } = {}, sharesHost = true): ParserChoices {
   const model = modelFixture({
     repo: 'acme/q',
     ...more,
     vllm: { toolParser: 'auto', reasoningParser: 'auto', executable: ['vllm'], ...vllm },
     environment: { HF_HOME: join(directory, 'cache') },
   });
-  return chooseParsers(model, { PATH: `/nowhere:${join(directory, 'whole/bin')}` });
+  return chooseParsers(model, { PATH: `/nowhere:${join(directory, 'whole/bin')}` }, sharesHost);
 }
 
 test('auto takes what fits a model of the cache and is installed', () => {
@@ -81,6 +81,23 @@ test('auto gives no flag for a model that is not here, and none that the vLLM ha
   });
   assert.equal(older.reasoning.parser, 'qwen3');
   assert.match(choose({ executable: ['docker', 'run'] }).tool.why, /cannot be asked/);
+});
+
+test('a vLLM of an image has what every recent one has, whatever is installed here', async () => {
+  await install('poor', ['none'], ['none']);
+  const executable = [join(directory, 'poor/bin/vllm')];
+  const why = 'auto: Qwen3ForCausalLM';
+  assert.deepEqual(choose({ executable }, {}, false), {
+    tool: { parser: 'hermes', why },
+    reasoning: { parser: 'qwen3', why },
+  });
+  await written('new/config.json', '{"architectures": ["Gemma4ForCausalLM"]}');
+  await written('new/chat_template.jinja', '{{ tools }}<|tool_call>');
+  const { tool } = choose({}, { repo: join(directory, 'new') }, false);
+  assert.deepEqual(tool, {
+    parser: null,
+    why: 'auto: `gemma4` fits, but not every vLLM has it; name it to use it',
+  });
 });
 
 test('a revision and a chat template in extra_args are the ones that are looked at', async () => {

@@ -6,7 +6,7 @@ import type { ResolvedModel } from '../../config/resolved-config.ts';
 import { readChatFacts, smallText } from '../../readers/chat-facts.ts';
 import type { Environment } from '../engine-environment.ts';
 import { reasoningParserFor, toolParserFor } from './parsers.ts';
-import { type InstalledParsers, installedParsers } from './parsers-registry.ts';
+import { type InstalledParsers, installedParsers, RECENT_PARSERS } from './parsers-registry.ts';
 
 export interface ParserChoice {
   /** Name of the parser; null: no flag. */
@@ -20,13 +20,20 @@ export interface ParserChoices {
   readonly reasoning: ParserChoice;
 }
 
-/** Reads a few small files, only where something is `auto`. `environment` is the gateway's own. */
-export function chooseParsers(model: ResolvedModel, environment: Environment): ParserChoices {
+/**
+ * Reads a few small files, only where something is `auto`. `environment` is the gateway's own. `sharesHost` false: vLLM is
+ * that of an image, which nobody looks into; it is believed to have what every recent one has.
+ */
+export function chooseParsers(
+  model: ResolvedModel,
+  environment: Environment,
+  sharesHost = true,
+): ParserChoices {
   const { toolParser, reasoningParser } = model.vllm;
   const named = { tool: namedChoice(toolParser), reasoning: namedChoice(reasoningParser) };
   if (named.tool !== null && named.reasoning !== null)
     return { tool: named.tool, reasoning: named.reasoning };
-  const automatic = automaticChoices(model, { ...environment, ...model.environment });
+  const automatic = automaticChoices(model, { ...environment, ...model.environment }, sharesHost);
   return { tool: named.tool ?? automatic.tool, reasoning: named.reasoning ?? automatic.reasoning };
 }
 
@@ -35,7 +42,11 @@ function namedChoice(configured: string): ParserChoice | null {
   return configured === 'off' ? { parser: null, why: 'off' } : { parser: configured, why: 'configured' };
 }
 
-function automaticChoices(model: ResolvedModel, environment: Environment): ParserChoices {
+function automaticChoices(
+  model: ResolvedModel,
+  environment: Environment,
+  sharesHost: boolean,
+): ParserChoices {
   const neither = (why: string): ParserChoices => {
     const choice = { parser: null, why };
     return { tool: choice, reasoning: choice };
@@ -46,7 +57,7 @@ function automaticChoices(model: ResolvedModel, environment: Environment): Parse
   if (read === null) return neither('auto: the files of the model are not on this machine');
   const other = flagValue(words, '--chat-template');
   const facts = other === null ? read : { ...read, template: smallText(other) ?? other };
-  const installed = installedParsers(model.vllm.executable, environment);
+  const installed = sharesHost ? installedParsers(model.vllm.executable, environment) : RECENT_PARSERS;
   return {
     tool: checked(toolParserFor(facts), 'tool', installed, facts.architecture),
     reasoning: checked(reasoningParserFor(facts), 'reasoning', installed, facts.architecture),
@@ -68,7 +79,13 @@ function checked(
     };
   return installed[kind].has(parser)
     ? { parser, why: `auto: ${architecture}` }
-    : { parser: null, why: `auto: \`${parser}\` fits, but this vLLM does not have it` };
+    : { parser: null, why: `auto: \`${parser}\` fits, but ${lacks(installed)}` };
+}
+
+function lacks(installed: InstalledParsers): string {
+  return installed === RECENT_PARSERS
+    ? 'not every vLLM has it; name it to use it'
+    : 'this vLLM does not have it';
 }
 
 /** The last value of a flag, which is the one that counts. */

@@ -8,6 +8,25 @@ export interface InstalledParsers {
   readonly reasoning: ReadonlySet<string>;
 }
 
+/** What every vLLM since 0.11 has, of those that we choose among. */
+export const RECENT_PARSERS: InstalledParsers = {
+  tool: new Set([
+    'deepseek_v3',
+    'deepseek_v31',
+    'glm45',
+    'granite',
+    'hermes',
+    'jamba',
+    'kimi_k2',
+    'llama3_json',
+    'mistral',
+    'openai',
+    'qwen3_coder',
+    'seed_oss',
+  ]),
+  reasoning: new Set(['deepseek_r1', 'glm45', 'granite', 'openai_gptoss', 'qwen3', 'seed_oss']),
+};
+
 /** Null: it cannot be looked into. Never throws. */
 export function installedParsers(
   executable: readonly string[],

@@ -9,6 +9,7 @@ export type StartPhase = (typeof START_PHASES)[number];
 export const START_FAILURES = [
   'gated',
   'offline',
+  'uncached',
   'architecture',
   'context',
   'repository',

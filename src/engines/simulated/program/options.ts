@@ -11,6 +11,8 @@ export type AnswerMode = 'words' | 'echo';
 
 export interface SimOptions {
   readonly model: string;
+  /** Null: the model's own. */
+  readonly tokenizer: string | null;
   /** Accepted names; the first one stands in answers and metrics. Never empty. */
   readonly servedNames: readonly [string, ...string[]];
   readonly host: string | null;
@@ -58,6 +60,8 @@ export interface SimEnvironment {
   /** As given; null when unset. */
   readonly visibleDevices: string | null;
   readonly ledgerDirectory: string | null;
+  /** HF_HUB_OFFLINE: a hub may not be asked. */
+  readonly isOffline: boolean;
 }
 
 export interface SimSettings {
@@ -214,6 +218,7 @@ function resolve(
   const environmentKey = environment['VLLM_API_KEY'];
   return {
     model,
+    tokenizer: text('tokenizer'),
     servedNames: [firstName, ...otherNames],
     host: text('host'),
     port: integer('port', text('port')) ?? 8000,
@@ -301,6 +306,7 @@ function readEnvironment(environment: Readonly<Record<string, string | undefined
     keepAliveS: Number.isFinite(keepAlive) ? keepAlive : 5,
     visibleDevices: environment['CUDA_VISIBLE_DEVICES'] ?? null,
     ledgerDirectory: environment['VLLM_SIM_LEDGER'] || null,
+    isOffline: /^(1|true|yes|on)$/i.test(environment['HF_HUB_OFFLINE'] ?? ''),
   };
 }
 

@@ -109,6 +109,20 @@ for (const [fault, text] of FAILURES) {
   });
 }
 
+test('files that are missing matter only to whoever may not ask a hub', async (t) => {
+  const args = ['--sim-fault', 'fail@start:uncached'];
+  const offline = startVllmSim(t, { args, environment: { HF_HUB_OFFLINE: '1' } });
+  assert.deepEqual(await offline.exit, { code: 1, signal: null });
+  assert.match(offline.lines.join('\n'), /LocalEntryNotFoundError: .* outgoing traffic has been disabled/);
+  await startVllmSim(t, { args }).ready();
+});
+
+test('a GGUF file with the tokenizer of another repository is served', async (t) => {
+  const sim = startVllmSim(t, { model: '/cache/m-Q4_K_M.gguf', args: ['--tokenizer', 'acme/base'] });
+  await sim.ready();
+  assert.match(sim.lines.join('\n'), /model='\/cache\/m-Q4_K_M\.gguf', tokenizer='acme\/base'/);
+});
+
 test('SIGTERM during the start kills by SIGINT and leaves no engine core', async (t) => {
   const sim = startVllmSim(t, { args: ['--sim-fault', 'hang@loading'] });
   const line = await sim.line(/\(EngineCore pid=\d+\)/);

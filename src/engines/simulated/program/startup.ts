@@ -59,7 +59,7 @@ export async function initialise(
   const startedMs = performance.now();
   log.core(
     'core.py:134',
-    `Initializing a V1 LLM engine (v${SIMULATED_VERSION}) with config: model='${options.model}', tokenizer='${options.model}', dtype=torch.bfloat16, max_seq_len=${options.maxModelLen ?? options.sim.modelLength}, tensor_parallel_size=${options.tensorParallelSize}, enforce_eager=${options.enforceEager ? 'True' : 'False'}`,
+    `Initializing a V1 LLM engine (v${SIMULATED_VERSION}) with config: model='${options.model}', tokenizer='${options.tokenizer ?? options.model}', dtype=torch.bfloat16, max_seq_len=${options.maxModelLen ?? options.sim.modelLength}, tensor_parallel_size=${options.tensorParallelSize}, enforce_eager=${options.enforceEager ? 'True' : 'False'}`,
   );
   memory.initialise();
   await load(start, memory);
@@ -233,6 +233,14 @@ function failConfiguring(kind: StartFailure | null, options: SimOptions): void {
       throw new StartError(
         'OSError',
         `We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them in the cached files.\nCheck your internet connection or see how to run the library in offline mode at 'https://huggingface.co/docs/transformers/installation#offline-mode'.`,
+        'api',
+      );
+    case 'uncached':
+      // Whoever may ask a hub gets what is missing.
+      if (!options.environment.isOffline) return;
+      throw new StartError(
+        'huggingface_hub.errors.LocalEntryNotFoundError',
+        "Cannot find an appropriate cached snapshot folder for the specified revision on the local disk and outgoing traffic has been disabled. To enable repo look-ups and downloads online, pass 'local_files_only=False' as input.",
         'api',
       );
     case 'repository':

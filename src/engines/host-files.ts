@@ -1,0 +1,67 @@
+/**
+ * What of a launch stands on this host outside of the Hugging Face cache: models, tokenizers, templates, adapters. A runtime
+ * with images mounts these at the same paths, so that the arguments which name them stay as they are.
+ */
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { ResolvedModel } from '../config/resolved-config.ts';
+import type { LaunchContext } from './engine.ts';
+
+/** vLLM's flags whose values may be paths. Others are not looked at: `--root-path /` is no folder to be mounted. */
+const FLAGS_WITH_PATHS: ReadonlySet<string> = new Set([
+  '--allowed-local-media-path',
+  '--chat-template',
+  '--config',
+  '--generation-config',
+  '--hf-config-path',
+  '--log-config-file',
+  '--lora-modules',
+  '--reasoning-parser-plugin',
+  '--speculative-config',
+  '--tokenizer',
+  '--tool-parser-plugin',
+]);
+
+/** The model as an argument: what was fetched, else what is configured; null: neither. */
+export function modelArgument(
+  model: ResolvedModel,
+  { source, sharesHost }: Pick<LaunchContext, 'source' | 'sharesHost'>,
+): string | null {
+  if (source !== null) return source.model;
+  // In a container there is neither our working directory nor our home, so a path is named whole there.
+  return sharesHost || model.repo === null ? model.repo : (hostPath(model.repo) ?? model.repo);
+}
+
+/** Paths of this host that a launch reads. `words`: the user's own arguments. */
+export function hostFiles(
+  model: ResolvedModel,
+  { source }: Pick<LaunchContext, 'source'>,
+  words: readonly string[],
+): readonly string[] {
+  const found = new Set(source?.files ?? []);
+  // What was fetched lies in the cache, or is among the files of its source.
+  const local = source === null && model.repo !== null ? hostPath(model.repo) : null;
+  if (local !== null) found.add(local);
+  for (const path of pathsIn(words)) if (path !== '/' && existsSync(path)) found.add(path);
+  return [...found];
+}
+
+/** A name that is also a path is one, as vLLM takes it. Null for what is not here: it may be a repository, or in the image. */
+function hostPath(text: string): string | null {
+  const path = text.startsWith('~/') ? join(homedir(), text.slice(2)) : resolve(text);
+  return existsSync(path) ? path : null;
+}
+
+/** Absolute paths in the values of flags that take some: `/a`, `name=/a`, and any text of a JSON object. */
+function pathsIn(words: readonly string[]): readonly string[] {
+  const paths: string[] = [];
+  let takes = false;
+  for (const word of words) {
+    const [name = '', ...rest] = word.startsWith('--') ? word.split('=') : [''];
+    if (name !== '') takes = FLAGS_WITH_PATHS.has(name.replaceAll('_', '-'));
+    const value = name === '' ? word : rest.join('=');
+    if (takes) paths.push(...[...value.matchAll(/(?:^|[="])(\/[^"]*)/g)].map(([, path = '']) => path));
+  }
+  return paths;
+}
