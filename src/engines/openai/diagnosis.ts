@@ -1,9 +1,10 @@
 /** Why any other server ended: what operating systems and Python say in the same words everywhere. */
 
-import { DEVICE_RULES, OFFLINE_RULES } from '../common-rules.ts';
 import type { DiagnosisRule } from '../diagnosis-rules.ts';
 import { diagnoseBy } from '../diagnosis-rules.ts';
 import type { Diagnosis, ExitStatus } from '../engine.ts';
+import { DEVICE_RULES } from '../lost-device-rules.ts';
+import { OFFLINE_RULES } from '../offline-rules.ts';
 
 const RULES: readonly DiagnosisRule[] = [
   {

@@ -3,10 +3,11 @@
  * as "Invalid repository ID", everything ends as "Engine core initialization failed").
  */
 
-import { DEVICE_RULES, OFFLINE_RULES } from '../common-rules.ts';
 import type { DiagnosisRule } from '../diagnosis-rules.ts';
 import { diagnoseBy } from '../diagnosis-rules.ts';
 import type { Diagnosis, ExitStatus } from '../engine.ts';
+import { DEVICE_RULES } from '../lost-device-rules.ts';
+import { OFFLINE_RULES } from '../offline-rules.ts';
 import { gibOf, leastLeft, neededCache, refused, shortOf, torchGib } from './launch-remedies.ts';
 
 const MEMORY: readonly DiagnosisRule[] = [

@@ -1,4 +1,4 @@
-/** Rules that hold for every engine: the words are those of drivers and of Hugging Face's libraries. */
+/** How engines say that their devices are gone: the words are those of drivers, NVML, CUDA and ROCm. */
 import type { DiagnosisRule } from './diagnosis-rules.ts';
 
 /** Devices that went away, or that the engine never got. */
@@ -27,17 +27,5 @@ export const DEVICE_RULES: readonly DiagnosisRule[] = [
     whileServing: true,
     text: (m) =>
       `it has lost its devices, or never got them (${m[0]}): a container loses them at \`systemctl daemon-reload\` and gets them back when it is started anew; if that does not help, run \`nvidia-smi\` on the host and \`vllm-gateway doctor\``,
-  },
-];
-
-/** Files that the engine may not ask a hub for. */
-export const OFFLINE_RULES: readonly DiagnosisRule[] = [
-  {
-    cause: 'repository_unreachable',
-    pattern:
-      /outgoing traffic has been disabled|Cannot find the requested files in the disk cache|OfflineModeIsEnabled|offline mode is enabled/,
-    retryable: true,
-    text: () =>
-      'files of the model are missing in the cache, and the engine may not ask the hub for them (HF_HUB_OFFLINE): `vllm-gateway fetch` brings them',
   },
 ];
