@@ -13,6 +13,11 @@ export class FetchError extends Error {
   }
 }
 
+/** Something is not here, and whoever looks does not want a hub to be asked. */
+export class AbsentError extends Error {
+  override readonly name = 'AbsentError';
+}
+
 /** Tried again within limits before it becomes a failure. */
 export class PassingError extends FetchError {
   /** The hub said how long to wait; null: it did not. */

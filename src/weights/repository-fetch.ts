@@ -26,7 +26,7 @@ import {
 } from './cache-layout.ts';
 import { checkSpace, type FreeBytes } from './disk-space.ts';
 import { type Digest, download } from './download.ts';
-import { FetchError, PassingError } from './fetch-error.ts';
+import { AbsentError, FetchError, PassingError } from './fetch-error.ts';
 import type { FetchLimits } from './fetch-limits.ts';
 import type { ProgressMeter } from './fetch-progress.ts';
 import { chooseFiles, filesOfIndex, neededIndex, type Wanted } from './file-choice.ts';
@@ -56,6 +56,8 @@ export interface FetchWork {
   readonly free: FreeBytes;
   readonly makeLink: MakeLink | undefined;
   readonly log: Log;
+  /** Only look: an AbsentError tells that something has to be fetched. */
+  readonly onlyLook: boolean;
   /** Ask the hub even where everything is here. */
   readonly update: boolean;
 }
@@ -78,6 +80,7 @@ export async function fetchRepository(target: RepositoryTarget, work: FetchWork)
     if (local === null || local.completeness.kind === 'missing') throw offlineError(target, local);
     return taken(cache, local, work);
   }
+  if (work.onlyLook) throw new AbsentError(target.repo);
   const access = reachable(work.access);
   const lock = join(target.cacheDirectory, '.locks', `models--${target.repo.replaceAll('/', '--')}`);
   const release = await work.locks.acquire(join(lock, 'vllm-gateway.lock'), work.signal);

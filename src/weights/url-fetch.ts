@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { INCOMPLETE_SUFFIX, OWN_FOLDER } from './cache-layout.ts';
 import { checkSpace } from './disk-space.ts';
 import { download } from './download.ts';
-import { FetchError } from './fetch-error.ts';
+import { AbsentError, FetchError } from './fetch-error.ts';
 import { originText } from './hub-transport.ts';
 import type { FetchWork } from './repository-fetch.ts';
 import { tryAgain } from './try-again.ts';
@@ -44,6 +44,7 @@ export async function fetchAddress(address: string, work: FetchWork): Promise<Fe
       `${label} is not in the Hugging Face cache (${work.access.cacheDirectory}), and HF_HUB_OFFLINE forbids to fetch it`,
       false,
     );
+  if (work.onlyLook) throw new AbsentError(label);
   const release = await work.locks.acquire(join(directory, 'vllm-gateway.lock'), work.signal);
   try {
     await mkdir(directory, { recursive: true });

@@ -13,11 +13,11 @@ import { hubAccess } from '../readers/hub-access.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { MakeLink } from './cache-layout.ts';
 import { type FreeBytes, freeBytes } from './disk-space.ts';
-import { failureOf } from './fetch-error.ts';
+import { AbsentError, failureOf } from './fetch-error.ts';
 import { FETCH_LIMITS, type FetchLimits } from './fetch-limits.ts';
 import { codeRepositories, type FetchPlan, fetchPlan } from './fetch-plan.ts';
 import { ProgressMeter } from './fetch-progress.ts';
-import type { FetchOptions, FetchResult, WeightsFetcher } from './fetcher.ts';
+import type { FetchResult, WeightsFetcher } from './fetcher.ts';
 import { ggufPaths, hasTokenizer } from './file-choice.ts';
 import { ggufBaseModel } from './gguf-base-model.ts';
 import { createHubTransport } from './hub-transport.ts';
@@ -42,62 +42,24 @@ export interface WeightsFetcherOptions {
 
 type FetchedPlan = Extract<FetchPlan, { readonly kind: 'fetch' }>;
 
+/** Fetches in this thread. */
 export function createWeightsFetcher(options: WeightsFetcherOptions): WeightsFetcher {
-  const { environment, log } = options;
   const limits = { ...FETCH_LIMITS, ...options.limits };
-  const locks = new RepositoryLocks(log);
-  const slots = new Slots(limits.filesAtOnceMax);
+  const shared = { locks: new RepositoryLocks(options.log), slots: new Slots(limits.filesAtOnceMax) };
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
-
-  const fetchAll = async (
-    model: ResolvedModel,
-    { signal, onProgress }: FetchOptions,
-  ): Promise<FetchResult> => {
-    const merged = { ...environment, ...model.environment };
-    const access = await hubAccess(merged);
-    const plan = fetchPlan(model, merged, access);
-    if (plan.kind === 'as_is') return { kind: 'ready', source: plan.source, fetchedBytes: 0 };
-    const transport = await createHubTransport(access, limits);
-    const progress = new ProgressMeter(onProgress, limits.progressEveryMs);
-    const ended = AbortSignal.any([signal, closing.signal]);
-    const work: FetchWork = {
-      access,
-      transport,
-      limits,
-      signal: ended,
-      progress,
-      locks,
-      slots,
-      free: options.free ?? freeBytes,
-      makeLink: options.makeLink,
-      log,
-      update: options.update ?? false,
-    };
-    try {
-      const { source, fetchedBytes } = await carryOut(plan, model, work);
-      return { kind: 'ready', source, fetchedBytes };
-    } catch (error) {
-      const what = shownName(model);
-      return ended.aborted
-        ? {
-            kind: 'failed',
-            failure: { cause: 'fetch_failed', text: `the fetch of ${what} was ended`, retryable: true },
-          }
-        : { kind: 'failed', failure: failureOf(error, what, access.cacheDirectory) };
-    } finally {
-      await transport.close();
-    }
-  };
-
   return {
-    async fetch(model, fetchOptions) {
-      const mine = fetchAll(model, fetchOptions).catch(
-        (error: unknown): FetchResult => ({
-          kind: 'failed',
-          failure: failureOf(error, shownName(model), 'the Hugging Face cache'),
-        }),
-      );
+    async fetch(model, { signal, onProgress }) {
+      const ended = AbortSignal.any([signal, closing.signal]);
+      const progress = new ProgressMeter(onProgress, limits.progressEveryMs);
+      const work = { ...shared, limits, progress, signal: ended, onlyLook: false };
+      const mine = fetchModel(model, options, work).catch((error: unknown): FetchResult => {
+        const what = shownName(model);
+        const failure = ended.aborted
+          ? { cause: 'fetch_failed' as const, text: `the fetch of ${what} was ended`, retryable: true }
+          : failureOf(error, what, 'the Hugging Face cache');
+        return { kind: 'failed', failure };
+      });
       running.add(mine);
       try {
         return await mine;
@@ -110,6 +72,56 @@ export function createWeightsFetcher(options: WeightsFetcherOptions): WeightsFet
       await Promise.allSettled(running);
     },
   };
+}
+
+/** What `fetch` would answer without a hub, at once; null: something has to be fetched. Never rejects. */
+export async function fetchedAlready(
+  model: ResolvedModel,
+  options: WeightsFetcherOptions,
+): Promise<FetchResult | null> {
+  if (options.update === true) return null;
+  const progress = new ProgressMeter(() => {}, FETCH_LIMITS.progressEveryMs);
+  const work = {
+    locks: new RepositoryLocks(options.log),
+    slots: new Slots(1),
+    limits: { ...FETCH_LIMITS, ...options.limits },
+    progress,
+    signal: new AbortController().signal,
+    onlyLook: true,
+  };
+  try {
+    return await fetchModel(model, options, work);
+  } catch (error) {
+    if (error instanceof AbsentError) return null;
+    return { kind: 'failed', failure: failureOf(error, shownName(model), 'the Hugging Face cache') };
+  }
+}
+
+type SharedWork = Pick<FetchWork, 'locks' | 'slots' | 'limits' | 'progress' | 'signal' | 'onlyLook'>;
+
+/** Rejects where something fails that no person can mend, when the signal aborts, and with an AbsentError. */
+async function fetchModel(
+  model: ResolvedModel,
+  options: WeightsFetcherOptions,
+  shared: SharedWork,
+): Promise<FetchResult> {
+  const { log, free = freeBytes, makeLink, update = false } = options;
+  const environment = { ...options.environment, ...model.environment };
+  const access = await hubAccess(environment);
+  const plan = fetchPlan(model, environment, access);
+  if (plan.kind === 'as_is') return { kind: 'ready', source: plan.source, fetchedBytes: 0 };
+  const transport = await createHubTransport(access, shared.limits);
+  try {
+    const work = { ...shared, access, transport, free, makeLink, log, update };
+    const { source, fetchedBytes } = await carryOut(plan, model, work);
+    return { kind: 'ready', source, fetchedBytes };
+  } catch (error) {
+    shared.signal.throwIfAborted();
+    if (error instanceof AbsentError) throw error;
+    return { kind: 'failed', failure: failureOf(error, shownName(model), access.cacheDirectory) };
+  } finally {
+    await transport.close();
+  }
 }
 
 /** Addresses may carry a user and a signature. */
@@ -218,6 +230,7 @@ async function fetchTokenizer(
     return { repo, fetchedBytes: found.fetchedBytes };
   } catch (error) {
     work.signal.throwIfAborted();
+    if (error instanceof AbsentError) throw error;
     return without(`because that of ${repo} cannot be had: ${failureOf(error, repo, '').text}`);
   }
 }
