@@ -9,6 +9,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
   chmodSync,
+  closeSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -29,6 +30,9 @@ const STOP_LIMIT_MS = 20_000;
 const KILL_LIMIT_MS = 5_000;
 const POLL_MS = 50;
 
+/** Without the part for Kubernetes, which wants networks of its own. */
+const CONTAINERD_CONFIGURATION = 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n';
+
 export interface DaemonOptions {
   readonly liveRestore: boolean;
 }
@@ -44,6 +48,8 @@ export interface Daemon {
   stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
   /** Starts it again in the same namespaces. */
   start(): Promise<void>;
+  /** As if the machine had lost its power: daemon, containers and all; `start` is the next boot. */
+  cutPower(): Promise<void>;
   log(): string;
   /** Ends all of it and removes its files. */
   dispose(): Promise<void>;
@@ -73,6 +79,7 @@ class LabDaemon implements Daemon {
   readonly #options: DaemonOptions;
   /** Keeps the namespaces while the daemon itself is away. */
   readonly #holder: ChildProcess;
+  #containerd: ChildProcess | null = null;
   #child: ChildProcess | null = null;
 
   constructor(root: string, options: DaemonOptions) {
@@ -95,9 +102,12 @@ class LabDaemon implements Daemon {
 
   async start(): Promise<void> {
     await this.#holderReady();
-    const log = openSync(path.join(this.root, 'log'), 'a');
-    const args = ['--target', String(this.pid()), '--net', '--mount', 'dockerd', ...this.#arguments()];
-    const child = spawn('nsenter', args, { stdio: ['ignore', log, log], env: environmentOf(this.root) });
+    // A service of its own, as distributions run it: it does not notice when Docker restarts.
+    if (this.#containerd === null || hasEnded(this.#containerd)) {
+      writeFileSync(path.join(this.root, 'containerd.toml'), CONTAINERD_CONFIGURATION);
+      this.#containerd = this.#spawnInside('containerd', this.#containerdArguments());
+    }
+    const child = this.#spawnInside('dockerd', this.#arguments());
     this.#child = child;
     const deadlineMs = performance.now() + START_LIMIT_MS;
     while (!(await answers(this.socketPath))) {
@@ -106,6 +116,29 @@ class LabDaemon implements Daemon {
       }
       await sleep(POLL_MS);
     }
+  }
+
+  #spawnInside(program: string, args: readonly string[]): ChildProcess {
+    const log = openSync(path.join(this.root, 'log'), 'a');
+    const entering = ['--target', String(this.pid()), '--net', '--mount', program, ...args];
+    const child = spawn('nsenter', entering, {
+      stdio: ['ignore', log, log],
+      env: environmentOf(this.root),
+    });
+    closeSync(log);
+    return child;
+  }
+
+  #containerdArguments(): readonly string[] {
+    const below = (name: string): string => path.join(this.root, name);
+    return [
+      ...['--config', below('containerd.toml'), '--root', below('containerd')],
+      ...['--state', below('state'), '--address', this.#containerdSocket(), '--log-level', 'warn'],
+    ];
+  }
+
+  #containerdSocket(): string {
+    return path.join(this.root, 'containerd.sock');
   }
 
   async #holderReady(): Promise<void> {
@@ -123,6 +156,7 @@ class LabDaemon implements Daemon {
     return [
       ...['--data-root', path.join(root, 'data'), '--exec-root', path.join(root, 'exec')],
       ...['--pidfile', path.join(root, 'pid'), '--host', this.host],
+      ...['--containerd', this.#containerdSocket()],
       ...['--storage-driver', storageDriver(), '--shutdown-timeout', '2'],
       ...(this.#options.liveRestore ? ['--live-restore'] : []),
     ];
@@ -130,7 +164,7 @@ class LabDaemon implements Daemon {
 
   async stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     const child = this.#child;
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    if (child === null || hasEnded(child)) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill(signal);
     const limit = new AbortController();
@@ -146,8 +180,19 @@ class LabDaemon implements Daemon {
     return readFileSync(path.join(this.root, 'log'), 'utf8');
   }
 
+  async cutPower(): Promise<void> {
+    await this.stop('SIGKILL');
+    this.#containerd?.kill('SIGKILL');
+    await endProcessesOf(this.root, this.pid());
+    // A boot finds no pid files and no state of what ran.
+    for (const name of ['pid', 'exec', 'state']) {
+      rmSync(path.join(this.root, name), { recursive: true, force: true });
+    }
+  }
+
   async dispose(): Promise<void> {
     await this.stop('SIGKILL');
+    this.#containerd?.kill('SIGKILL');
     this.#holder.kill('SIGKILL');
     await endProcessesOf(this.root);
     removeRoot(this.root);
@@ -206,10 +251,14 @@ export function sweepOldLabs(): void {
   }
 }
 
-async function endProcessesOf(root: string): Promise<void> {
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+async function endProcessesOf(root: string, spared = 0): Promise<void> {
   const deadlineMs = performance.now() + KILL_LIMIT_MS;
   for (;;) {
-    const living = processesOf(root);
+    const living = processesOf(root).filter((pid) => pid !== spared);
     if (living.length === 0 || performance.now() > deadlineMs) return;
     for (const pid of living) kill(pid);
     await sleep(POLL_MS);

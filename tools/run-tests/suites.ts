@@ -44,6 +44,14 @@ const SLOW_SUITES: readonly Suite[] = [
     fileTimeoutMs: 15 * 60_000,
     isLive: true,
   },
+  {
+    // A real Docker daemon, started for each file; without root or the packages the files say that they are skipped.
+    name: 'docker',
+    prefixes: ['test/docker/'],
+    concurrency: 1,
+    fileTimeoutMs: 5 * 60_000,
+    isLive: true,
+  },
 ];
 
 const FAST_SUITE: Suite = {

@@ -20,6 +20,8 @@ import type {
   LaunchResult,
   LaunchSpec,
   LaunchStage,
+  Preparation,
+  PrepareOptions,
   Runtime,
   RuntimeCapabilities,
   StopResult,
@@ -35,6 +37,7 @@ import { faultOf } from './docker-fault.ts';
 import type { DockerSite } from './docker-site.ts';
 import { handleOf } from './engine-handle.ts';
 import { containerOf, processesOf } from './host-processes.ts';
+import type { Images } from './images.ts';
 import { createImages } from './images.ts';
 import type { WatchedContainer } from './watched-container.ts';
 import { createWatchedContainer } from './watched-container.ts';
@@ -47,6 +50,7 @@ class DockerRuntime implements Runtime {
   readonly kind = 'docker';
   readonly capabilities: RuntimeCapabilities;
   readonly #site: DockerSite;
+  readonly #images: Images;
   readonly #starter: ContainerStarter;
   readonly #watch: DaemonWatch;
   readonly #launches = new Map<LaunchId, WatchedContainer>();
@@ -63,8 +67,8 @@ class DockerRuntime implements Runtime {
       isPrivate: reach.exposure === '',
       exposure: reach.exposure,
     };
-    const images = createImages(connection, config.pull, environment, this.#closed.signal, log);
-    this.#starter = createContainerStarter(site, images);
+    this.#images = createImages(connection, config.pull, environment, this.#closed.signal, log);
+    this.#starter = createContainerStarter(site, this.#images);
     this.#watch = watchDaemon({
       connection,
       stateId,
@@ -90,6 +94,13 @@ class DockerRuntime implements Runtime {
 
   /** An address is a place inside of a container that is not there yet: nothing is held. */
   releaseAddress(_launchId: LaunchId): void {}
+
+  async prepare(image: string | null, options: PrepareOptions): Promise<Preparation> {
+    const prepared = await this.#images.prepare(image ?? this.#site.config.image, options);
+    if (prepared.kind === 'present') return { kind: 'ready' };
+    const cause = prepared.cause === 'image_missing' ? 'image_missing' : 'resources';
+    return { kind: 'failed', cause, detail: prepared.detail };
+  }
 
   async launch(spec: LaunchSpec, observer: LaunchObserver): Promise<LaunchResult> {
     assert(!this.#closed.signal.aborted, 'launch after close');

@@ -2,7 +2,7 @@
 import type { LaunchResult } from '../runtime.ts';
 import type { DockerFault } from './docker-fault.ts';
 
-type LaunchFailure = Extract<LaunchResult, { readonly kind: 'failed' }>;
+export type LaunchFailure = Extract<LaunchResult, { readonly kind: 'failed' }>;
 
 export function unreachableFailure(host: string, { text }: Pick<DockerFault, 'text'>): LaunchFailure {
   return {

@@ -128,30 +128,50 @@ interface Position {
   advance(message: LogMessage): boolean;
 }
 
-function createPosition(from: 'start' | 'end'): Position {
-  let last = '';
+/** Of one stream: only within a stream are the times in order, because Docker copies both side by side. */
+interface StreamPosition {
+  last: string;
   /** Messages of exactly that time; several may share one. */
-  let deliveredAtLast = 0;
-  let toSkip = 0;
+  deliveredAtLast: number;
+  /** What comes may have been delivered by an earlier connection. */
+  isResuming: boolean;
+  seenAtLast: number;
+}
+
+function createPosition(from: 'start' | 'end'): Position {
+  const fresh = (): StreamPosition => ({ last: '', deliveredAtLast: 0, isResuming: false, seenAtLast: 0 });
+  const streams = { stdout: fresh(), stderr: fresh() };
   let openedAtMs: number | null = null;
   return {
     query() {
-      toSkip = deliveredAtLast;
-      if (last !== '') return { since: sinceOf(last) };
+      for (const stream of Object.values(streams)) {
+        stream.isResuming = stream.last !== '';
+        stream.seenAtLast = 0;
+      }
+      const lasts = Object.values(streams)
+        .map(({ last }) => last)
+        .filter((last) => last !== '');
+      // One that was silent may have said something while nobody listened: then the other one's time is the earliest
+      // that is sure.
+      const [earliest] = lasts.sort();
+      if (earliest !== undefined) return { since: sinceOf(earliest) };
       if (from === 'start') return {};
       return openedAtMs === null ? { tail: 0 } : { since: (openedAtMs / 1000).toFixed(3) };
     },
     opened() {
       openedAtMs ??= Date.now();
     },
-    advance({ time }) {
-      if (time < last) return false;
-      if (time === last && toSkip > 0) {
-        toSkip -= 1;
-        return false;
+    advance({ stream, time }) {
+      const position = streams[stream];
+      if (position.isResuming) {
+        if (time < position.last) return false;
+        if (time === position.last) {
+          position.seenAtLast += 1;
+          if (position.seenAtLast <= position.deliveredAtLast) return false;
+        } else position.isResuming = false;
       }
-      deliveredAtLast = time === last ? deliveredAtLast + 1 : 1;
-      last = time;
+      position.deliveredAtLast = time === position.last ? position.deliveredAtLast + 1 : 1;
+      position.last = time;
       return true;
     },
   };

@@ -2,17 +2,25 @@
 
 export interface PullProgress {
   take(event: unknown): void;
+  bytesDone(): number;
+  /** Null until Docker has told the size of any layer; grows as it tells more. */
+  bytesTotal(): number | null;
   /** `3 of 12 layers, 1.2 of 8.4 GiB`. */
   text(): string;
 }
 
 const GIB = 1024 ** 3;
 
+interface Layer {
+  readonly current: number;
+  readonly total: number;
+  readonly isDone: boolean;
+}
+
 export function createPullProgress(): PullProgress {
-  const layers = new Map<
-    string,
-    { readonly current: number; readonly total: number; readonly isDone: boolean }
-  >();
+  const layers = new Map<string, Layer>();
+  const sum = (of: (layer: Layer) => number): number =>
+    [...layers.values()].reduce((bytes, layer) => bytes + of(layer), 0);
   return {
     take(event) {
       if (typeof event !== 'object' || event === null) return;
@@ -32,12 +40,15 @@ export function createPullProgress(): PullProgress {
       const { current, total } = progressDetail ?? {};
       layers.set(id, { current: numberOr(current, 0), total: numberOr(total, before.total), isDone });
     },
+    bytesDone: () => sum(({ current }) => current),
+    bytesTotal() {
+      const total = sum((layer) => layer.total);
+      return total === 0 ? null : total;
+    },
     text() {
-      const all = [...layers.values()];
-      const sum = (of: (layer: (typeof all)[number]) => number): string =>
-        (all.reduce((bytes, layer) => bytes + of(layer), 0) / GIB).toFixed(1);
-      const done = all.filter(({ isDone }) => isDone).length;
-      return `${done} of ${all.length} layers, ${sum(({ current }) => current)} of ${sum(({ total }) => total)} GiB`;
+      const done = [...layers.values()].filter(({ isDone }) => isDone).length;
+      const [current, total] = [sum((layer) => layer.current), sum((layer) => layer.total)];
+      return `${done} of ${layers.size} layers, ${(current / GIB).toFixed(1)} of ${(total / GIB).toFixed(1)} GiB`;
     },
   };
 }
