@@ -191,7 +191,7 @@ class ProcessRuntime implements Runtime {
         leader?.startTicks != null &&
         (facts.sessionId === leader.pid || facts.groupId === leader.pid) &&
         BigInt(facts.startTicks) >= BigInt(leader.startTicks);
-      if (inSession || this.#table.carries(pid, launchId) === 'yes') return launchId;
+      if (inSession || this.#table.carriesNow(pid, launchId) === 'yes') return launchId;
     }
     return null;
   }
@@ -238,7 +238,7 @@ class ProcessRuntime implements Runtime {
     const debris: Promise<void>[] = unreadable.map((launchId) => this.#clear(launchId, null));
     for (const record of records) {
       if (record.runtime !== this.kind || this.#launches.has(record.spec.launchId)) continue;
-      const engine = this.#isOurs(record) ? await this.#takeOver(record, observerFor) : null;
+      const engine = (await this.#isOurs(record)) ? await this.#takeOver(record, observerFor) : null;
       if (engine !== null) adopted.push(engine);
       else debris.push(this.#clear(record.spec.launchId, record));
     }
@@ -251,13 +251,13 @@ class ProcessRuntime implements Runtime {
     return adopted;
   }
 
-  #isOurs({ process: identity, spec }: LaunchRecord): boolean {
+  async #isOurs({ process: identity, spec }: LaunchRecord): Promise<boolean> {
     return (
       identity !== null &&
       // Without /proc an engine of an earlier gateway cannot be told from a stranger with its pid.
       this.#table.bootId !== null &&
       this.#table.isAlive(identity) &&
-      this.#table.carries(identity.pid, spec.launchId) !== 'no'
+      (await this.#table.carries(identity.pid, spec.launchId)) !== 'no'
     );
   }
 
@@ -285,7 +285,7 @@ class ProcessRuntime implements Runtime {
     const identity = record?.process ?? null;
     // A process that has the leader's pid and time but surely not its id is a stranger: nothing is concluded from it.
     const leader =
-      identity !== null && this.#table.carries(identity.pid, launchId) === 'no' ? null : identity;
+      identity !== null && (await this.#table.carries(identity.pid, launchId)) === 'no' ? null : identity;
     const mark = { launchId, leader, watched: false };
     const { left } = await terminate(this.#table, mark, 0, new AbortController().signal);
     // What cannot be killed now is tried again by the next gateway.

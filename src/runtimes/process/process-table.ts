@@ -36,6 +36,8 @@ export interface LaunchMark {
   readonly watched: boolean;
 }
 
+type Carries = 'yes' | 'no' | 'unknown';
+
 export interface ProcessTable {
   /** Null on systems without /proc: then only process groups are known. */
   readonly bootId: string | null;
@@ -44,7 +46,9 @@ export interface ProcessTable {
   /** The same process as then, and alive (T1). */
   isAlive(identity: ProcessIdentity): boolean;
   /** Carries our mark, or cannot be read, or shows an intact environment without it. */
-  carries(pid: number, launchId: LaunchId): 'yes' | 'no' | 'unknown';
+  carries(pid: number, launchId: LaunchId): Promise<Carries>;
+  /** At once: for processes that do not hang, because the whole gateway waits for it. */
+  carriesNow(pid: number, launchId: LaunchId): Carries;
   /** Living processes of a launch, us excepted. */
   members(mark: LaunchMark): Promise<readonly ProcessIdentity[]>;
   /** Of each mark its members by session and descent alone, which one reading of the table tells. */
@@ -85,7 +89,14 @@ function procTable(root: string, bootId: string, stateId: string | null): Proces
     bootId,
     facts,
     isAlive,
-    carries(pid, launchId) {
+    async carries(pid, launchId) {
+      let found: Carries = 'unknown';
+      await place.environments.readAll([{ pid }], (_, environment) => {
+        if (environment !== null) found = judgeEnvironment(environment, launchId, stateId);
+      });
+      return found;
+    },
+    carriesNow(pid, launchId) {
       try {
         return judgeEnvironment(readFileSync(`${root}/${pid}/environ`), launchId, stateId);
       } catch {
@@ -106,7 +117,7 @@ function procTable(root: string, bootId: string, stateId: string | null): Proces
 
 interface Row {
   readonly facts: ProcessFacts;
-  readonly carries: 'yes' | 'no' | 'unknown';
+  readonly carries: Carries;
 }
 
 function identities(rows: readonly Row[], bootId: string): readonly ProcessIdentity[] {
@@ -225,11 +236,7 @@ export function parseStat(pid: number, text: string): ProcessFacts | null {
 }
 
 /** A process that set its title has overwritten its environment: no entry is left, which proves nothing. */
-function judgeEnvironment(
-  environment: Buffer,
-  launchId: LaunchId,
-  stateId: string | null,
-): 'yes' | 'no' | 'unknown' {
+function judgeEnvironment(environment: Buffer, launchId: LaunchId, stateId: string | null): Carries {
   const entries = environment.toString('latin1').split('\0');
   const isOurs = stateId === null || entries.includes(`${STATE_ID_VARIABLE}=${stateId}`);
   if (isOurs && entries.includes(`${LAUNCH_ID_VARIABLE}=${launchId}`)) return 'yes';
@@ -260,7 +267,8 @@ function groupsOnly(): ProcessTable {
     bootId: null,
     facts: () => null,
     isAlive: ({ pid }) => groupExists(pid),
-    carries: () => 'unknown',
+    carries: async () => 'unknown',
+    carriesNow: () => 'unknown',
     members: async (mark) => leaderOf(mark),
     families: async (marks) => marks.map(leaderOf),
     marked: async () => new Set(),
