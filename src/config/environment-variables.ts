@@ -84,6 +84,7 @@ export const ENVIRONMENT_VARIABLES: readonly EnvironmentVariable[] = [
     effect:
       'True: vLLM engines get `--compilation-config {"cudagraph_mode":"NONE"}` unless their `extra_args` choose a compilation.',
   },
+  ignored('VLLM_HOST', 'the gateway knows where its engines listen'),
   ignored('VLLM_SWAP_SPACE', 'vLLM has no swap space any more'),
   ignored('VLLM_TEMP_DIR', 'GGUF files are fetched into the Hugging Face cache'),
   sets('PLACEMENT_MODE', 'scheduling', 'placement_mode'),

@@ -186,7 +186,7 @@ describe('words', () => {
     assertPasses(
       checkWords,
       'README.md',
-      'Put it under `~/root/x` or /opt/models; see ./work/x. method: todo',
+      'Put it under `~/root/x` or /opt/models; see ./work/x. method: todo; -v /root/.cache/huggingface:/cache',
     );
     assertPasses(
       checkWords,
