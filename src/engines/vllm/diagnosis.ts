@@ -199,6 +199,13 @@ const REPOSITORY: readonly DiagnosisRule[] = [
   },
   {
     cause: 'model_not_found',
+    pattern: /Couldn(?:'|’)t instantiate the backend tokenizer/,
+    retryable: false,
+    text: () =>
+      'the files of its tokenizer are missing, or are of a kind that needs another package: `vllm-gateway fetch` completes what is in the cache, and `--tokenizer` in extra_args names another repository',
+  },
+  {
+    cause: 'model_not_found',
     pattern: /Cannot find any model weights with `?([^`]+)`?/,
     retryable: false,
     text: (m) =>

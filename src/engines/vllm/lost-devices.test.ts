@@ -56,6 +56,11 @@ const CASES: readonly (readonly [words: string, cause: DiagnosisCause, text: Reg
     /`vllm-gateway fetch`/,
   ],
   [
+    "ValueError: Couldn't instantiate the backend tokenizer from one of:",
+    'model_not_found',
+    /files of its tokenizer are missing, .*`--tokenizer` in extra_args/,
+  ],
+  [
     'RuntimeError: Cannot find any model weights with `/c/models--acme--m/snapshots/c0ffee`',
     'model_not_found',
     /holds no weights that vLLM can load; `vllm-gateway fetch` completes/,
