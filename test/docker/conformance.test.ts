@@ -13,9 +13,11 @@ import { runtimeConformance } from '../../src/runtimes/conformance.ts';
 import { LAUNCH_ID_LABEL, STATE_ID_LABEL } from '../../src/runtimes/docker/marks.ts';
 import type { LaunchSpec } from '../../src/runtimes/runtime.ts';
 import { NODE_IMAGE } from '../../tools/docker-lab/images.ts';
-import type { DockerWorld, GatewayOptions } from './docker-world.ts';
-import { openDockerWorld, openGateway, program } from './docker-world.ts';
+import type { DockerWorld } from './docker-world.ts';
+import { openDockerWorld, program } from './docker-world.ts';
 import { remembered } from './file-records.ts';
+import type { GatewayOptions } from './gateway-options.ts';
+import { openGateway } from './gateway-options.ts';
 
 const GATEWAY = fileURLToPath(new URL('crashing-gateway.fixture.ts', import.meta.url));
 

@@ -1,6 +1,6 @@
 /** A gateway of its own process for the tests: launches what it is given, says so, and waits to be killed. */
 import type { LaunchSpec } from '../../src/runtimes/runtime.ts';
-import { type GatewayOptions, openGateway } from './docker-world.ts';
+import { type GatewayOptions, openGateway } from './gateway-options.ts';
 
 const [options = '{}', spec = '{}'] = process.argv.slice(2);
 const runtime = await openGateway(JSON.parse(options) as GatewayOptions);

@@ -8,8 +8,9 @@ import type { RecordingObserver } from '../../src/runtimes/recording-observer.ts
 import { createRecordingObserver } from '../../src/runtimes/recording-observer.ts';
 import type { EngineHandle, Runtime } from '../../src/runtimes/runtime.ts';
 import type { DockerWorld } from './docker-world.ts';
-import { openDockerWorld, openGateway, program, specOf, temporaryDirectory } from './docker-world.ts';
+import { openDockerWorld, program, specOf, temporaryDirectory } from './docker-world.ts';
 import { remembered } from './file-records.ts';
+import { openGateway } from './gateway-options.ts';
 
 const COUNTS =
   'trap "exit 0" TERM; echo up; i=0; while :; do i=$((i+1)); echo "n $i"; echo "e $i" >&2; sleep 0.03; done';

@@ -1,17 +1,12 @@
 /** The tests' Docker, opened once for a file, and gateways over it. */
-import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import Docker from 'dockerode';
-import type { DockerConfig } from '../../src/config/resolved-config.ts';
-import { openDockerRuntime } from '../../src/runtimes/docker/open-docker-runtime.ts';
 import type { LaunchSpec, Runtime } from '../../src/runtimes/runtime.ts';
 import type { Daemon, DaemonOptions } from '../../tools/docker-lab/daemon.ts';
-import { NODE_IMAGE } from '../../tools/docker-lab/images.ts';
 import { openDockerLab } from '../../tools/docker-lab/lab.ts';
-import { openFileRecords } from './file-records.ts';
 
 export interface DockerWorld {
   readonly daemon: Daemon;
@@ -30,53 +25,6 @@ export async function openDockerWorld(options?: DaemonOptions): Promise<DockerWo
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, end);
   after(() => daemon.dispose());
   return { daemon, docker: new Docker({ host: undefined, socketPath: daemon.socketPath }) };
-}
-
-export interface GatewayOptions {
-  readonly host: string;
-  readonly stateId: string;
-  readonly directory: string;
-  readonly config?: Partial<DockerConfig>;
-  readonly outputLimitBytes?: number;
-  readonly logged?: string[];
-}
-
-export function dockerConfig(host: string, changed: Partial<DockerConfig> = {}): DockerConfig {
-  return {
-    host,
-    image: NODE_IMAGE,
-    pull: 'never',
-    containerPrefix: 'vllm_server',
-    network: null,
-    port: 8000,
-    gatewayContainer: null,
-    reach: 'auto',
-    huggingFaceCache: 'vgt-huggingface',
-    compileCache: null,
-    volumes: [],
-    shmBytes: 64 * 1024 * 1024,
-    user: null,
-    utilityImage: null,
-    ...changed,
-  };
-}
-
-export async function openGateway(options: GatewayOptions): Promise<Runtime> {
-  const { host, stateId, directory, config, logged } = options;
-  const opened = await openDockerRuntime({
-    docker: dockerConfig(host, config),
-    socketDirectory: join(directory, 's'),
-    outputLimitBytes: options.outputLimitBytes ?? 1_000_000,
-    stateId,
-    launches: openFileRecords(join(directory, 'launches')),
-    huggingFaceHome: join(directory, 'hf'),
-    log: (level, text) => {
-      logged?.push(`${level} ${text}`);
-    },
-    daemonLimitMs: 10_000,
-  });
-  assert.ok(opened.ok, opened.ok ? '' : opened.error);
-  return opened.value;
 }
 
 /** Short, because sockets lie below it; removed with the file. */

@@ -7,8 +7,10 @@ import type { RecordingObserver } from '../../src/runtimes/recording-observer.ts
 import { createRecordingObserver } from '../../src/runtimes/recording-observer.ts';
 import type { EngineHandle, LaunchSpec, Runtime } from '../../src/runtimes/runtime.ts';
 import { NODE_IMAGE } from '../../tools/docker-lab/images.ts';
-import type { DockerWorld, GatewayOptions } from './docker-world.ts';
-import { openDockerWorld, openGateway, program, specOf, temporaryDirectory } from './docker-world.ts';
+import type { DockerWorld } from './docker-world.ts';
+import { openDockerWorld, program, specOf, temporaryDirectory } from './docker-world.ts';
+import type { GatewayOptions } from './gateway-options.ts';
+import { openGateway } from './gateway-options.ts';
 
 const world = await openDockerWorld();
 

@@ -12,7 +12,8 @@ import { openDockerConnection } from '../../src/runtimes/docker/connection.ts';
 import { createImages } from '../../src/runtimes/docker/images.ts';
 import type { Preparation, Runtime } from '../../src/runtimes/runtime.ts';
 import type { DockerWorld } from './docker-world.ts';
-import { openDockerWorld, openGateway, temporaryDirectory } from './docker-world.ts';
+import { openDockerWorld, temporaryDirectory } from './docker-world.ts';
+import { openGateway } from './gateway-options.ts';
 
 const REGISTRY = fileURLToPath(new URL('registry.fixture.ts', import.meta.url));
 

@@ -10,6 +10,7 @@ import type { Log } from '../../telemetry/log.ts';
 import type { DockerConnection } from './connection.ts';
 import { pingDaemon } from './connection.ts';
 import { faultOf } from './docker-fault.ts';
+import { jsonLines } from './json-lines.ts';
 import { STATE_ID_LABEL } from './marks.ts';
 
 const RETRY_MIN_MS = 100;
@@ -17,8 +18,6 @@ const RETRY_MAX_MS = 3_000;
 /** A daemon that hangs, or a connection that died unseen, is noticed by a ping of this rhythm and limit. */
 const PING_EVERY_MS = 15_000;
 const PING_LIMIT_MS = 10_000;
-/** Longest unfinished event; more is no event. */
-const EVENT_CHARS_MAX = 1_000_000;
 
 export interface DaemonWatch {
   isUp(): boolean;
@@ -94,13 +93,7 @@ class Watch implements DaemonWatch {
       });
       this.#hasConnected();
       void this.#keepPinging(over, abortSignal);
-      let pending = '';
-      for await (const chunk of stream) {
-        const lines = (pending + String(chunk)).split('\n');
-        pending = lines.pop() ?? '';
-        if (pending.length > EVENT_CHARS_MAX) return 'it sends no events';
-        for (const line of lines) this.#hear(line);
-      }
+      for await (const event of jsonLines(stream)) this.#hear(event);
       return 'it closed the connection';
     } catch (error) {
       return faultOf(error).text;
@@ -126,14 +119,7 @@ class Watch implements DaemonWatch {
     }
   }
 
-  #hear(line: string): void {
-    if (line.trim() === '') return;
-    let event: unknown;
-    try {
-      event = JSON.parse(line);
-    } catch {
-      return;
-    }
+  #hear(event: unknown): void {
     if (typeof event !== 'object' || event === null || !('id' in event)) return;
     if (typeof event.id === 'string') this.#options.onEnded(event.id);
   }

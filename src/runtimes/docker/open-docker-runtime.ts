@@ -45,6 +45,7 @@ export interface DockerRuntimeOptions {
 /** What we need of `GET /info`. */
 interface DaemonInfo {
   readonly kernel: string;
+  readonly hostName: string;
   readonly isRootless: boolean;
 }
 
@@ -69,7 +70,8 @@ export async function openDockerRuntime(options: DockerRuntimeOptions): Promise<
         : mayOpen;
     const reach = decideReach({
       wanted: config.reach,
-      isInContainer: surroundings.isInContainer,
+      // Machines made of a container's image look like one; a container of another engine has a name of its own.
+      isInContainer: surroundings.isInContainer && (own !== null || surroundings.hostName !== info.hostName),
       own,
       isLocal: address.kind === 'unix' || address.isLoopback,
       sockets: canSockets,
@@ -105,12 +107,14 @@ async function infoPatiently(connection: DockerConnection, limitMs: number): Pro
   for (;;) {
     try {
       const info = await daemonInfo(connection);
-      const { KernelVersion, SecurityOptions } = info as {
+      const { KernelVersion, Name, SecurityOptions } = info as {
+        readonly Name?: string;
         readonly KernelVersion?: string;
         readonly SecurityOptions?: readonly string[] | null;
       };
       return {
         kernel: KernelVersion ?? '',
+        hostName: Name ?? '',
         isRootless: SecurityOptions?.some((option) => option.includes('name=rootless')) ?? false,
       };
     } catch (error) {
