@@ -7,6 +7,7 @@ import type { LaunchSource } from '../engines/engine.ts';
 import type { HubAccess } from '../readers/hub-access.ts';
 import { type GgufChoice, parseModelName } from '../readers/model-name.ts';
 import type { WeightFormat } from './file-choice.ts';
+import { isObject, jsonObject } from './json-object.ts';
 import { launchWords } from './launch-words.ts';
 import type { RepositoryTarget } from './repository-fetch.ts';
 
@@ -21,7 +22,7 @@ export type FetchPlan =
       readonly isComplete: boolean;
       /** Whether a tokenizer has to be found for a GGUF file. */
       readonly needsTokenizer: boolean;
-      /** Where code of further repositories is looked for; null: nowhere. */
+      /** Where code of further repositories is looked for; null: none is run. */
       readonly codeRevision: string | null;
     };
 
@@ -43,7 +44,7 @@ export function fetchPlan(model: ResolvedModel, environment: Environment, access
     source: { model: repo ?? model.name, tokenizer: null, isComplete: false, files },
   });
   if (repo === null || model.url !== null || model.command !== null || model.engine !== 'vllm') return asIs();
-  if (/^true|1$/i.test(environment['VLLM_USE_MODELSCOPE'] ?? '')) return asIs();
+  if (/^(true|1)$/i.test(environment['VLLM_USE_MODELSCOPE'] ?? '')) return asIs();
   const main = mainTarget(repo, words.revision, words.format ?? 'auto', words.downloadDirectory, access);
   if (main === null) return asIs(existsSync(repo) ? [repo] : []);
   if (!model.fetch) return asIs(main.kind === 'file' ? main.paths : []);
@@ -129,10 +130,32 @@ function partsBeside(path: string): readonly string[] {
   return names.sort().map((name) => join(dirname(path), name));
 }
 
-/** Repositories whose code a configuration names (`auto_map` of `owner/name--module.Class`). */
-export function codeRepositories(configs: readonly string[]): readonly string[] {
-  const found = configs.flatMap((text) =>
+/** What a model's own configuration names besides it. */
+export interface NamedRepositories {
+  /** Code (`auto_map` of `owner/name--module.Class`). */
+  readonly code: readonly string[];
+  /** Whole models that this one is put together with: Ultravox's parts, what a speculator drafts for. */
+  readonly models: readonly string[];
+}
+
+export function namedRepositories(configs: readonly string[]): NamedRepositories {
+  const code = configs.flatMap((text) =>
     [...text.matchAll(/"([\w.-]{1,96}\/[\w.-]{1,96})--[\w.]+"/g)].map(([, repo = '']) => repo),
   );
-  return [...new Set(found)];
+  const models = configs.flatMap((text) => {
+    const config = jsonObject(text) ?? {};
+    const speculators = config['speculators_config'];
+    const verifier = isObject(speculators) ? speculators['verifier'] : null;
+    const named = [
+      config['text_model_id'],
+      config['audio_model_id'],
+      isObject(verifier) ? verifier['name_or_path'] : null,
+    ];
+    return named.filter((name) => typeof name === 'string' && isRepositoryName(name)).map(String);
+  });
+  return { code: [...new Set(code)], models: [...new Set(models)] };
+}
+
+function isRepositoryName(text: string): boolean {
+  return /^[\w.-]{1,96}\/[\w.-]{1,96}$/.test(text) && !existsSync(text);
 }

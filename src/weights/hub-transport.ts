@@ -4,7 +4,7 @@
  *  2. Proxies as configured; redirects are followed here, because of 1.
  *  3. Silence of a server ends in a time limit; what can pass is a PassingError, all else a FetchError that says what to do.
  */
-import type { Dispatcher } from 'undici';
+import type { Dispatcher, request as undiciRequest } from 'undici';
 import type { HubAccess, ReachableHub } from '../readers/hub-access.ts';
 import { codeOf, FetchError, PassingError } from './fetch-error.ts';
 import { ANSWER_BYTES_MAX, type FetchLimits, REDIRECTS_MAX } from './fetch-limits.ts';
@@ -36,22 +36,16 @@ export interface AskedFor {
   readonly file: string | null;
 }
 
-/** `access`: null for addresses outside of any hub. */
-export async function createHubTransport(access: HubAccess, limits: FetchLimits): Promise<HubTransport> {
-  const { EnvHttpProxyAgent, request } = await import('undici');
-  const dispatcher = new EnvHttpProxyAgent({
-    httpProxy: access.httpProxy ?? '',
-    httpsProxy: access.httpsProxy ?? '',
-    noProxy: access.noProxy ?? '',
-    connect: { timeout: limits.connectTimeoutMs },
-    headersTimeout: limits.stallTimeoutMs,
-    bodyTimeout: limits.stallTimeoutMs,
-  });
+/** Nothing is opened before the first request. */
+export function createHubTransport(access: HubAccess, limits: FetchLimits): HubTransport {
+  let client: Promise<HubClient> | null = null;
   const ask = async (
     url: URL,
     headers: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): Promise<Dispatcher.ResponseData> => {
+    client ??= openClient(access, limits);
+    const { request, dispatcher } = await client;
     const authorization = authorizationFor(url, access);
     try {
       return await request(bare(url), {
@@ -85,8 +79,26 @@ export async function createHubTransport(access: HubAccess, limits: FetchLimits)
         false,
       );
     },
-    close: () => dispatcher.destroy(),
+    close: async () => (await client)?.dispatcher.destroy(),
   };
+}
+
+interface HubClient {
+  readonly request: typeof undiciRequest;
+  readonly dispatcher: Dispatcher;
+}
+
+async function openClient(access: HubAccess, limits: FetchLimits): Promise<HubClient> {
+  const { EnvHttpProxyAgent, request } = await import('undici');
+  const dispatcher = new EnvHttpProxyAgent({
+    httpProxy: access.httpProxy ?? '',
+    httpsProxy: access.httpsProxy ?? '',
+    noProxy: access.noProxy ?? '',
+    connect: { timeout: limits.connectTimeoutMs },
+    headersTimeout: limits.stallTimeoutMs,
+    bodyTimeout: limits.stallTimeoutMs,
+  });
+  return { request, dispatcher };
 }
 
 /** The `fetch` that the hub's library is given; answers are bounded, and read whole. */

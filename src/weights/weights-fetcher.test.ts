@@ -130,7 +130,7 @@ test("a model's own variables say where its files go and which token opens them"
   assert.ok((await stat(join(elsewhere, 'models--acme--small', 'refs', 'main'))).isFile());
 });
 
-test('repositories that extra_args name are fetched too: tokenizer, adapters, a draft, code', async (t) => {
+test('repositories that a launch reads besides are fetched too: tokenizer, adapters, a draft, and what its configuration names', async (t) => {
   const world = await fetchWorld(t);
   putModel(world.hub);
   const other = (files: Record<string, string>) => ({ commit: COMMIT, files });
@@ -146,7 +146,12 @@ test('repositories that extra_args name are fetched too: tokenizer, adapters, a 
   world.hub.repositories.set('acme/code', other({ 'modeling.py': 'pass', 'model.safetensors': 'x' }));
   const small = world.hub.repositories.get('acme/small');
   assert.ok(small !== undefined);
-  small.files['config.json'] = '{"auto_map":{"AutoModel":"acme/code--modeling.Model"}}';
+  world.hub.repositories.set(
+    'acme/text',
+    other({ 'config.json': '{}', 'model.safetensors': 'text', 'tokenizer.json': '{}' }),
+  );
+  small.files['config.json'] =
+    '{"auto_map":{"AutoModel":"acme/code--modeling.Model"},"text_model_id":"acme/text"}';
   const result = await world.fetch(
     withArguments(
       '--tokenizer=acme/words',
@@ -165,6 +170,7 @@ test('repositories that extra_args name are fetched too: tokenizer, adapters, a 
   assert.deepEqual(await snapshot('adapter'), ['adapter_config.json', 'adapter_model.safetensors']);
   assert.deepEqual(await snapshot('draft'), ['config.json', 'model.safetensors', 'tokenizer.json']);
   assert.deepEqual(await snapshot('code'), ['modeling.py']);
+  assert.deepEqual(await snapshot('text'), ['config.json', 'model.safetensors', 'tokenizer.json']);
   const asked = world.hub.requests.length;
   await world.fetch(withArguments('--tokenizer=acme/words', '--lora-modules', 'one=acme/adapter'));
   assert.equal(world.hub.requests.length, asked, 'all of it is known to be there');

@@ -15,7 +15,7 @@ import type { MakeLink } from './cache-layout.ts';
 import { type FreeBytes, freeBytes } from './disk-space.ts';
 import { AbsentError, failureOf } from './fetch-error.ts';
 import { FETCH_LIMITS, type FetchLimits } from './fetch-limits.ts';
-import { codeRepositories, type FetchPlan, fetchPlan } from './fetch-plan.ts';
+import { type FetchPlan, fetchPlan, namedRepositories } from './fetch-plan.ts';
 import { ProgressMeter } from './fetch-progress.ts';
 import type { FetchResult, WeightsFetcher } from './fetcher.ts';
 import { ggufPaths, hasTokenizer } from './file-choice.ts';
@@ -110,7 +110,7 @@ async function fetchModel(
   const access = await hubAccess(environment);
   const plan = fetchPlan(model, environment, access);
   if (plan.kind === 'as_is') return { kind: 'ready', source: plan.source, fetchedBytes: 0 };
-  const transport = await createHubTransport(access, shared.limits);
+  const transport = createHubTransport(access, shared.limits);
   try {
     const work = { ...shared, access, transport, free, makeLink, log, update };
     const { source, fetchedBytes } = await carryOut(plan, model, work);
@@ -139,8 +139,8 @@ async function carryOut(plan: FetchedPlan, model: ResolvedModel, work: FetchWork
   const main = await fetchMain(plan, model, work);
   let { fetchedBytes } = main;
   for (const target of plan.others) fetchedBytes += (await fetchRepository(target, work)).fetchedBytes;
-  if (plan.codeRevision !== null && main.snapshot !== null)
-    fetchedBytes += await fetchCode(main.snapshot, plan.codeRevision, work);
+  if (plan.main.kind === 'repository' && main.snapshot !== null)
+    fetchedBytes += await fetchNamed(main.snapshot, plan.codeRevision, work);
   const tokenizer = plan.needsTokenizer ? await fetchTokenizer(main, model, work) : null;
   return {
     fetchedBytes: fetchedBytes + (tokenizer?.fetchedBytes ?? 0),
@@ -185,18 +185,25 @@ async function fetchMain({ main }: FetchedPlan, model: ResolvedModel, work: Fetc
   }
 }
 
-/** Code that a model's configuration names in other repositories. */
-async function fetchCode(snapshot: string, revision: string, work: FetchWork): Promise<number> {
-  const texts = await Promise.all(
-    ['config.json', 'tokenizer_config.json', 'processor_config.json', 'preprocessor_config.json'].map(
-      (name) => readFile(join(snapshot, name), 'utf8').catch(() => ''),
-    ),
+/** What the model's configuration names in other repositories. */
+async function fetchNamed(snapshot: string, codeRevision: string | null, work: FetchWork): Promise<number> {
+  const names = ['config.json', 'tokenizer_config.json', 'processor_config.json', 'preprocessor_config.json'];
+  const named = namedRepositories(
+    await Promise.all(names.map((name) => readFile(join(snapshot, name), 'utf8').catch(() => ''))),
   );
+  const { cacheDirectory } = work.access;
+  const targets = [
+    ...named.models.map((repo) => ({ repo, revision: 'main', format: 'auto' as const })),
+    ...(codeRevision === null ? [] : named.code).map((repo) => ({
+      repo,
+      revision: codeRevision ?? 'main',
+      format: 'none' as const,
+    })),
+  ];
   let fetchedBytes = 0;
-  for (const repo of codeRepositories(texts)) {
-    const { cacheDirectory } = work.access;
-    const wanted = { kind: 'model', format: 'none' } as const;
-    fetchedBytes += (await fetchRepository({ repo, revision, wanted, cacheDirectory }, work)).fetchedBytes;
+  for (const { repo, revision, format } of targets) {
+    const target = { repo, revision, wanted: { kind: 'model' as const, format }, cacheDirectory };
+    fetchedBytes += (await fetchRepository(target, work)).fetchedBytes;
   }
   return fetchedBytes;
 }

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { smallDisk } from '../store/small-disk-fixtures.ts';
+import { COMMIT, fetchWorld, MIB, putModel } from './weights-fetcher.fixture.ts';
+
+const NO_MOUNT = 'no disk can be mounted here';
+
+test('a disk that is too small is told before anything is fetched', async (t) => {
+  const disk = smallDisk(t, 1024);
+  if (disk === null) return t.skip(NO_MOUNT);
+  const world = await fetchWorld(t);
+  putModel(world.hub);
+  const result = await world.fetch({ environment: { HF_HUB_CACHE: join(disk, 'hub') } });
+  assert.ok(result.kind === 'failed' && !result.failure.retryable);
+  assert.equal(result.failure.cause, 'fetch_failed');
+  assert.match(
+    result.failure.text,
+    /^acme\/small needs 2\.0 MiB more on the disk of .*, which has 1\.0 MiB free .*: free 1\.\d MiB there/,
+  );
+});
+
+test('a disk that others fill meanwhile: what came is kept, and goes on once there is room', async (t) => {
+  const disk = smallDisk(t, 1500);
+  if (disk === null) return t.skip(NO_MOUNT);
+  const world = await fetchWorld(t);
+  const parts = putModel(world.hub);
+  const environment = { HF_HUB_CACHE: join(disk, 'hub') };
+  const free = () => Promise.resolve(10 * MIB);
+  const result = await world.fetch({ environment }, { free });
+  assert.ok(result.kind === 'failed' && !result.failure.retryable);
+  assert.match(
+    result.failure.text,
+    /^the disk of .* is full: free some space; what is there already is kept$/,
+  );
+  const directory = join(disk, 'hub', 'models--acme--small');
+  const blobs = await readdir(join(directory, 'blobs'));
+  assert.ok(blobs.some((name) => name.endsWith('.incomplete')));
+  const { execFileSync } = await import('node:child_process');
+  execFileSync('mount', ['-o', 'remount,size=8m', disk]);
+  const before = world.hub.servedBytes('model-00001-of-00002.safetensors');
+  const more = await world.fetch({ environment }, { free });
+  assert.equal(more.kind, 'ready', JSON.stringify(more));
+  assert.ok(world.hub.servedBytes('model-00001-of-00002.safetensors') - before < MIB);
+  for (const [name, content] of Object.entries(parts))
+    assert.deepEqual(await readFile(join(directory, 'snapshots', COMMIT, name)), content);
+});
