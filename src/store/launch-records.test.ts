@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { recordFixture } from './launch-record-fixtures.ts';
 import type { LaunchRecord, LaunchRecords } from './launch-records.ts';
 import { openLaunchRecords } from './launch-records.ts';
@@ -14,7 +15,7 @@ import { fill, smallDisk } from './small-disk-fixtures.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
 import { StoreThread } from './store-thread.ts';
 
-const SAVING = join(import.meta.dirname, 'saving-gateway.fixture.ts');
+const SAVING = fileURLToPath(new URL('saving-gateway.fixture.ts', import.meta.url));
 
 async function place(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'vg-'));

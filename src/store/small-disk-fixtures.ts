@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 
+/** Programs of the system. */
+const [MOUNT, UNMOUNT] = ['mount', 'umount'] as const;
+
 /** Its directory, or null where we may not mount. */
 export function smallDisk(t: TestContext, kib: number): string | null {
   const directory = mkdtempSync(join(tmpdir(), 'disk-'));
@@ -12,11 +15,11 @@ export function smallDisk(t: TestContext, kib: number): string | null {
   let isMounted = false;
   t.after(() => {
     // At once, although files of it may be open until the end of the test.
-    if (isMounted) execFileSync('umount', ['-l', directory]);
+    if (isMounted) execFileSync(UNMOUNT, ['-l', directory]);
     rmSync(directory, { recursive: true, force: true });
   });
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'none', directory], { stdio: 'ignore' });
+    execFileSync(MOUNT, ['-t', 'tmpfs', '-o', options, 'none', directory], { stdio: 'ignore' });
   } catch {
     return null;
   }

@@ -6,9 +6,10 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { acquireStateLock, heldText, readStateOwner } from './state-lock.ts';
 
-const LOCKING = join(import.meta.dirname, 'locking-gateway.fixture.ts');
+const LOCKING = fileURLToPath(new URL('locking-gateway.fixture.ts', import.meta.url));
 
 async function place(t: TestContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'vg-'));

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openStateDatabase } from './state-database.ts';
 import type { StoreAnswer, StoreJob } from './store-jobs.ts';
 import { StoreThread } from './store-thread.ts';
@@ -103,6 +104,30 @@ test('T3: a change that kills every thread is given up, and after too many death
   assert.deepEqual(flags(path), ['a']);
   assert.equal(faults.length, 2);
   assert.match(faults[1] ?? '', /too often, so nothing is kept there any more until the next start/);
+});
+
+test('T1: a thread without jobs closes its files and ends; the next job has another one', async (t) => {
+  const path = place(t);
+  const thread = new StoreThread({ onFault: assert.fail, idleMs: 1 });
+  t.after(() => thread.close());
+  for (const flag of ['a', 'b', 'c']) {
+    assert.ok((await thread.run(adding(path, flag))).ok);
+    // The last connection takes the journal along.
+    for (let round = 0; existsSync(`${path}-wal`) && round < 500; round += 1) await sleep(10);
+    assert.ok(!existsSync(`${path}-wal`));
+  }
+  assert.deepEqual(flags(path), ['a', 'b', 'c']);
+});
+
+test('T1: jobs that come while a thread ends are done', async (t) => {
+  const path = place(t);
+  const thread = new StoreThread({ onFault: assert.fail, idleMs: 0 });
+  t.after(() => thread.close());
+  for (let count = 0; count < 60; count += 1) {
+    assert.ok((await thread.run(adding(path, `f${count}`))).ok);
+    if (count % 3 === 0) await sleep(count % 7);
+  }
+  assert.equal(flags(path).length, 60);
 });
 
 test('T1: a process ends by itself with an idle thread, and not before its changes are made', (t) => {

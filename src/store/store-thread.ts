@@ -1,7 +1,8 @@
 /**
  * The store's thread as the main one sees it: jobs go in, answers come back, and nobody waits in between.
  *
- *  T1. Started at the first job, and it never keeps the process from ending once no job is under way.
+ *  T1. Started at the first job and ended when none comes for a while, for it costs some 12 MiB. It never keeps the process
+ *      from ending once no job is under way.
  *  T2. Jobs are done in the order in which they were given, also across a crash.
  *  T3. A thread that dies is started again a bounded number of times. Changes that it may not have made are made again (they
  *      replace what they write, so twice is as good as once); a batch of activity is given up, which its log counts.
@@ -20,6 +21,8 @@ const ATTEMPTS_MAX = 2;
 const JOBS_MAX = 1_024;
 /** A disk that hangs for longer counts as failed. */
 const JOB_LIMIT_MS = 30_000;
+/** A gateway at rest has no thread; starting one takes some 30 ms, which nobody waits for but the launch of an engine. */
+const IDLE_MS = 8_000;
 /** For the last jobs and the closing of the files. */
 const CLOSE_LIMIT_MS = 10_000;
 /** Its heap holds one batch at a time. Beyond this it dies and is started anew. */
@@ -45,11 +48,14 @@ export interface StoreThreadOptions {
   readonly onFault: (text: string) => void;
   /** Another program, for tests. */
   readonly file?: URL;
+  /** Shorter, for tests. */
+  readonly idleMs?: number;
 }
 
 export class StoreThread {
   readonly #onFault: (text: string) => void;
   readonly #file: URL;
+  readonly #idleMs: number;
   readonly #waiting = new Map<number, Waiting>();
   #thread: Worker | null = null;
   #startedMs = 0;
@@ -59,10 +65,14 @@ export class StoreThread {
   /** Why nothing is taken any more; null: it is. */
   #refusal: string | null = null;
   #onIdle: (() => void) | null = null;
+  #idle: NodeJS.Timeout | null = null;
+  /** Ends of threads that were sent away. */
+  #retired: Promise<void> = Promise.resolve();
 
   constructor(options: StoreThreadOptions) {
     this.#onFault = options.onFault;
     this.#file = options.file ?? THREAD_FILE;
+    this.#idleMs = options.idleMs ?? IDLE_MS;
   }
 
   run(job: StoreJob): Promise<StoreAnswer> {
@@ -87,18 +97,25 @@ export class StoreThread {
       else this.#onIdle = done;
     });
     const thread = this.#thread;
+    if (isQuiet) this.#retire();
+    const isEnded = isQuiet && (await withinMs(CLOSE_LIMIT_MS, (done) => void this.#retired.then(done)));
+    if (!isEnded && thread !== null)
+      await withinMs(CLOSE_LIMIT_MS, (done) => void thread.terminate().then(done, done));
+  }
+
+  /** It closes its files and ends by itself; the next job has another one. */
+  #retire(): void {
+    const thread = this.#thread;
     if (thread === null) return;
-    thread.ref();
-    const isEnded =
-      isQuiet &&
-      (await withinMs(CLOSE_LIMIT_MS, (done) => {
-        thread.once('exit', done);
-        thread.postMessage('close' satisfies StoreMessage);
-      }));
-    if (!isEnded) await withinMs(CLOSE_LIMIT_MS, (done) => void thread.terminate().then(done, done));
+    this.#thread = null;
+    const ended = new Promise<void>((resolve) => thread.once('exit', () => resolve()));
+    this.#retired = Promise.all([this.#retired, ended]).then(() => undefined);
+    thread.postMessage('close' satisfies StoreMessage);
   }
 
   #post(message: Exclude<StoreMessage, 'close'>): void {
+    if (this.#idle !== null) clearTimeout(this.#idle);
+    this.#idle = null;
     this.#thread ??= this.#start();
     this.#thread.ref();
     this.#thread.postMessage(message);
@@ -121,7 +138,9 @@ export class StoreThread {
     thread.on('error', (error) => {
       why = error instanceof Error ? error.message : String(error);
     });
-    thread.on('exit', () => this.#ended(why));
+    thread.on('exit', () => {
+      if (this.#thread === thread) this.#ended(why);
+    });
     return thread;
   }
 
@@ -133,6 +152,8 @@ export class StoreThread {
     if (!waiting.isOver) waiting.settle(answer);
     if (this.#waiting.size > 0) return;
     this.#thread?.unref();
+    this.#idle = setTimeout(() => this.#retire(), this.#idleMs);
+    this.#idle.unref();
     this.#onIdle?.();
   }
 
@@ -149,7 +170,6 @@ export class StoreThread {
     this.#thread = null;
     this.#deaths = performance.now() - this.#startedMs > STEADY_MS ? 1 : this.#deaths + 1;
     const lost = [...this.#waiting];
-    if (lost.length === 0 && this.#refusal !== null) return;
     const isLast = this.#deaths > RESTARTS_MAX;
     if (isLast) this.#refusal ??= `its thread died too often: ${why}`;
     this.#tell(why, isLast);

@@ -2,6 +2,7 @@
  * The store's thread: the only writer of state.db and activity.db while a gateway serves. One job after the other, each whole
  * or absent. It imports little, because every module costs memory twice.
  */
+import { statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { parentPort } from 'node:worker_threads';
 import { ActivityFile } from './activity-file.ts';
@@ -42,6 +43,17 @@ function stateFile(path: string): DatabaseSync {
   const connection = openSqliteFile(path, { ...options, synchronous: 'FULL', check: false });
   connection.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
   states.set(path, connection);
+  if (!hasReserve(connection, path)) makeReserve(connection);
+  return connection;
+}
+
+function hasReserve(connection: DatabaseSync, path: string): boolean {
+  const pragma = (name: string): number => Number(connection.prepare(`PRAGMA ${name}`).get()?.[name]);
+  const journalBytes = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  return journalBytes >= RESERVE_BYTES && pragma('freelist_count') * pragma('page_size') >= RESERVE_BYTES / 2;
+}
+
+function makeReserve(connection: DatabaseSync): void {
   try {
     inTransaction(connection, () =>
       connection.exec(
@@ -52,7 +64,6 @@ function stateFile(path: string): DatabaseSync {
   } catch {
     // The disk is full already; what can be kept is shown by the change itself.
   }
-  return connection;
 }
 
 function activityFile(path: string): ActivityFile {
