@@ -62,9 +62,10 @@ export async function prepareMachine(runtime: StormRuntime, random: Prng): Promi
     ...{ directory, stateDirectory, configFile, source, port: await freePort(random) },
     plantDebris: (launchId) => plantDebris(stateDirectory, mark, launchId),
     plantStranger: () =>
-      spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1000)'], {
+      spawn(process.execPath, ['-e', 'process.stdin.resume()'], {
         env: { VLLM_GATEWAY_LAUNCH_ID: 'stranger-1', VLLM_GATEWAY_STATE_ID: '0'.repeat(16) },
-        stdio: 'ignore',
+        // It ends with the storm, however that ends.
+        stdio: ['pipe', 'ignore', 'ignore'],
       }),
     async end() {
       await endEverything(source, directory);

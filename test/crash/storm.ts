@@ -147,10 +147,9 @@ class Storm {
     const served = this.#untilServed(life);
     const isEarly = point.kind === 'early';
     let name = point.kind === 'move' ? point.name : point.kind;
-    const isServing = isEarly || (await this.#isInOrder(life));
+    const isServing = isEarly || ((await this.#isInOrder(life)) && (await this.#hasServed(life, served)));
     if (isEarly) await pause(point.afterMs);
     else if (isServing) {
-      await this.#note(life, served);
       if (this.#lives % RIVAL_STEP === 0) this.#tryRival(life);
       if (point.kind === 'move') name = await this.#untilMove(life, point);
       await pause(point.afterMs);
@@ -215,11 +214,19 @@ class Storm {
     });
   }
 
-  async #note(life: GatewayLife, served: Promise<number | null>): Promise<void> {
+  async #hasServed(life: GatewayLife, served: Promise<number | null>): Promise<boolean> {
     const endedMs = await served;
     if (endedMs === null) {
-      this.#fault('no request was served');
-      return;
+      const last = this.#crowd.entries
+        .slice(-3)
+        .map(({ model, outcome }) => `${model}: ${JSON.stringify(outcome)}`);
+      this.#fault(
+        `no request was served; ${last.join(', ')}; ${life.lines
+          .slice(-5)
+          .map(({ msg }) => msg)
+          .join(' | ')}`,
+      );
+      return false;
     }
     const adopted = life.lines.find(({ msg }) => / of an earlier gateway serve on$/.test(msg));
     this.#revivals.push({
@@ -227,6 +234,7 @@ class Storm {
       readyMs: life.readyMs - life.spawnedMs,
       servedMs: endedMs - life.spawnedMs,
     });
+    return true;
   }
 
   async #kill(life: GatewayLife): Promise<void> {
@@ -256,7 +264,7 @@ class Storm {
   async #lastLife(): Promise<void> {
     const life = this.#begin();
     const served = this.#untilServed(life);
-    if (await this.#isInOrder(life)) await this.#note(life, served);
+    if (await this.#isInOrder(life)) await this.#hasServed(life, served);
     this.#listened(life);
     await this.#crowd.end();
     for (const { name } of STORM_MODELS) {
