@@ -1,7 +1,8 @@
 /**
  * One file from a hub, its store or any address, into a file that others know as unfinished until it is whole.
  *  D1. Bytes that are there are not asked for again: a try begins where the last one ended, also that of an earlier process.
- *  D2. A file that has changed meanwhile (If-Range, other size) is begun anew, never mixed.
+ *  D2. A file that has changed meanwhile is never mixed: one without a known hash is asked for the rest only if it is still the same
+ *      (If-Range). One with a hash is not: stores give the same content other tags, and the hash has the last word.
  *  D3. It gets its final name only when size and hash are right and it is on the disk.
  *  D4. Every try that does not come further than all before it counts against a limit.
  */
@@ -11,9 +12,8 @@ import { type FileHandle, open, readFile, rename, rm, writeFile } from 'node:fs/
 import { byteText } from './byte-text.ts';
 import { VALIDATOR_SUFFIX } from './cache-layout.ts';
 import { FetchError, PassingError } from './fetch-error.ts';
-import type { FetchLimits } from './fetch-limits.ts';
 import type { AskedFor, HubTransport, OpenAnswer } from './hub-transport.ts';
-import { pauseAfter } from './try-again.ts';
+import { pauseAfter, type RetryOptions } from './try-again.ts';
 
 export interface Digest {
   /** `git`: SHA-1 of a header with the size and the content, as git names files. */
@@ -31,10 +31,8 @@ export interface DownloadTarget {
   readonly digest: Digest | null;
 }
 
-export interface DownloadOptions {
+export interface DownloadOptions extends RetryOptions {
   readonly transport: HubTransport;
-  readonly limits: FetchLimits;
-  readonly signal: AbortSignal;
   /** Bytes that are there now and were not before; negative where the file is begun anew. */
   readonly onBytes: (change: number) => void;
   /** The whole size, once the server has told it. */
@@ -132,7 +130,7 @@ class Download {
         const gained = this.#furthest - before;
         fruitless = gained > 0 && gained >= Math.min(limits.progressBytesMin, rest) ? 0 : fruitless + 1;
         if (fruitless >= limits.fruitlessTriesMax) throw this.#givenUp(error, fruitless);
-        await pauseAfter(error, Math.max(1, fruitless), limits, signal);
+        await pauseAfter(error, Math.max(1, fruitless), this.#options);
       }
     }
   }
@@ -181,7 +179,7 @@ class Download {
       throw new PassingError(`${this.#name()} is shorter than what is here of it`);
     }
     const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(answer.header('content-range') ?? '');
-    const validator = validatorOf(answer);
+    const validator = this.#target.digest === null ? validatorOf(answer) : null;
     if (answer.status === 206) {
       const isOther = validator !== null && this.#validator !== null && validator !== this.#validator;
       if (range === null || Number(range[1]) !== this.#offset || isOther) {

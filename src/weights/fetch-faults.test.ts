@@ -16,7 +16,7 @@ const IN_FLIGHT_BYTES = 512 * 1024;
 
 const PASSING: readonly (readonly [string, HubFault, number])[] = [
   ['a hub in trouble', { kind: 'status', status: 500 }, 3],
-  ['too many requests', { kind: 'status', status: 429, retryAfter: '0' }, 3],
+  ['too many requests', { kind: 'status', status: 429, headers: { 'retry-after': '0' } }, 3],
   ['a hub that is away for now', { kind: 'status', status: 503 }, 2],
   ['a connection that breaks', { kind: 'cut', afterBytes: 600_000 }, 1],
   ['a file that ends early', { kind: 'truncate', afterBytes: 600_000 }, 1],
@@ -41,7 +41,7 @@ test('a question to the hub is asked again as well', async (t) => {
   const world = await fetchWorld(t);
   putModel(world.hub);
   world.hub.fault('/api/models', { kind: 'status', status: 502 }, 2);
-  world.hub.fault('/tree/', { kind: 'status', status: 429, retryAfter: '0' }, 1);
+  world.hub.fault('/tree/', { kind: 'status', status: 429, headers: { 'retry-after': '0' } }, 1);
   assert.equal((await world.fetch()).kind, 'ready');
 });
 
@@ -126,9 +126,15 @@ test('statuses that only people can change are told with what to do, at once', a
     [PART, { kind: 'status', status: 404 }, 'model_not_found', /has no .*model-00001-of-00002\.safetensors/],
     [
       '/api/',
-      { kind: 'status', status: 429, retryAfter: '3600' },
+      { kind: 'status', status: 429, headers: { 'retry-after': '3600' } },
       'repository_unreachable',
       /too many requests .*asks to come back in 3600 s/,
+    ],
+    [
+      '/resolve/',
+      { kind: 'status', status: 429, headers: { ratelimit: '"resolvers";r=0;t=600' } },
+      'repository_unreachable',
+      /asks to come back in 600 s/,
     ],
   ];
   for (const [path, fault, cause, text] of cases) {
@@ -140,7 +146,7 @@ test('statuses that only people can change are told with what to do, at once', a
     assert.equal(result.failure.cause, cause, result.failure.text);
     assert.match(result.failure.text, text);
     assert.doesNotMatch(result.failure.text, /secret|signature/);
-    assert.equal(result.failure.retryable, 'retryAfter' in fault);
+    assert.equal(result.failure.retryable, 'headers' in fault);
   }
 });
 

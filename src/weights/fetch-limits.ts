@@ -16,7 +16,7 @@ export interface FetchLimits {
   /** First wait before a try after a failure; doubles. */
   readonly backoffMs: number;
   readonly backoffMaxMs: number;
-  /** A longer `Retry-After` is not waited for: the fetch fails and says it. */
+  /** A longer `Retry-After` is not waited for: the fetch fails and says it. Hugging Face counts requests over five minutes. */
   readonly retryAfterMaxMs: number;
   readonly connectTimeoutMs: number;
   /** Longest silence before the head of an answer and between bytes. */
@@ -36,7 +36,7 @@ export const FETCH_LIMITS: FetchLimits = {
   questionTriesMax: 5,
   backoffMs: 500,
   backoffMaxMs: 30_000,
-  retryAfterMaxMs: 120_000,
+  retryAfterMaxMs: 5 * 60_000,
   connectTimeoutMs: 15_000,
   stallTimeoutMs: 60_000,
   diskReserveBytes: 1024 ** 3,

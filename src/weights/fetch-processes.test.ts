@@ -58,7 +58,7 @@ test('a process killed in mid-fetch: the next one goes on, and asks for no byte 
   assert.equal(next.kind, 'ready');
   const ranges = world.hub.requests.filter(({ path, range }) => path.includes(PART) && range !== null);
   assert.ok(ranges.length > 0);
-  assert.ok(ranges.every(({ range, ifRange }) => range === `bytes=${kept}-` && ifRange !== null));
+  assert.ok(ranges.every(({ range }) => range === `bytes=${kept}-`));
   assert.equal(world.hub.servedBytes(PART) - before, 4 * MIB - kept);
   const snapshot = join(world.cache, 'models--acme--small', 'snapshots', COMMIT);
   assert.deepEqual(await readFile(join(snapshot, PART)), parts[PART]);

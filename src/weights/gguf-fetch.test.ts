@@ -150,7 +150,12 @@ test('a plain address is fetched into a folder of ours, resumed, and not mixed w
   const resumed = world.hub.requests.filter(
     ({ path, range }) => path.includes('mine') && /-$/.test(range ?? ''),
   );
-  assert.equal(resumed.length, 1, 'it was asked for the rest, if it was still the same');
+  assert.equal(resumed.length, 1);
+  assert.match(
+    resumed[0]?.ifRange ?? '',
+    /^"[0-9a-f]{64}"$/,
+    'the rest was asked for, if it was still the same',
+  );
 });
 
 test('what comes from an address and is no GGUF file is refused, without its secrets', async (t) => {
@@ -172,4 +177,16 @@ test('what model cards say of their base', async () => {
   assert.equal(await baseModelOfCard('---\nbase_model: no name\n---\n'), null);
   assert.equal(await baseModelOfCard('---\n: [\n---\n'), null);
   assert.equal(await baseModelOfCard('# no metadata'), null);
+});
+
+test('a plain address that is still the same is gone on with', async (t) => {
+  const world = await fetchWorld(t);
+  const content = gguf();
+  world.hub.plain.set('mine.gguf', content);
+  world.hub.fault('/plain/mine.gguf', { kind: 'cut', afterBytes: 1 }, 1);
+  world.hub.fault('/plain/mine.gguf', { kind: 'cut', afterBytes: 200_000 }, 1);
+  const result = await world.fetch({ repo: `${world.hub.endpoint}/plain/mine.gguf` });
+  assert.ok(result.kind === 'ready', JSON.stringify(result));
+  assert.deepEqual(await readFile(result.source.model), content);
+  assert.ok(world.hub.servedBytes('mine.gguf') < content.length + 150_000);
 });

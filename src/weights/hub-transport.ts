@@ -222,7 +222,8 @@ function statusError(
   const where = originText(url);
   const isHub = access.endpoint !== null && url.origin === new URL(access.endpoint).origin;
   if (status === 429 || status === 503) {
-    const retryAfterMs = retryAfter(headerOf(response, 'retry-after'));
+    const retryAfterMs =
+      retryAfter(headerOf(response, 'retry-after')) ?? windowRest(headerOf(response, 'ratelimit'));
     const word =
       status === 429 ? 'refuses for now, there were too many requests' : 'is not available for now';
     return new PassingError(`${where} ${word} (status ${status})`, retryAfterMs);
@@ -285,4 +286,10 @@ function retryAfter(header: string | null): number | null {
   if (/^\d+$/.test(header.trim())) return Number(header) * 1000;
   const at = Date.parse(header);
   return Number.isNaN(at) ? null : Math.max(0, at - Date.now());
+}
+
+/** Hugging Face tells the rest of its window in seconds: `"api";r=0;t=55`. */
+function windowRest(header: string | null): number | null {
+  const match = /;\s*r=0\s*;\s*t=(\d+)/.exec(header ?? '');
+  return match === null ? null : Number(match[1]) * 1000;
 }

@@ -146,8 +146,8 @@ async function fromHub(
   work: FetchWork,
 ): Promise<FetchedRepository> {
   const { repo, revision, wanted } = target;
-  const { transport, limits, signal } = work;
-  const again = <T>(ask: () => Promise<T>): Promise<T> => tryAgain(ask, limits, signal);
+  const { transport, signal } = work;
+  const again = <T>(ask: () => Promise<T>): Promise<T> => tryAgain(ask, work);
   const hubFetch = asFetch(transport, { repo, file: null }, signal, again);
   const commit = await hubCommit(access, repo, revision, hubFetch);
   const listed = await hubFileList(access, repo, commit, hubFetch);
@@ -285,6 +285,7 @@ async function fetchMissing(
         {
           transport: work.transport,
           limits: work.limits,
+          log: work.log,
           signal,
           onBytes: (bytes) => work.progress.addDone(bytes, file.path),
         },

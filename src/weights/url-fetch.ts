@@ -62,7 +62,7 @@ async function fetchOne(url: URL, path: string, directory: string, work: FetchWo
   const name = nameOf(url);
   // Another process may have fetched it while we waited for the lock.
   if (!work.update && (await fileSize(path)) !== null) return 0;
-  const sizeBytes = await tryAgain(() => askSize(url, work), limits, signal);
+  const sizeBytes = await tryAgain(() => askSize(url, work), work);
   if (sizeBytes !== null) {
     progress.addTotal(sizeBytes);
     const here = (await fileSize(path + INCOMPLETE_SUFFIX)) ?? 0;
@@ -79,7 +79,7 @@ async function fetchOne(url: URL, path: string, directory: string, work: FetchWo
   };
   const onBytes = (bytes: number): void => progress.addDone(bytes, name);
   const fetched = await work.slots.run(() =>
-    download(target, { transport: work.transport, limits, signal, onBytes }),
+    download(target, { transport: work.transport, limits, signal, log: work.log, onBytes }),
   );
   await takeIfGguf(target.finalPath, path, url);
   return fetched;

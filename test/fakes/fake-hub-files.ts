@@ -19,7 +19,12 @@ export interface HubRepository {
 }
 
 export type HubFault =
-  | { readonly kind: 'status'; readonly status: number; readonly code?: string; readonly retryAfter?: string }
+  | {
+      readonly kind: 'status';
+      readonly status: number;
+      readonly code?: string;
+      readonly headers?: Readonly<Record<string, string>>;
+    }
   /** So many bytes, then silence. */
   | { readonly kind: 'stall'; readonly afterBytes: number }
   /** So many bytes, then a reset. */
@@ -113,7 +118,7 @@ class FileHub {
       authorization: header('authorization'),
     });
     const fault = this.#take(path, true);
-    if (fault?.kind === 'status') refuse(response, fault.status, fault.code, fault.retryAfter);
+    if (fault?.kind === 'status') refuse(response, fault.status, fault.code, fault.headers);
     else if (server === 'store' || path.startsWith('/plain/'))
       await this.#sendContent(path, request, response);
     else if (path.startsWith('/api/models/')) this.#api(path, request, response);
@@ -241,11 +246,16 @@ function closed(server: Server): Promise<void> {
   });
 }
 
-function refuse(response: ServerResponse, status: number, code?: string, retryAfter?: string): void {
+function refuse(
+  response: ServerResponse,
+  status: number,
+  code?: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
   response.writeHead(status, {
     'content-type': 'application/json',
     ...(code === undefined ? {} : { 'x-error-code': code }),
-    ...(retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
+    ...headers,
   });
   response.end(JSON.stringify({ error: code ?? 'refused' }));
 }
