@@ -51,9 +51,12 @@ export async function adoptContainers(
         ),
       );
   }
-  for (const { Id, Names } of containers) {
+  for (const { Id, Names, Labels } of containers) {
     if (kept.has(Id)) continue;
-    await clearDebris(site, Names[0] ?? Id, () => removeContainer(site.connection, Id));
+    const launchId = launchIdIn(Labels);
+    await clearDebris(site, Names[0] ?? Id, () =>
+      launchId === null ? removeContainer(site.connection, Id) : steps.clear(launchId, [Id]),
+    );
   }
   await clearPlaces(site, steps);
   return adopted;
