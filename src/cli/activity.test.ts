@@ -94,6 +94,8 @@ test('questions', async (t) => {
   };
   assert.deepEqual(await ids({ model: 'small', since: '2d' }), ['yesterday', 'cold']);
   assert.deepEqual(await ids({ since: '90s' }), ['cold', 'bad']);
+  assert.deepEqual(await ids({ since: '1.5h' }), ['cold', 'bad']);
+  assert.equal((await ids({ since: '3000d' })).length, 4);
   assert.deepEqual(await ids({ failed: true }), ['bad']);
   assert.deepEqual(await ids({ limit: 1 }), ['bad']);
   assert.deepEqual(await ids({ model: 'nobody' }), []);

@@ -1,7 +1,6 @@
 /** `vllm-gateway activity`: what became of the last requests, beside a gateway that runs or after one that ran. */
 import type { Environment } from '../config/environment.ts';
 import { formatFault } from '../config/fault.ts';
-import { duration as durationSchema } from '../config/leaf.ts';
 import { loadConfig } from '../config/load.ts';
 import { failure, type Result, success } from '../core/result.ts';
 import { hasFailed, readActivity } from '../store/read-activity.ts';
@@ -28,7 +27,7 @@ export interface ActivityOptions {
 const LIMIT_DEFAULT = 50;
 /** All of them are held in memory at once. */
 const LIMIT_MAX = 100_000;
-const HOURS_PER_DAY = 24;
+const MS_PER: Readonly<Record<string, number>> = { s: 1e3, m: 6e4, min: 6e4, h: 3.6e6, d: 8.64e7 };
 const NONE = '-';
 
 /** Aligned right: status and times. */
@@ -82,11 +81,11 @@ async function stateDirectoryOf(options: ActivityOptions): Promise<Result<string
   return loaded.ok ? success(loaded.value.runtime.stateDirectory) : failure(loaded.error.map(formatFault));
 }
 
-/** As the configuration reads times, and days beside; undefined: it is none. */
+/** Written as in the configuration, whose own times end where timers do; undefined: it is no time. */
 function millisecondsOf(text: string): number | undefined {
-  const days = /^(\d{1,4})d$/.exec(text)?.[1];
-  const parsed = durationSchema().safeParse(days === undefined ? text : `${Number(days) * HOURS_PER_DAY}h`);
-  return parsed.success && typeof parsed.data === 'number' ? parsed.data : undefined;
+  const [, figure = '', unit = ''] = /^(\d{1,9}(?:\.\d{1,9})?)(s|m|min|h|d)$/.exec(text) ?? [];
+  const ms = Number(figure) * (MS_PER[unit] ?? 0);
+  return ms > 0 ? ms : undefined;
 }
 
 function textReport(entries: readonly ActivityEntry[]): string {

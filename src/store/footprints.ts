@@ -46,25 +46,17 @@ interface RefusedFlag {
   readonly flag: string;
 }
 
-/** Knows what is stored from the first question on, and answers from memory. */
+/** Reads what is stored now, and answers from memory from then on. */
 export function createFootprintStore(database: StateDatabase): FootprintStore {
-  let known: KnownFootprints | null = null;
-  const footprints = (): KnownFootprints => {
-    known ??= new KnownFootprints(readFootprints(database), FOOTPRINTS_PER_MODEL_MAX, FOOTPRINTS_MAX);
-    return known;
-  };
-  let refused: RefusedFlag[] | null = null;
-  const refusals = (): RefusedFlag[] => {
-    refused ??= readRefusedFlags(database);
-    return refused;
-  };
+  const known = new KnownFootprints(readFootprints(database), FOOTPRINTS_PER_MODEL_MAX, FOOTPRINTS_MAX);
+  let refused: readonly RefusedFlag[] = readRefusedFlags(database);
   return {
-    all: () => footprints().all(),
+    all: () => known.all(),
     put(footprint) {
       const what = 'what an engine takes';
       const problem = problemOf(footprint);
       if (problem !== null) return database.refuse(what, problem);
-      footprints().put(footprint);
+      known.put(footprint);
       const columns = columnsOf(footprint);
       const names = Object.keys(columns);
       const insert = `INSERT OR REPLACE INTO footprints (${names.join()}) VALUES (${names.map(() => '?').join()})`;
@@ -75,10 +67,10 @@ export function createFootprintStore(database: StateDatabase): FootprintStore {
       ]);
     },
     refusedFlags: (executable) =>
-      new Set(refusals().flatMap((one) => (one.executable === executable ? [one.flag] : []))),
+      new Set(refused.flatMap((one) => (one.executable === executable ? [one.flag] : []))),
     addRefusedFlag(executable, flag) {
-      const isKnown = refusals().some((one) => one.executable === executable && one.flag === flag);
-      if (!isKnown) refused = [...refusals(), { executable, flag }].slice(-REFUSED_FLAGS_MAX);
+      const isKnown = refused.some((one) => one.executable === executable && one.flag === flag);
+      if (!isKnown) refused = [...refused, { executable, flag }].slice(-REFUSED_FLAGS_MAX);
       void database.change('a refused flag', [
         { sql: 'INSERT OR IGNORE INTO refused_flags VALUES (?, ?)', rows: [[executable, flag]] },
         {
@@ -98,7 +90,7 @@ function readFootprints(database: StateDatabase): readonly StoredFootprint[] {
 }
 
 /** The oldest first. */
-function readRefusedFlags(database: StateDatabase): RefusedFlag[] {
+function readRefusedFlags(database: StateDatabase): readonly RefusedFlag[] {
   return database.read('refused flags', [], (connection) => {
     const rows = connection.prepare('SELECT executable, flag FROM refused_flags ORDER BY rowid').all();
     return rows.map((row) => ({ executable: textIn(row, 'executable'), flag: textIn(row, 'flag') }));

@@ -30,13 +30,13 @@ export class LaunchFiles {
     await syncDirectory(this.#directory);
   }
 
-  /** What was never finished is removed; what is not ours is left alone. */
-  async list(): Promise<LaunchRecordList> {
+  /** `tidies`: what was never finished is removed; only the owner may, who writes none now. What is not ours is left alone. */
+  async list(tidies: boolean): Promise<LaunchRecordList> {
     const records: LaunchRecord[] = [];
     const unreadable: LaunchId[] = [];
     for (const name of (await this.#names()).sort()) {
       const path = join(this.#directory, name);
-      if (name.endsWith(UNFINISHED_SUFFIX)) await rm(path, { force: true });
+      if (tidies && name.endsWith(UNFINISHED_SUFFIX)) await rm(path, { force: true });
       const launchId = name.slice(0, -SUFFIX.length);
       if (!name.endsWith(SUFFIX) || !LAUNCH_ID.test(launchId)) continue;
       const record = parseLaunchRecord(await readFile(path, 'utf8').catch(() => ''));

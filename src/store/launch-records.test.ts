@@ -181,6 +181,11 @@ test('files of an earlier version are taken over once; what is no record stays a
     renewed('old-1', { deviceSource: 'simulated' }),
     renewed('old-2', { deviceSource: 'nvidia', deviceIds: ['GPU-1'] }),
   ];
+  const beside = openStateDatabase({ directory, access: 'read', onFault: assert.fail });
+  assert.ok(beside.ok);
+  const seen = await (await openLaunchRecords(beside.value.database)).list();
+  assert.deepEqual(seen, { records: expected, unreadable: ['bad-1'] });
+  assert.equal((await readdir(launches)).length, 5, 'who only reads changes nothing');
   const { records, close } = await open(t, directory);
   assert.deepEqual(await records.list(), { records: expected, unreadable: ['bad-1'] });
   assert.deepEqual((await readdir(launches)).sort(), ['README', 'bad-1.json']);

@@ -61,7 +61,7 @@ export interface LaunchRecords {
 const DIRECTORY_NAME = 'launches';
 const WHAT = 'which engines run';
 
-/** Takes over what files say. Rejects where they cannot be read. */
+/** Takes over what files say, unless the database is only read. Rejects where they cannot be read. */
 export async function openLaunchRecords(database: StateDatabase): Promise<LaunchRecords> {
   const records = new DatabaseLaunchRecords(database);
   await records.open();
@@ -88,7 +88,7 @@ class DatabaseLaunchRecords implements LaunchRecords {
       if (record === null) this.#unreadable.add(launchId);
       else this.#records.set(launchId, record);
     }
-    const { records, unreadable } = await this.#files.list();
+    const { records, unreadable } = await this.#files.list(this.#database.kept);
     for (const launchId of unreadable) {
       this.#filed.add(launchId);
       if (!this.#records.has(launchId)) this.#unreadable.add(launchId);
