@@ -85,7 +85,7 @@ function summary(config: ResolvedConfig, notices: readonly Notice[], environment
     `${counted(config.models.size, 'model')}:`,
     ...[...config.models.values()].flatMap((model) => [
       `  ${modelLine(model, config.scheduling.placementMode)}`,
-      ...parserLines(model, environment),
+      ...parserLines(model, environment, config.runtime.kind === 'process'),
     ]),
   ];
 }
@@ -138,9 +138,9 @@ function unusual({ alwaysOn, colocate, sleep, command }: ResolvedModel): string[
 }
 
 /** What `tool_parser` and `reasoning_parser` come to, for models whose command line the gateway writes. */
-function parserLines(model: ResolvedModel, environment: Environment): string[] {
+function parserLines(model: ResolvedModel, environment: Environment, sharesHost: boolean): string[] {
   if (model.engine !== 'vllm' || model.command !== null) return [];
-  const { tool, reasoning } = chooseParsers(model, environment);
+  const { tool, reasoning } = chooseParsers(model, environment, sharesHost);
   if (tool.parser === null && reasoning.parser === null && tool.why === reasoning.why)
     return [`    tool and reasoning parser: none (${tool.why})`];
   return [`    tool parser: ${parserText(tool)}; reasoning parser: ${parserText(reasoning)}`];

@@ -151,7 +151,7 @@ export class Gateway {
   #createControl(options: GatewayOptions, state: GatewayState, metrics: GatewayMetrics): ControlLoop {
     const { config, log, environment } = options;
     const { stateDirectory } = config.runtime;
-    const engineFor = createEngineRegistry(environment);
+    const engineFor = createEngineRegistry(environment, this.#runtime.capabilities.sharesHost);
     const engineOf = (model: ResolvedModel) => engineFor(model.engine);
     const ports: ControlPorts = {
       clock: this.#clock,

@@ -16,6 +16,19 @@ function countOf(text: string): number {
   return count;
 }
 
+interface EnginesFlags {
+  readonly config?: string;
+  readonly stateDirectory?: string;
+  readonly json?: boolean;
+}
+
+interface ActivityFlags extends EnginesFlags {
+  readonly model?: string;
+  readonly since?: string;
+  readonly failed?: boolean;
+  readonly limit?: number;
+}
+
 const program = new Command('vllm-gateway')
   .description('One OpenAI- and Anthropic-compatible address in front of many models and few GPUs.')
   .version(VERSION)
@@ -89,6 +102,41 @@ program
     const { runDoctor } = await import('./doctor.ts');
     const { config: file, json } = options;
     process.exitCode = await runDoctor({ file, json, environment: process.env }, process.stdout);
+  });
+
+const engines = program
+  .command('engines')
+  .description('List the engines that are on record, whether or not a gateway runs. `engines stop` ends them.')
+  .option('-c, --config <file>', 'configuration file; default: where `serve` would look')
+  .option('--state-directory <directory>', 'instead of the configured one')
+  .option('--json', 'print JSON')
+  .action(async ({ config: file, ...options }: EnginesFlags) => {
+    const { runEngines } = await import('./engines.ts');
+    process.exitCode = await runEngines({ file, ...options, environment: process.env }, process.stdout);
+  });
+
+engines
+  .command('stop')
+  .description('End the engines that a gateway has left running. Refused while one runs.')
+  .action(async (_options, command: Command) => {
+    const { config: file, ...options } = command.optsWithGlobals<EnginesFlags>();
+    const { runEnginesStop } = await import('./engines.ts');
+    process.exitCode = await runEnginesStop({ file, ...options, environment: process.env }, process.stdout);
+  });
+
+program
+  .command('activity')
+  .description('Tell what became of the last requests.')
+  .option('-c, --config <file>', 'configuration file; default: where `serve` would look')
+  .option('--state-directory <directory>', 'instead of the configured one')
+  .option('--model <name>', 'of this model only')
+  .option('--since <time>', 'not older than this, such as 15m, 1h or 7d')
+  .option('--failed', 'only what did not end well')
+  .option('--limit <number>', 'at most so many, the latest', countOf)
+  .option('--json', 'print JSON')
+  .action(async ({ config: file, ...options }: ActivityFlags) => {
+    const { runActivity } = await import('./activity.ts');
+    process.exitCode = await runActivity({ file, ...options, environment: process.env }, process.stdout);
   });
 
 program

@@ -44,24 +44,33 @@ export async function openRuntime(
  * that runtime cannot be had they are told of and left.
  */
 export async function endEnginesElsewhere(setup: RuntimeSetup): Promise<void> {
-  const { config, store, log } = setup;
-  const other = config.runtime.kind === 'process' ? 'docker' : 'process';
+  await endEngines(setup, setup.config.runtime.kind === 'process' ? 'docker' : 'process');
+}
+
+/** Ends the engines on record of one kind of runtime. False: something is left. */
+export async function endEngines(
+  setup: RuntimeSetup,
+  kind: ResolvedConfig['runtime']['kind'],
+): Promise<boolean> {
+  const { store, log } = setup;
   const { records } = await store.launches.list();
-  const count = records.filter(({ runtime }) => runtime === other).length;
-  if (count === 0) return;
-  const opened = await openRuntime(setup, other);
+  const count = records.filter(({ runtime }) => runtime === kind).length;
+  if (count === 0) return true;
+  const opened = await openRuntime(setup, kind);
   if (!opened.ok) {
-    log(
-      'error',
-      `${count} engine(s) of an earlier gateway (runtime ${other}) cannot be ended: ${opened.error}`,
-    );
-    return;
+    log('error', `${count} engine(s) of an earlier gateway (runtime ${kind}) cannot be ended: ${opened.error}`);
+    return false;
   }
-  const adopted = await opened.value.adopt(() => ({ line: () => {}, exited: () => {} }));
-  log('info', `${adopted.length} engine(s) of an earlier gateway (runtime ${other}) are ended`);
-  const ends = adopted.map(({ handle }) => opened.value.stop(handle, LEFTOVER_GRACE_MS));
-  for (const end of await Promise.all(ends))
-    if (end.kind === 'left')
-      log('error', `of an engine of runtime ${other} something is left: ${end.detail}`);
-  await opened.value.close();
+  const runtime = opened.value;
+  const adopted = await runtime.adopt(() => ({ line: () => {}, exited: () => {} }));
+  const ends = await Promise.all(
+    adopted.map(async ({ handle }) => {
+      const end = await runtime.stop(handle, LEFTOVER_GRACE_MS);
+      if (end.kind === 'gone') log('info', `engine of ${handle.model} (${handle.reference}) is ended`);
+      else log('error', `of the engine of ${handle.model} (${handle.reference}) something is left: ${end.detail}`);
+      return end.kind === 'gone';
+    }),
+  );
+  await runtime.close();
+  return ends.every((isGone) => isGone);
 }

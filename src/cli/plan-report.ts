@@ -54,7 +54,8 @@ export async function planReport(subject: PlanSubject): Promise<PlanReport> {
   if (!opened.ok) warnings.push(`nothing that was learned is known: ${opened.error}`);
   const database = opened.ok ? opened.value.database : null;
   if (opened.ok) warnings.push(...opened.value.notices.map(({ text }) => text));
-  const engineFor = createEngineRegistry(environment);
+  const sharesHost = config.runtime.kind === 'process';
+  const engineFor = createEngineRegistry(environment, sharesHost);
   const engineOf = (model: ResolvedModel) => engineFor(model.engine);
   try {
     const { reports, needOf } = await sizeModels({
@@ -75,8 +76,10 @@ export async function planReport(subject: PlanSubject): Promise<PlanReport> {
       hostBudgetMib: planned.host?.budgetMib ?? null,
       launchPrefix: 'plan',
     });
+    const chosenParsers = (model: ResolvedModel) =>
+      writesCommand(model) ? chooseParsers(model, environment, sharesHost) : null;
     const models = [...config.models.values()].map((model) =>
-      plannedModel(model, environment, reports, needOf(model.name)),
+      plannedModel(model, chosenParsers(model), reports, needOf(model.name)),
     );
     return { config, planned, models, plan, warnings };
   } finally {
@@ -84,18 +87,21 @@ export async function planReport(subject: PlanSubject): Promise<PlanReport> {
   }
 }
 
+function writesCommand({ engine, command, url }: ResolvedModel): boolean {
+  return engine === 'vllm' && command === null && url === null;
+}
+
 function plannedModel(
   model: ResolvedModel,
-  environment: Environment,
+  parsers: PlannedModel['parsers'],
   reports: ReadonlyMap<ModelName, SizingReport>,
   need: ModelNeed | null,
 ): PlannedModel {
-  const writesCommand = model.engine === 'vllm' && model.command === null && model.url === null;
   return {
     model,
     size: reports.get(model.name) ?? null,
     need: model.url === null ? need : null,
-    parsers: writesCommand ? chooseParsers(model, environment) : null,
+    parsers,
   };
 }
 

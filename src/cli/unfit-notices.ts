@@ -28,7 +28,7 @@ export async function unfitNotices(
     access: 'read',
     onFault: () => {},
   });
-  const engineFor = createEngineRegistry(environment);
+  const engineFor = createEngineRegistry(environment, config.runtime.kind === 'process');
   try {
     const { reports } = await sizeModels({
       config,

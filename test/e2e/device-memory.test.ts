@@ -82,7 +82,7 @@ test('what a foreign program holds is not given away: a model waits for it, and 
 const CARD = 'GPU-11111111-2222-3333-4444-555555555555';
 
 test('cards are read by one long-lived tool while an engine starts, which ends with the gateway', async () => {
-  const machine = await createOriginalMachine({ [CARD]: 24_564 });
+  const machine = await createOriginalMachine({ [CARD]: 24_564 }, ['acme/m']);
   const calls = join(machine.directory, 'calls');
   const tool = await machine.write(
     'recording-smi',
@@ -96,7 +96,7 @@ test('cards are read by one long-lived tool while an engine starts, which ends w
       devices: { source: 'nvidia', nvidia_smi: [tool] },
       models: { m: { repo: 'acme/m', max_model_len: 1024 } },
     },
-    environment: { PATH: machine.path },
+    environment: machine.environment,
   });
   try {
     await chat(gateway.url, 'm');
@@ -114,7 +114,7 @@ test('cards are read by one long-lived tool while an engine starts, which ends w
 });
 
 test('a card that falls off the bus leaves the inventory with a condition', async () => {
-  const machine = await createOriginalMachine({ 'GPU-aaaa': 24_564, 'GPU-bbbb': 24_564 });
+  const machine = await createOriginalMachine({ 'GPU-aaaa': 24_564, 'GPU-bbbb': 24_564 }, ['acme/m']);
   const marker = join(machine.directory, 'lost');
   const lose = `grep -v GPU-bbbb; echo "Unable to determine the device handle for GPU 0000:3B:00.0: GPU is lost"`;
   const tool = await machine.write(
@@ -128,7 +128,7 @@ test('a card that falls off the bus leaves the inventory with a condition', asyn
       devices: { source: 'nvidia', nvidia_smi: [tool] },
       models: { m: { repo: 'acme/m', max_model_len: 1024 } },
     },
-    environment: { PATH: machine.path },
+    environment: machine.environment,
   });
   const codes = async (): Promise<readonly string[]> => {
     const status = (await gateway.status()) as unknown as {

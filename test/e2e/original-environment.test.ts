@@ -82,9 +82,9 @@ let environment: Readonly<Record<string, string>>;
 let gateway: RunningGateway;
 
 before(async () => {
-  machine = await createOriginalMachine(CARDS);
+  machine = await createOriginalMachine(CARDS, ['meta-llama/Llama-3.1-8B-Instruct', 'BAAI/bge-m3']);
   const file = await machine.write('models.yaml', MODELS_YAML);
-  environment = { ...ENVIRONMENT, MODELS_CONFIG_FILE: file, PATH: machine.path };
+  environment = { ...ENVIRONMENT, MODELS_CONFIG_FILE: file, ...machine.environment };
   gateway = await startGateway({ environment, args: ['--host', '127.0.0.1'] });
 });
 
@@ -215,7 +215,8 @@ test('its models.yaml serves: engines start on their cards with the flags that i
   const llama = launches.find((line) => line.includes('meta-llama/Llama-3.1-8B-Instruct')) ?? '';
   // The model's keys win over `defaults`, and those over the environment.
   for (const part of [
-    `HF_TOKEN=${TOKEN} `,
+    // Its files are here: it asks no hub, so it gets no token.
+    'HF_TOKEN= ',
     '--served-model-name llama',
     '--max-model-len 8192',
     '--max-num-seqs 16',
@@ -262,7 +263,7 @@ test('variables without effect here say so in the log, and nothing is an error',
 test('ALLOWED_MODELS_JSON and GATEWAY_GPU_UUID alone are a whole configuration', async () => {
   const small = await startGateway({
     environment: {
-      PATH: machine.path,
+      ...machine.environment,
       ALLOWED_MODELS_JSON: JSON.stringify({ tiny: 'HuggingFaceTB/SmolLM2-135M-Instruct' }),
       GATEWAY_GPU_UUID: SMALL,
     },

@@ -109,7 +109,7 @@ test('where no driver names processes, a launch finds its card taken, and goes e
       devices: { source: 'nvidia', nvidia_smi: [tool] },
       models,
     },
-    environment: { PATH: machine.path },
+    environment: machine.environment,
   });
   try {
     const answered = async (model: string): Promise<void> => {
