@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -37,7 +38,6 @@ test('a disk that others fill meanwhile: what came is kept, and goes on once the
   const directory = join(disk, 'hub', 'models--acme--small');
   const blobs = await readdir(join(directory, 'blobs'));
   assert.ok(blobs.some((name) => name.endsWith('.incomplete')));
-  const { execFileSync } = await import('node:child_process');
   execFileSync('mount', ['-o', 'remount,size=8m', disk]);
   const before = world.hub.servedBytes('model-00001-of-00002.safetensors');
   const more = await world.fetch({ environment }, { free });
@@ -45,4 +45,22 @@ test('a disk that others fill meanwhile: what came is kept, and goes on once the
   assert.ok(world.hub.servedBytes('model-00001-of-00002.safetensors') - before < MIB);
   for (const [name, content] of Object.entries(parts))
     assert.deepEqual(await readFile(join(directory, 'snapshots', COMMIT, name)), content);
+});
+
+test('a read-only cache: what is complete there is used, what is not is told', async (t) => {
+  const disk = smallDisk(t, 8192);
+  if (disk === null) return t.skip(NO_MOUNT);
+  const world = await fetchWorld(t);
+  putModel(world.hub);
+  putModel(world.hub, 'acme/other');
+  const environment = { HF_HUB_CACHE: join(disk, 'hub') };
+  assert.equal((await world.fetch({ environment })).kind, 'ready');
+  execFileSync('mount', ['-o', 'remount,ro', disk]);
+  assert.equal((await world.fetch({ environment })).kind, 'ready');
+  const result = await world.fetch({ environment, repo: 'acme/other' });
+  assert.ok(result.kind === 'failed' && !result.failure.retryable, JSON.stringify(result));
+  assert.match(
+    result.failure.text,
+    /is on a read-only file system, so nothing can be fetched into it: mount it writable/,
+  );
 });

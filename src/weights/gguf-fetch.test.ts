@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ggufFile } from '../../test/fixtures/model-files.ts';
@@ -189,4 +189,29 @@ test('a plain address that is still the same is gone on with', async (t) => {
   assert.ok(result.kind === 'ready', JSON.stringify(result));
   assert.deepEqual(await readFile(result.source.model), content);
   assert.ok(world.hub.servedBytes('mine.gguf') < content.length + 150_000);
+});
+
+test('what is here of a file and longer than the file is not gone on with', async (t) => {
+  const world = await fetchWorld(t);
+  world.hub.plain.set('mine.gguf', randomBytes(900_000));
+  const repo = `${world.hub.endpoint}/plain/mine.gguf`;
+  world.hub.fault('/plain/mine.gguf', { kind: 'cut', afterBytes: 1 }, 1);
+  world.hub.fault('/plain/mine.gguf', { kind: 'cut', afterBytes: 800_000 }, 1);
+  const ended = new AbortController();
+  const fetching = world.fetch(
+    { repo },
+    { signal: ended.signal, limits: { backoffMs: 60_000, backoffMaxMs: 60_000 } },
+  );
+  await world.hub.served('mine.gguf', 700_000);
+  ended.abort();
+  await fetching;
+  const [folder = ''] = await readdir(join(world.cache, '.vllm-gateway', 'urls'));
+  await rm(join(world.cache, '.vllm-gateway', 'urls', folder, 'mine.gguf.incomplete.validator'), {
+    force: true,
+  });
+  const content = gguf();
+  world.hub.plain.set('mine.gguf', content);
+  const result = await world.fetch({ repo });
+  assert.ok(result.kind === 'ready', JSON.stringify(result));
+  assert.deepEqual(await readFile(result.source.model), content);
 });

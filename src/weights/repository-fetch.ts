@@ -5,7 +5,7 @@
  *  3. The revision's name is set last, so that a reader of this cache sees an old whole snapshot or a new whole one.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HubAccess, ReachableHub } from '../readers/hub-access.ts';
 import { type HubFile, hubCommit, hubFileList } from '../readers/hub-files.ts';
@@ -32,6 +32,7 @@ import type { ProgressMeter } from './fetch-progress.ts';
 import { chooseFiles, filesOfIndex, neededIndex, type Wanted } from './file-choice.ts';
 import { asFetch, type HubTransport, wholeBody } from './hub-transport.ts';
 import { type LocalSnapshot, listOf, localSnapshot } from './local-snapshot.ts';
+import { makeDirectory } from './make-directory.ts';
 import type { RepositoryLocks } from './repository-lock.ts';
 import { Slots } from './slots.ts';
 import { tryAgain } from './try-again.ts';
@@ -239,7 +240,7 @@ interface MissingFile {
 
 async function fetchFiles({ cache, commit, files, address }: FilesWork, work: FetchWork): Promise<number> {
   const { progress, limits } = work;
-  await mkdir(join(cache.directory, 'blobs'), { recursive: true });
+  await makeDirectory(join(cache.directory, 'blobs'));
   const missing: MissingFile[] = [];
   let missingBytes = 0;
   for (const file of files) {

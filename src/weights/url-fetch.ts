@@ -1,12 +1,13 @@
 /** GGUF files from plain addresses, kept in a folder of ours in the Hugging Face cache. */
 import { createHash } from 'node:crypto';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { INCOMPLETE_SUFFIX, OWN_FOLDER } from './cache-layout.ts';
 import { checkSpace } from './disk-space.ts';
 import { download } from './download.ts';
 import { AbsentError, FetchError } from './fetch-error.ts';
 import { originText } from './hub-transport.ts';
+import { makeDirectory } from './make-directory.ts';
 import type { FetchWork } from './repository-fetch.ts';
 import { tryAgain } from './try-again.ts';
 
@@ -47,7 +48,7 @@ export async function fetchAddress(address: string, work: FetchWork): Promise<Fe
   if (work.onlyLook) throw new AbsentError(label);
   const release = await work.locks.acquire(join(directory, 'vllm-gateway.lock'), work.signal);
   try {
-    await mkdir(directory, { recursive: true });
+    await makeDirectory(directory);
     let fetchedBytes = 0;
     for (const [url, target] of missing) fetchedBytes += await fetchOne(url, target, directory, work);
     work.progress.flush();
