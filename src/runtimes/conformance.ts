@@ -3,121 +3,24 @@
  * itself; what only it can show (its files, its tools) stands beside the call.
  */
 import assert from 'node:assert/strict';
-import { access, writeFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
-import type { LaunchId } from '../core/ids.ts';
+import { adoptionCases } from './conformance-adoption.ts';
+import type { Bench, Run, RuntimeConformanceOptions } from './conformance-bench.ts';
+import {
+  launch,
+  nextLaunchId,
+  OBEDIENT,
+  STUBBORN,
+  specOf,
+  TRAITS_OF_PROCESSES,
+  WITH_ORPHAN,
+  WITH_RUNAWAY,
+} from './conformance-bench.ts';
 import type { RecordingObserver } from './recording-observer.ts';
 import { createRecordingObserver } from './recording-observer.ts';
-import type { EngineHandle, LaunchSpec, LaunchStage, Runtime } from './runtime.ts';
-
-/** A place where launches are kept, and gateways that come and go over it. */
-export interface RuntimeSite {
-  /** The next gateway; the one before must be closed or crashed. */
-  open(): Promise<Runtime>;
-  /** A gateway of its own process launches this, hears a line that says `up`, and is killed by SIGKILL. */
-  launchAndCrash(spec: LaunchSpec): Promise<void>;
-  /** Living processes that carry the launch id, looked up without the runtime. */
-  carriers(launchId: LaunchId): Promise<readonly number[]>;
-  alive(pid: number): Promise<boolean>;
-  /** Launches that the site still remembers. */
-  remembered(): Promise<readonly LaunchId[]>;
-  /** The number here of a process that an engine sees as `pid`; absent: the same. */
-  hostPid?(launchId: LaunchId, pid: number): Promise<number>;
-  /**
-   * Starts something that runs until it is ended and was launched by no runtime. `unmarked`: it looks like an engine and
-   * has no state id. `other_state`: it is another gateway's. `debris`: it carries our state id, and no record knows it.
-   */
-  startForeign?(kind: 'unmarked' | 'other_state' | 'debris', launchId: LaunchId): Promise<ForeignProcess>;
-  /** A gateway with another state directory beside ours. */
-  openOther?(): Promise<Runtime>;
-  dispose(): Promise<void>;
-}
-
-export interface ForeignProcess {
-  alive(): Promise<boolean>;
-  end(): Promise<void>;
-}
-
-/** Where runtimes differ and may. */
-export interface RuntimeTraits {
-  /** Lines of stdout and stderr arrive in the order in which they were written. */
-  readonly keepsOutputOrder: boolean;
-  /** HOME of a program whose launch names none. */
-  readonly home: string;
-  /** All processes of an engine end with its first one. */
-  readonly endsWithLeader: boolean;
-  /** How an adopted engine ended is known. */
-  readonly knowsAdoptedExits: boolean;
-  /** Every engine has a network of its own, where all may listen on one port. */
-  readonly sharesTcpAddress: boolean;
-}
-
-const TRAITS_OF_PROCESSES: RuntimeTraits = {
-  keepsOutputOrder: true,
-  home: '',
-  endsWithLeader: false,
-  knowsAdoptedExits: false,
-  sharesTcpAddress: false,
-};
-
-export interface RuntimeConformanceOptions {
-  readonly name: string;
-  site(): Promise<RuntimeSite>;
-  /** argv and environment that run a POSIX shell script where engines run. */
-  program(script: string): Pick<LaunchSpec, 'argv' | 'environment'>;
-  /** What is not named is as it is for processes of this host. */
-  readonly traits?: Partial<RuntimeTraits>;
-}
-
-interface Bench {
-  readonly traits: RuntimeTraits;
-  readonly site: RuntimeSite;
-  readonly runtime: Runtime;
-  readonly program: RuntimeConformanceOptions['program'];
-}
-
-/** Runs until it is told to end; says `up` when its trap is set. */
-const OBEDIENT = 'trap "echo bye; exit 0" TERM; echo up; while :; do sleep 0.05; done';
-const STUBBORN = 'trap "" TERM; echo up; while :; do sleep 0.05; done';
-/** A child in a session of its own, without our environment, as a daemon would make itself; it tells when it is there. */
-const WITH_RUNAWAY = `setsid env -i PATH="$PATH" sh -c 'echo "runaway $$"; sleep 300; :' & ${OBEDIENT}`;
-const WITH_ORPHAN = 'setsid sleep 300 & echo up; sleep 0.1; exit 3';
-
-let serial = 0;
-
-function nextLaunchId(): LaunchId {
-  serial += 1;
-  return `c${process.pid.toString(36)}-${serial.toString(36)}`;
-}
-
-async function specOf(bench: Bench, script: string, kind: 'unix' | 'tcp' = 'unix'): Promise<LaunchSpec> {
-  const launchId = nextLaunchId();
-  return {
-    launchId,
-    model: 'm',
-    ...bench.program(script),
-    listen: await bench.runtime.address(launchId, kind),
-    image: null,
-    deviceSource: 'simulated',
-    files: [],
-    deviceIds: ['GPU-1'],
-    memoryMibPerDevice: 1000,
-    signature: 'sig',
-  };
-}
-
-async function launch(
-  bench: Bench,
-  script: string,
-): Promise<{ readonly handle: EngineHandle; readonly heard: RecordingObserver; readonly spec: LaunchSpec }> {
-  const spec = await specOf(bench, script);
-  const heard = createRecordingObserver();
-  const result = await bench.runtime.launch(spec, heard);
-  assert.equal(result.kind, 'launched', JSON.stringify(result));
-  assert.ok(result.kind === 'launched');
-  return { handle: result.handle, heard, spec };
-}
+import type { EngineHandle } from './runtime.ts';
 
 /** Registers the suite. */
 export function runtimeConformance(options: RuntimeConformanceOptions): void {
@@ -138,10 +41,7 @@ export function runtimeConformance(options: RuntimeConformanceOptions): void {
   stopCases(run);
   runawayCases(run);
   adoptionCases(run);
-  strangerCases(run);
 }
-
-type Run = (title: string, body: (bench: Bench, t: TestContext) => Promise<void>) => void;
 
 function outputCases(run: Run): void {
   run('R2, R4: both outputs arrive line by line, all before the one exit', async (bench) => {
@@ -334,161 +234,6 @@ function runawayCases(run: Run): void {
   });
 }
 
-function adoptionCases(run: Run): void {
-  const adopting = (title: string, body: (bench: Bench) => Promise<void>): void =>
-    run(title, async (bench, t) => {
-      if (!bench.runtime.capabilities.survivesUs) {
-        t.skip('this runtime cannot find engines of an earlier gateway here');
-        return;
-      }
-      await body(bench);
-    });
-
-  adopting(
-    'an engine outlives a killed gateway, and the next one hears, knows and stops it',
-    async (bench) => {
-      const spec = await specOf(
-        bench,
-        'trap "echo bye; exit 0" TERM; echo up; while :; do echo tick; sleep 0.05; done',
-      );
-      await bench.runtime.close();
-      await bench.site.launchAndCrash(spec);
-      assert.equal((await bench.site.carriers(spec.launchId)).length >= 1, true);
-
-      const next = await bench.site.open();
-      const heard = createRecordingObserver();
-      const [engine, ...others] = await next.adopt(() => heard);
-      assert.ok(engine !== undefined && others.length === 0);
-      const { environment: _, ...known } = engine.spec;
-      const { environment: __, ...launched } = spec;
-      assert.deepEqual(known, launched);
-      assert.equal(engine.handle.launchId, spec.launchId);
-      await heard.waitForLine(/tick/);
-      const result = await next.stop(engine.handle, 10_000);
-      assert.ok(result.kind === 'gone' && !result.forced, JSON.stringify(result));
-      assert.deepEqual(heard.heard.slice(-2), ['bye', 'exited']);
-      assert.equal(heard.exits.length, 1);
-      assert.equal(heard.exits[0]?.code, bench.traits.knowsAdoptedExits ? 0 : null);
-      assert.equal(heard.exits[0]?.signal, null);
-      assert.deepEqual(await bench.site.carriers(spec.launchId), []);
-      await next.close();
-    },
-  );
-
-  adopting('an adopted engine that ends by itself is told once', async (bench) => {
-    const spec = await specOf(bench, '');
-    const pipe = `${spec.listen.kind === 'unix' ? spec.listen.socketPath : ''}.pipe`;
-    await bench.runtime.close();
-    const script = `mkfifo ${pipe}; echo up; read -r line < ${pipe}; rm ${pipe}; echo "got $line"`;
-    await bench.site.launchAndCrash({ ...spec, argv: bench.program(script).argv });
-    const next = await bench.site.open();
-    const heard = createRecordingObserver();
-    const [engine] = await next.adopt(() => heard);
-    assert.ok(engine?.handle.listen.kind === 'unix');
-    await writeFile(`${engine.handle.listen.socketPath}.pipe`, 'hello\n');
-    await heard.waitForExit();
-    assert.deepEqual(heard.heard, ['got hello', 'exited']);
-    await next.kill(engine.handle);
-    await next.close();
-  });
-
-  adopting('R5: what was noted of an engine is known to the next gateway', async (bench) => {
-    const stages: readonly LaunchStage[] = [
-      { kind: 'serving' },
-      { kind: 'falling_asleep', level: 1 },
-      { kind: 'asleep', level: 2 },
-      { kind: 'waking', level: 2 },
-    ];
-    const launched = await launch(bench, OBEDIENT);
-    await launched.heard.waitForLine(/up/);
-    let runtime = bench.runtime;
-    let { handle } = launched;
-    for (const stage of stages) {
-      await runtime.note(handle, stage);
-      await runtime.close();
-      runtime = await bench.site.open();
-      const [engine] = await runtime.adopt(() => createRecordingObserver());
-      assert.ok(engine !== undefined);
-      assert.deepEqual(engine.stage, stage);
-      handle = engine.handle;
-    }
-    assert.ok((await runtime.kill(handle)).kind === 'gone');
-    await runtime.note(handle, { kind: 'serving' });
-    assert.deepEqual(await bench.site.remembered(), []);
-    await runtime.close();
-  });
-
-  adopting('closing leaves engines running and silent; the next gateway takes them over', async (bench) => {
-    const { heard, spec } = await launch(bench, OBEDIENT);
-    await heard.waitForLine(/up/);
-    await bench.runtime.close();
-    const next = await bench.site.open();
-    const again = createRecordingObserver();
-    const [engine] = await next.adopt(() => again);
-    assert.ok(engine !== undefined);
-    assert.equal(engine.handle.launchId, spec.launchId);
-    assert.ok((await next.stop(engine.handle, 10_000)).kind === 'gone');
-    assert.deepEqual(heard.exits, []);
-    await next.close();
-  });
-
-  adopting('R1: a launch that ended while nobody watched is forgotten, with what it left', async (bench) => {
-    const spec = await specOf(bench, WITH_ORPHAN);
-    await bench.runtime.close();
-    await bench.site.launchAndCrash(spec);
-    await leaderGone(bench.site, spec.launchId);
-    const next = await bench.site.open();
-    assert.deepEqual(await next.adopt(() => createRecordingObserver()), []);
-    assert.deepEqual(await bench.site.remembered(), []);
-    assert.deepEqual(await bench.site.carriers(spec.launchId), []);
-    await next.close();
-  });
-}
-
-/** R6. */
-function strangerCases(run: Run): void {
-  const withForeign = (
-    kind: 'unmarked' | 'other_state' | 'debris',
-    title: string,
-    body: (bench: Bench, foreign: ForeignProcess) => Promise<void>,
-  ): void =>
-    run(title, async (bench, t) => {
-      if (bench.site.startForeign === undefined || !bench.runtime.capabilities.survivesUs) {
-        t.skip('this site starts nothing foreign');
-        return;
-      }
-      const foreign = await bench.site.startForeign(kind, nextLaunchId());
-      t.after(() => foreign.end());
-      assert.equal(await foreign.alive(), true);
-      await body(bench, foreign);
-    });
-  for (const kind of ['unmarked', 'other_state'] as const) {
-    withForeign(kind, `R6: a stranger is left alone (${kind})`, async (bench, foreign) => {
-      assert.deepEqual(await bench.runtime.adopt(() => createRecordingObserver()), []);
-      const { handle, heard } = await launch(bench, OBEDIENT);
-      await heard.waitForLine(/up/);
-      await bench.runtime.stop(handle, 10_000);
-      assert.equal(await foreign.alive(), true);
-    });
-  }
-  withForeign('debris', 'what is ours and in no record is ended', async (bench, foreign) => {
-    assert.deepEqual(await bench.runtime.adopt(() => createRecordingObserver()), []);
-    assert.equal(await foreign.alive(), false);
-  });
-
-  run('R6: a gateway with another state directory leaves our engines alone', async (bench, t) => {
-    if (bench.site.openOther === undefined) return t.skip('this site has one gateway');
-    const { handle, heard, spec } = await launch(bench, OBEDIENT);
-    await heard.waitForLine(/up/);
-    const other = await bench.site.openOther();
-    assert.deepEqual(await other.adopt(() => createRecordingObserver()), []);
-    await other.close();
-    assert.ok((await bench.site.carriers(spec.launchId)).length > 0);
-    assert.deepEqual(heard.exits, []);
-    await bench.runtime.kill(handle);
-  });
-}
-
 async function runawayPid(bench: Bench, handle: EngineHandle, heard: RecordingObserver): Promise<number> {
   const pid = Number((await heard.waitForLine(/runaway/)).split(' ')[1]);
   return (await bench.site.hostPid?.(handle.launchId, pid)) ?? pid;
@@ -496,12 +241,4 @@ async function runawayPid(bench: Bench, handle: EngineHandle, heard: RecordingOb
 
 function byPlaceIn(order: readonly string[]): (a: string, b: string) => number {
   return (a, b) => order.indexOf(a) - order.indexOf(b);
-}
-
-/** Only the orphan is left, or nothing. */
-async function leaderGone(site: RuntimeSite, launchId: LaunchId): Promise<void> {
-  const deadlineMs = performance.now() + 10_000;
-  while ((await site.carriers(launchId)).length > 1 && performance.now() < deadlineMs) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }

@@ -21,8 +21,8 @@ const world = await openDockerWorld();
 const registry = world === null ? '' : await startRegistry(world);
 
 async function startRegistry({ daemon }: DockerWorld): Promise<string> {
-  const inside = ['--target', String(daemon.pid()), '--net'];
-  const child = spawn('nsenter', [...inside, process.execPath, REGISTRY], {
+  const [file, args] = daemon.inside([process.execPath, REGISTRY]);
+  const child = spawn(file, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   after(() => child.kill('SIGKILL'));

@@ -110,10 +110,7 @@ withDocker(
     const { host, port } = first.listen;
     const attempt = `const s=require('net').connect(${port},'${host}');s.setTimeout(1500,()=>s.destroy());
     s.on('connect',()=>{console.log('reached');s.destroy()});s.on('error',()=>{});s.on('close',()=>console.log('closed'))`;
-    const fromHost = await run('nsenter', [
-      ...['--target', String(w.daemon.pid()), '--net'],
-      ...[process.execPath, '-e', attempt],
-    ]);
+    const fromHost = await run(...w.daemon.inside([process.execPath, '-e', attempt]));
     assert.equal(fromHost.stdout, 'closed\n');
     const sibling = await w.docker.createContainer({ Image: NODE_IMAGE, Cmd: ['node', '-e', attempt] });
     await sibling.start();
@@ -152,8 +149,7 @@ withDocker('by a port: on loopback, with a key, and not private', async (w) => {
   assert.ok(engine?.handle.listen.kind === 'tcp' && engine.handle.listen.host === '127.0.0.1');
   const { authorization, listen } = engine.handle;
   const fetching = `fetch('http://127.0.0.1:${listen.port}/',{headers:{authorization:'${authorization}'}}).then(r=>r.text()).then(console.log)`;
-  const inside = ['--target', String(w.daemon.pid()), '--net'];
-  const { stdout } = await run('nsenter', [...inside, process.execPath, '-e', fetching]);
+  const { stdout } = await run(...w.daemon.inside([process.execPath, '-e', fetching]));
   assert.equal(stdout, `${authorization} true\n`);
   assert.equal((await next.stop(engine.handle, 5_000)).kind, 'gone');
   await next.close();

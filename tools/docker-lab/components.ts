@@ -15,6 +15,10 @@ const PACKAGES: readonly { readonly program: string; readonly name: string }[] =
   { program: 'docker-init', name: 'tini' },
   { program: 'busybox', name: 'busybox-static' },
   { program: 'ip', name: 'iproute2' },
+  { program: 'nsenter', name: 'util-linux' },
+  { program: 'unshare', name: 'util-linux' },
+  { program: 'ldd', name: 'libc-bin' },
+  { program: 'tar', name: 'tar' },
 ];
 
 /** Null when all is there; else why the lab cannot be had, for a printed skip. */
@@ -39,12 +43,19 @@ export async function ensureComponents(print: (text: string) => void): Promise<s
   return still === undefined ? null : `${still.program} is missing, though ${still.name} is installed`;
 }
 
-export function isThere(program: string): boolean {
+function isThere(program: string): boolean {
   return pathOf(program) !== null;
 }
 
+/** Throws where `ensureComponents` would have said that it is missing. */
+export function programPath(program: string): string {
+  const found = pathOf(program);
+  if (found === null) throw new Error(`${program} is missing`);
+  return found;
+}
+
 /** System programs stand where a user's PATH may not look. */
-export function pathOf(program: string): string | null {
+function pathOf(program: string): string | null {
   const directories = [...(process.env.PATH ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin'];
   for (const directory of directories) {
     const candidate = path.join(directory, program);

@@ -21,6 +21,7 @@ import {
 import { request } from 'node:http';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { programPath } from './components.ts';
 
 /** Short and absolute, because sockets lie below it. */
 const BASE = '/tmp';
@@ -42,8 +43,8 @@ export interface Daemon {
   /** For DOCKER_HOST. */
   readonly host: string;
   readonly socketPath: string;
-  /** A process of its namespaces, for `nsenter`. */
-  pid(): number;
+  /** A command line that runs another one where the daemon has its network: its loopback is Docker's host's. */
+  inside(command: readonly string[]): readonly [string, readonly string[]];
   /** Ends the daemon alone: as `systemctl stop docker`, or by SIGKILL. */
   stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
   /** Starts it again in the same namespaces. */
@@ -90,13 +91,17 @@ class LabDaemon implements Daemon {
     makeHook(path.join(root, 'bin'));
     // Its command line names the root, so that the next lab finds it.
     const script = `ip link set lo up; echo ready; exec tail -f ${path.join(root, 'owner')}`;
-    this.#holder = spawn('unshare', ['--net', '--mount', 'sh', '-c', script], {
+    this.#holder = spawn(programPath('unshare'), ['--net', '--mount', 'sh', '-c', script], {
       stdio: ['ignore', 'pipe', 'ignore'],
       env: environmentOf(root),
     });
   }
 
-  pid(): number {
+  inside(command: readonly string[]): readonly [string, readonly string[]] {
+    return [programPath('nsenter'), ['--target', String(this.#pid()), '--net', '--mount', ...command]];
+  }
+
+  #pid(): number {
     return this.#holder.pid ?? 0;
   }
 
@@ -120,8 +125,8 @@ class LabDaemon implements Daemon {
 
   #spawnInside(program: string, args: readonly string[]): ChildProcess {
     const log = openSync(path.join(this.root, 'log'), 'a');
-    const entering = ['--target', String(this.pid()), '--net', '--mount', program, ...args];
-    const child = spawn('nsenter', entering, {
+    const [file, entering] = this.inside([program, ...args]);
+    const child = spawn(file, entering, {
       stdio: ['ignore', log, log],
       env: environmentOf(this.root),
     });
@@ -183,7 +188,7 @@ class LabDaemon implements Daemon {
   async cutPower(): Promise<void> {
     await this.stop('SIGKILL');
     this.#containerd?.kill('SIGKILL');
-    await endProcessesOf(this.root, this.pid());
+    await endProcessesOf(this.root, this.#pid());
     // A boot finds no pid files and no state of what ran.
     for (const name of ['pid', 'exec', 'state']) {
       rmSync(path.join(this.root, name), { recursive: true, force: true });
@@ -236,7 +241,7 @@ function answers(socketPath: string): Promise<boolean> {
 }
 
 /** Labs whose owner is gone: what of them still runs, and their files. */
-export function sweepOldLabs(): void {
+function sweepOldLabs(): void {
   for (const name of readdirSync(BASE).filter((entry) => entry.startsWith(PREFIX))) {
     const root = path.join(BASE, name);
     let owner = 0;

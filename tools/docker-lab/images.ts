@@ -22,7 +22,7 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import Docker from 'dockerode';
-import { pathOf } from './components.ts';
+import { programPath } from './components.ts';
 
 const ROOT = path.dirname(path.dirname(import.meta.dirname));
 
@@ -64,7 +64,16 @@ function archive(name: string, key: string, fill: (root: string) => void): strin
   try {
     fill(root);
     const unfinished = `${file}.${process.pid}.tmp`;
-    execFileSync('tar', ['--numeric-owner', '--owner=0', '--group=0', '-cf', unfinished, '-C', root, '.']);
+    execFileSync(programPath('tar'), [
+      '--numeric-owner',
+      '--owner=0',
+      '--group=0',
+      '-cf',
+      unfinished,
+      '-C',
+      root,
+      '.',
+    ]);
     renameSync(unfinished, file);
   } finally {
     rmSync(root, { recursive: true, force: true });
@@ -132,14 +141,12 @@ function fillWithNode(root: string): void {
 }
 
 function librariesOf(program: string): readonly string[] {
-  const text = execFileSync('ldd', [program], { encoding: 'utf8' });
+  const text = execFileSync(programPath('ldd'), [program], { encoding: 'utf8' });
   return [...text.matchAll(/(\/\S+\.so\S*)/g)].map(([, library = '']) => library);
 }
 
 function busybox(): string {
-  const found = pathOf('busybox');
-  if (found === null) throw new Error('busybox is missing');
-  return found;
+  return programPath('busybox');
 }
 
 function fingerprint(files: readonly string[]): string {

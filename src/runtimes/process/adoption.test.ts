@@ -8,8 +8,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { LaunchRecord } from '../../store/launch-records.ts';
-import type { ForeignProcess, RuntimeSite } from '../conformance.ts';
 import { runtimeConformance } from '../conformance.ts';
+import type { ForeignProcess, RuntimeSite } from '../conformance-bench.ts';
 import { createRecordingObserver } from '../recording-observer.ts';
 import type { LaunchSpec, Runtime } from '../runtime.ts';
 import {
