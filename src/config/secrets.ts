@@ -2,7 +2,7 @@
  * Reads the secrets that a configuration refers to. They live in the resolved configuration only; faults, logs and `redacted`
  * never carry them.
  */
-import { access, constants, readFile } from 'node:fs/promises';
+import { constants, open, readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Environment } from './environment.ts';
 import { type ConfigFault, type ConfigPath, fault } from './fault.ts';
@@ -86,9 +86,11 @@ function usable(secret: string, what: string, whenEmpty: string): Outcome {
     : { problem: `${what} holds characters that a header cannot carry` };
 }
 
+/** By opening it: `access` knows nothing of capabilities, such as the one that the image's user has. */
 async function readable(path: string): Promise<boolean> {
   try {
-    await access(path, constants.R_OK);
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    await file.close();
     return true;
   } catch {
     return false;

@@ -52,10 +52,21 @@ function nearestExisting(path: string): string {
 }
 
 async function isWritable(path: string): Promise<boolean> {
-  return access(nearestExisting(path), constants.W_OK | constants.X_OK).then(
-    () => true,
-    () => false,
-  );
+  try {
+    await access(nearestExisting(path), constants.W_OK | constants.X_OK);
+    return true;
+  } catch (error) {
+    // `access` asks as if there were no capabilities.
+    const isForbidden = error instanceof Error && 'code' in error && error.code === 'EACCES';
+    return isForbidden && overridesPermissions();
+  }
+}
+
+const CAP_DAC_OVERRIDE = 1n;
+
+function overridesPermissions(): boolean {
+  const effective = /^CapEff:\s+([0-9a-f]+)$/m.exec(textOf('/proc/self/status') ?? '')?.[1];
+  return effective !== undefined && ((BigInt(`0x${effective}`) >> CAP_DAC_OVERRIDE) & 1n) === 1n;
 }
 
 export async function hubCacheFacts(path: string): Promise<HubCacheFacts> {
