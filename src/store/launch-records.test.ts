@@ -209,11 +209,12 @@ test('L3: while the database refuses, records are files, which the next gateway 
   await records.remove('d-4');
   assert.equal(faults.length, 1);
   assert.match(faults.join(), /^the state database could not keep which engines run: no such table/);
-  assert.deepEqual((await readdir(join(directory, 'launches'))).sort(), ['a-1.json', 'c-3.json']);
+  const filed = async () => (await readdir(join(directory, 'launches'))).sort();
+  assert.deepEqual(await filed(), ['a-1.json', 'c-3.json']);
   shell.exec('ALTER TABLE elsewhere RENAME TO launches');
   shell.close();
   await records.setStage('c-3', { kind: 'waking', level: 1 });
-  assert.deepEqual(await readdir(join(directory, 'launches')), ['a-1.json'], 'it has a row now');
+  assert.deepEqual(await filed(), ['a-1.json'], 'it has a row now');
   await close();
   assert.deepEqual((await listed(t, directory)).records, [
     { ...recordFixture('a-1'), stage: { kind: 'stopping' } },
@@ -221,7 +222,28 @@ test('L3: while the database refuses, records are files, which the next gateway 
     recordFixture('b-2'),
     { ...recordFixture('c-3'), stage: { kind: 'waking', level: 1 } },
   ]);
-  assert.deepEqual(await readdir(join(directory, 'launches')), []);
+  assert.deepEqual(await filed(), []);
+});
+
+test('L3: a database that is removed while a gateway serves costs no engine its record', async (t) => {
+  const directory = await place(t);
+  const { records, faults, close } = await open(t, directory);
+  for (const id of ['a-1', 'b-2', 'e-5']) await records.save(recordFixture(id));
+  for (const name of await readdir(directory))
+    if (name.startsWith('state.db')) await rm(join(directory, name));
+  for (const id of ['c-3', 'd-4']) await records.save(recordFixture(id));
+  await records.setStage('a-1', { kind: 'stopping' });
+  await records.remove('c-3');
+  await records.remove('e-5');
+  assert.equal(faults.length, 1);
+  assert.match(
+    faults.join(),
+    /which engines run: .*state\.db was removed or replaced while the gateway ran$/,
+  );
+  await close();
+  const { records: found, unreadable } = await listed(t, directory);
+  const stages = found.map(({ spec, stage }) => `${spec.launchId} ${stage.kind}`);
+  assert.deepEqual([stages, unreadable], [['a-1 stopping', 'b-2 serving', 'd-4 serving'], []]);
 });
 
 test('L3: where neither can be kept, saving fails and says so', async (t) => {

@@ -145,11 +145,21 @@ class DatabaseLaunchRecords implements LaunchRecords {
     this.#filed.add(launchId);
     try {
       await this.#files.save(record);
+      await this.#saveOthers();
     } catch (error) {
       const { directory } = this.#database;
       throw new Error(
         `neither the state database nor a file in ${directory} can be written: ${messageOf(error)}`,
       );
+    }
+  }
+
+  /** The rows of a database that refuses one may be lost as well: each launch then has a file, those under way by themselves. */
+  async #saveOthers(): Promise<void> {
+    for (const [launchId, record] of this.#records) {
+      if (this.#filed.has(launchId) || this.#turns.has(launchId)) continue;
+      this.#filed.add(launchId);
+      await this.#inTurn(launchId, () => this.#files.save(record));
     }
   }
 

@@ -8,7 +8,7 @@
  *  D3. A change is whole or absent, and what has resolved survives a power cut (synchronous FULL).
  *  D4. In a gateway that serves, changes are made by the store's thread; this one only reads, at the start.
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Notice } from '../config/resolved-config.ts';
@@ -115,6 +115,7 @@ export class StateDatabase {
   /** Whether changes outlive this process; a reader makes none. */
   readonly kept: boolean;
   readonly #path: string;
+  readonly #inode: number | null;
   readonly #connection: DatabaseSync;
   readonly #thread: StoreThread | null;
   readonly #onFault: (text: string) => void;
@@ -125,6 +126,7 @@ export class StateDatabase {
     this.directory = options.directory;
     this.kept = kept;
     this.#path = join(options.directory, FILE_NAME);
+    this.#inode = kept ? (statSync(this.#path, { throwIfNoEntry: false })?.ino ?? null) : null;
     this.#connection = connection;
     this.#thread = kept ? (options.thread ?? null) : null;
     this.#onFault = options.onFault;
@@ -146,7 +148,8 @@ export class StateDatabase {
    */
   async change(what: string, statements: readonly Statement[]): Promise<boolean> {
     if (this.#thread === null || !this.#connection.isOpen) return this.#changeHere(what, statements);
-    const answer = await this.#thread.run({ kind: 'change', path: this.#path, statements });
+    const job = { kind: 'change', path: this.#path, inode: this.#inode, statements } as const;
+    const answer = await this.#thread.run(job);
     if (!answer.ok) this.#tell(`could not keep ${what}`, answer.text);
     return answer.ok;
   }

@@ -4,7 +4,13 @@ import type { SqliteFailure, Statement } from './sqlite-file.ts';
 
 export type StoreJob =
   /** One transaction on state.db, committed durably (synchronous FULL). The file must have its format already. */
-  | { readonly kind: 'change'; readonly path: string; readonly statements: readonly Statement[] }
+  | {
+      readonly kind: 'change';
+      readonly path: string;
+      /** Of the file that was opened: another one there is not ours. Null: any. */
+      readonly inode: number | null;
+      readonly statements: readonly Statement[];
+    }
   /** Rows for activity.db, which is made, renewed or replaced where needed; then a step of pruning. */
   | {
       readonly kind: 'activity';

@@ -26,6 +26,7 @@ function adding(path: string, flag: string): StoreJob {
   return {
     kind: 'change',
     path,
+    inode: null,
     statements: [{ sql: 'INSERT OR REPLACE INTO refused_flags VALUES (?1, ?1)', rows: [[flag]] }],
   };
 }
@@ -60,6 +61,7 @@ test('a change that fails leaves nothing and holds up nobody', async (t) => {
   const bad: StoreJob = {
     kind: 'change',
     path,
+    inode: null,
     statements: [
       {
         sql: 'INSERT INTO refused_flags VALUES (?, ?)',
@@ -135,7 +137,7 @@ test('T1: a process ends by itself with an idle thread, and not before its chang
   const code = `
     const { StoreThread } = await import(${JSON.stringify(new URL('store-thread.ts', import.meta.url).href)});
     const thread = new StoreThread({ onFault: (text) => process.stderr.write(text) });
-    const job = (flag) => ({ kind: 'change', path: ${JSON.stringify(path)},
+    const job = (flag) => ({ kind: 'change', path: ${JSON.stringify(path)}, inode: null,
       statements: [{ sql: 'INSERT INTO refused_flags VALUES (?1, ?1)', rows: [[flag]] }] });
     await thread.run(job('a'));
     thread.run(job('b')).then(() => process.stdout.write('made'));`;

@@ -26,6 +26,7 @@ const activities = new Map<string, ActivityFile>();
 function answerTo(job: StoreJob): StoreAnswer {
   try {
     if (job.kind === 'activity') return { ok: true, ...activityFile(job.path).append(job) };
+    refuseOther(job);
     runStatements(stateFile(job.path), job.statements);
     return { ok: true, more: false, notice: null };
   } catch (error) {
@@ -34,6 +35,12 @@ function answerTo(job: StoreJob): StoreAnswer {
     if (failure !== 'statement') forget(job.path);
     return { ok: false, text: messageOf(error), failure };
   }
+}
+
+/** Who removes the file under us would have us write into nothing, or into a new one without what the old one held. */
+function refuseOther({ path, inode }: Extract<StoreJob, { kind: 'change' }>): void {
+  if (inode === null || statSync(path, { throwIfNoEntry: false })?.ino === inode) return;
+  throw new Error(`${path} was removed or replaced while the gateway ran`);
 }
 
 function stateFile(path: string): DatabaseSync {
