@@ -79,6 +79,12 @@ export function failureOf(error: unknown, what: string, directory: string): Fetc
         retryable: false,
       };
   }
+  if (error instanceof SyntaxError)
+    return {
+      cause: 'repository_unreachable',
+      text: `what answers to questions for ${what} is no hub, its answers are no JSON: check HF_ENDPOINT and the proxies`,
+      retryable: false,
+    };
   if (error instanceof Error && error.name === 'AbortError')
     return { cause: 'fetch_failed', text: `the fetch of ${what} was ended`, retryable: true };
   return (

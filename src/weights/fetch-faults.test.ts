@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { HubFault } from '../../test/fakes/fake-hub-files.ts';
@@ -157,6 +159,17 @@ test('a hub that is not there is unreachable, after some tries', async (t) => {
   assert.ok(result.kind === 'failed' && result.failure.retryable);
   assert.equal(result.failure.cause, 'repository_unreachable');
   assert.match(result.failure.text, /^http:\/\/127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\)$/);
+});
+
+test('something else that answers in place of a hub is told as such', async (t) => {
+  const world = await fetchWorld(t);
+  const page = createServer((_, response) => response.end('<html>sign in</html>'));
+  await new Promise<void>((resolve) => page.listen(0, '127.0.0.1', resolve));
+  t.after(() => page.close());
+  const endpoint = `http://127.0.0.1:${(page.address() as AddressInfo).port}`;
+  const result = await world.fetch({ environment: { HF_ENDPOINT: endpoint } });
+  assert.ok(result.kind === 'failed' && !result.failure.retryable);
+  assert.match(result.failure.text, /for acme\/small is no hub, .*check HF_ENDPOINT/);
 });
 
 test('room on the disk is looked at first: the numbers, and not one file', async (t) => {
