@@ -4,6 +4,7 @@ import { access, constants, lstat, readdir, stat, statfs } from 'node:fs/promise
 import { homedir, hostname, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Environment } from '../config/environment.ts';
+import { overridesFilePermissions } from '../runtimes/file-permissions.ts';
 import { readStateOwner } from '../store/state-lock.ts';
 import type { ClockFacts, DiskFacts, HubCacheFacts, LimitFacts, StateFacts } from './machine-facts.ts';
 
@@ -58,15 +59,8 @@ async function isWritable(path: string): Promise<boolean> {
   } catch (error) {
     // `access` asks as if there were no capabilities.
     const isForbidden = error instanceof Error && 'code' in error && error.code === 'EACCES';
-    return isForbidden && overridesPermissions();
+    return isForbidden && overridesFilePermissions();
   }
-}
-
-const CAP_DAC_OVERRIDE = 1n;
-
-function overridesPermissions(): boolean {
-  const effective = /^CapEff:\s+([0-9a-f]+)$/m.exec(textOf('/proc/self/status') ?? '')?.[1];
-  return effective !== undefined && ((BigInt(`0x${effective}`) >> CAP_DAC_OVERRIDE) & 1n) === 1n;
 }
 
 export async function hubCacheFacts(path: string): Promise<HubCacheFacts> {

@@ -5,6 +5,7 @@ import type { Result } from '../../core/result.ts';
 import { failure, success } from '../../core/result.ts';
 import type { LaunchRecords } from '../../store/launch-records.ts';
 import type { Log } from '../../telemetry/log.ts';
+import { overridesFilePermissions } from '../file-permissions.ts';
 import type { Runtime } from '../runtime.ts';
 import type { DockerConnection } from './connection.ts';
 import { daemonInfo, openDockerConnection } from './connection.ts';
@@ -125,12 +126,12 @@ async function infoPatiently(connection: DockerConnection, limitMs: number): Pro
   }
 }
 
-/** A socket belongs to the engine's user, and only its owner and root may connect (vLLM opens it to nobody else). */
+/** A socket belongs to the engine's user, and only its owner and who passes over permissions may connect (vLLM opens it to nobody else). */
 function mayOpenSockets(user: string | null, { isRootless }: DaemonInfo): Result<void, string> {
   const uid = process.getuid?.();
   if (uid === undefined) return failure('this system has no such sockets');
   const isEngineOurs = isRootless ? user === null : user?.split(':')[0] === String(uid);
-  if (uid === 0 || isEngineOurs) return success(undefined);
+  if (uid === 0 || isEngineOurs || overridesFilePermissions()) return success(undefined);
   return failure(
     `engines run as another user (${user ?? 'root'}) than the gateway (${uid}), who may not open their sockets: set \`runtime.docker.user\` to ${uid}, or run the gateway as root`,
   );
