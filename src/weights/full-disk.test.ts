@@ -38,7 +38,7 @@ test('a disk that others fill meanwhile: what came is kept, and goes on once the
   const directory = join(disk, 'hub', 'models--acme--small');
   const blobs = await readdir(join(directory, 'blobs'));
   assert.ok(blobs.some((name) => name.endsWith('.incomplete')));
-  execFileSync('mount', ['-o', 'remount,size=8m', disk]);
+  remount(disk, 'size=8m');
   const before = world.hub.servedBytes('model-00001-of-00002.safetensors');
   const more = await world.fetch({ environment }, { free });
   assert.equal(more.kind, 'ready', JSON.stringify(more));
@@ -55,7 +55,7 @@ test('a read-only cache: what is complete there is used, what is not is told', a
   putModel(world.hub, 'acme/other');
   const environment = { HF_HUB_CACHE: join(disk, 'hub') };
   assert.equal((await world.fetch({ environment })).kind, 'ready');
-  execFileSync('mount', ['-o', 'remount,ro', disk]);
+  remount(disk, 'ro');
   assert.equal((await world.fetch({ environment })).kind, 'ready');
   const result = await world.fetch({ environment, repo: 'acme/other' });
   assert.ok(result.kind === 'failed' && !result.failure.retryable, JSON.stringify(result));
@@ -64,3 +64,8 @@ test('a read-only cache: what is complete there is used, what is not is told', a
     /is on a read-only file system, so nothing can be fetched into it: mount it writable/,
   );
 });
+
+function remount(disk: string, change: string): void {
+  const options = `remount,${change}`;
+  execFileSync('mount', ['-o', options, disk]);
+}
