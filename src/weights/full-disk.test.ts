@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { smallDisk } from '../store/small-disk-fixtures.ts';
-import { COMMIT, fetchWorld, MIB, putModel } from './weights-fetcher.fixture.ts';
+import { COMMIT, fetchWorld, MIB, putModel, remount } from './weights-fetcher.fixture.ts';
 
 const NO_MOUNT = 'no disk can be mounted here';
 
@@ -64,8 +63,3 @@ test('a read-only cache: what is complete there is used, what is not is told', a
     /is on a read-only file system, so nothing can be fetched into it: mount it writable/,
   );
 });
-
-function remount(disk: string, change: string): void {
-  const options = `remount,${change}`;
-  execFileSync('mount', ['-o', options, disk]);
-}

@@ -1,4 +1,5 @@
 /** A hub on loopback, an empty cache, and a fetcher with short waits. */
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -113,4 +114,10 @@ export function putModel(hub: FakeFileHub, name = 'acme/small', partBytes = MIB)
     large: [...Object.keys(parts), 'consolidated.safetensors', 'pytorch_model.bin', 'small-Q4_K_M.gguf'],
   });
   return parts;
+}
+
+/** Changes a disk of `smallDisk`: its size, or that it is read-only. */
+export function remount(disk: string, change: string): void {
+  const options = `remount,${change}`;
+  execFileSync('mount', ['-o', options, disk], { stdio: 'ignore' });
 }
