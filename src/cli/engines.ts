@@ -101,7 +101,8 @@ function stageText(stage: LaunchStage): string {
 }
 
 function placeOf({ runtime, process, container }: LaunchRecord): string {
-  if (runtime === 'docker') return container === null ? 'no container yet' : `container ${container.slice(0, 12)}`;
+  if (runtime === 'docker')
+    return container === null ? 'no container yet' : `container ${container.slice(0, 12)}`;
   return process === null ? 'not started' : `pid ${process.pid}`;
 }
 

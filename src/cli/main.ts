@@ -106,7 +106,9 @@ program
 
 const engines = program
   .command('engines')
-  .description('List the engines that are on record, whether or not a gateway runs. `engines stop` ends them.')
+  .description(
+    'List the engines that are on record, whether or not a gateway runs. `engines stop` ends them.',
+  )
   .option('-c, --config <file>', 'configuration file; default: where `serve` would look')
   .option('--state-directory <directory>', 'instead of the configured one')
   .option('--json', 'print JSON')

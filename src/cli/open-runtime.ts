@@ -58,7 +58,10 @@ export async function endEngines(
   if (count === 0) return true;
   const opened = await openRuntime(setup, kind);
   if (!opened.ok) {
-    log('error', `${count} engine(s) of an earlier gateway (runtime ${kind}) cannot be ended: ${opened.error}`);
+    log(
+      'error',
+      `${count} engine(s) of an earlier gateway (runtime ${kind}) cannot be ended: ${opened.error}`,
+    );
     return false;
   }
   const runtime = opened.value;
@@ -67,7 +70,11 @@ export async function endEngines(
     adopted.map(async ({ handle }) => {
       const end = await runtime.stop(handle, LEFTOVER_GRACE_MS);
       if (end.kind === 'gone') log('info', `engine of ${handle.model} (${handle.reference}) is ended`);
-      else log('error', `of the engine of ${handle.model} (${handle.reference}) something is left: ${end.detail}`);
+      else
+        log(
+          'error',
+          `of the engine of ${handle.model} (${handle.reference}) something is left: ${end.detail}`,
+        );
       return end.kind === 'gone';
     }),
   );

@@ -9,6 +9,14 @@ import type { EngineHandle, LaunchObserver, LaunchResult, StopResult } from '../
 import type { SchedulerEvent } from '../../src/scheduler/events.ts';
 import { memoryReading } from './memory-reading.ts';
 
+const CAPABILITIES = {
+  unixSockets: true,
+  survivesUs: true,
+  sharesHost: true,
+  isPrivate: true,
+  exposure: '',
+};
+
 export class FakeLaunchWorld {
   readonly clock = new VirtualClock();
   readonly events: SchedulerEvent[] = [];
@@ -29,13 +37,7 @@ export class FakeLaunchWorld {
       clock: this.clock,
       runtime: {
         kind: 'fake',
-        capabilities: {
-          unixSockets: true,
-          survivesUs: true,
-          sharesHost: true,
-          isPrivate: true,
-          exposure: '',
-        },
+        capabilities: CAPABILITIES,
         address: async () => ({ kind: 'unix', socketPath: '/nowhere/engine.sock' }),
         releaseAddress: () => {},
         prepare: async () => ({ kind: 'ready' }),

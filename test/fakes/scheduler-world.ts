@@ -247,16 +247,9 @@ export class SchedulerWorld {
         );
         return;
       }
-      case 'fetch': {
-        const { model } = effect;
-        const answer = this.fetchAnswer(model);
-        if (answer === 'silent') return;
-        const cancel = this.clock.setTimer(nowMs + this.times.fetchMs, () =>
-          this.send({ kind: 'fetched', model, failure: answer }),
-        );
-        this.#fetches.set(model, cancel);
+      case 'fetch':
+        this.#fetch(effect.model);
         return;
-      }
       case 'cancel_fetch':
         this.#fetches.get(effect.model)?.();
         return;
@@ -312,20 +305,31 @@ export class SchedulerWorld {
           this.clock.setTimer(effect.atMs, () => this.send({ kind: 'timer', key: effect.key })),
         );
         return;
-      case 'probe': {
-        if (this.probeAnswer === null) return;
-        const healthy = this.probeAnswer();
-        const { launchId, model } = effect;
-        this.clock.setTimer(nowMs + PROBE_MS, () =>
-          this.send({ kind: 'probed', launchId, model, healthy, detail: '' }),
-        );
+      case 'probe':
+        this.#probe(effect.launchId, effect.model);
         return;
-      }
       case 'release':
       case 'drain':
       case 'lone_death':
         return;
     }
+  }
+
+  #fetch(model: string): void {
+    const answer = this.fetchAnswer(model);
+    if (answer === 'silent') return;
+    const cancel = this.clock.setTimer(this.clock.nowMs() + this.times.fetchMs, () =>
+      this.send({ kind: 'fetched', model, failure: answer }),
+    );
+    this.#fetches.set(model, cancel);
+  }
+
+  #probe(launchId: string, model: string): void {
+    if (this.probeAnswer === null) return;
+    const healthy = this.probeAnswer();
+    this.clock.setTimer(this.clock.nowMs() + PROBE_MS, () =>
+      this.send({ kind: 'probed', launchId, model, healthy, detail: '' }),
+    );
   }
 
   #finish(requestId: RequestId): void {
