@@ -116,8 +116,9 @@ export function putModel(hub: FakeFileHub, name = 'acme/small', partBytes = MIB)
   return parts;
 }
 
+const MOUNT = 'mount';
+
 /** Changes a disk of `smallDisk`: its size, or that it is read-only. */
 export function remount(disk: string, change: string): void {
-  const options = `remount,${change}`;
-  execFileSync('mount', ['-o', options, disk], { stdio: 'ignore' });
+  execFileSync(MOUNT, ['-o', `remount,${change}`, disk], { stdio: 'ignore' });
 }
