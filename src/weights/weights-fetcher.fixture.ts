@@ -116,9 +116,7 @@ export function putModel(hub: FakeFileHub, name = 'acme/small', partBytes = MIB)
   return parts;
 }
 
-const MOUNT = 'mount';
-
 /** Changes a disk of `smallDisk`: its size, or that it is read-only. */
 export function remount(disk: string, change: string): void {
-  execFileSync(MOUNT, ['-o', `remount,${change}`, disk], { stdio: 'ignore' });
+  execFileSync('mount', ['-o', `remount,${change}`, disk], { stdio: 'ignore' });
 }
