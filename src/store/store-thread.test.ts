@@ -136,7 +136,7 @@ test('T1: a process ends by itself with an idle thread, and not before its chang
   const path = place(t);
   const code = `
     const { StoreThread } = await import(${JSON.stringify(new URL('store-thread.ts', import.meta.url).href)});
-    const thread = new StoreThread({ onFault: (text) => process.stderr.write(text) });
+    const thread = new StoreThread({ onFault: (text) => process.stderr.write(text), idleMs: 3_600_000 });
     const job = (flag) => ({ kind: 'change', path: ${JSON.stringify(path)}, inode: null,
       statements: [{ sql: 'INSERT INTO refused_flags VALUES (?1, ?1)', rows: [[flag]] }] });
     await thread.run(job('a'));
