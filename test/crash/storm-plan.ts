@@ -23,7 +23,14 @@ export const STORM_MODELS: readonly StormModel[] = [
   storm('dozer', 6_000, QUICK_S, { sleep: 'level_2' }, 20),
   storm('slow', 10_000, SLOW_S, { sleep: 'off' }),
   storm('wide', 8_000, QUICK_S, { tensor_parallel_size: 2 }, 20),
+  // Only SIGKILL ends it, after the grace: a stop that takes long enough to be interrupted.
+  storm('stubborn', 6_000, QUICK_S, { sleep: 'off' }, QUICK_S, ['--sim-fault', 'ignore-sigterm']),
 ];
+
+/** Each as often as clients ask for it: one that is slow to go is asked for seldom. */
+export const STORM_WISHES: readonly string[] = STORM_MODELS.flatMap(({ name }) =>
+  name === 'stubborn' ? [name] : [name, name, name],
+);
 
 function storm(
   name: string,
@@ -31,8 +38,9 @@ function storm(
   loadSeconds: number,
   keys: Readonly<Record<string, unknown>>,
   believedStartS = loadSeconds,
+  args: readonly string[] = [],
 ): StormModel {
-  const entry = simulatedModel({ memoryMib, loadSeconds, args: [...SLEEP, ...SPEED], keys });
+  const entry = simulatedModel({ memoryMib, loadSeconds, args: [...SLEEP, ...SPEED, ...args], keys });
   return { name, entry, believedStartS };
 }
 
@@ -74,6 +82,7 @@ const MOVES: readonly { readonly name: string; readonly line: RegExp; readonly l
   { name: 'slow start', line: /^start slow/, lastsMs: 2_500 },
   { name: 'ready', line: /^engine of .* is ready$/, lastsMs: 30 },
   { name: 'stop', line: /^stop /, lastsMs: 60 },
+  { name: 'slow stop', line: /^stop stubborn/, lastsMs: 3_000 },
   { name: 'sleep', line: /^sleep /, lastsMs: 450 },
   { name: 'slept', line: /^engine of .* sleeps$/, lastsMs: 30 },
   { name: 'wake', line: /^wake /, lastsMs: 600 },

@@ -6,7 +6,7 @@ export function reportOf(result: StormResult): string {
   return [
     `${kills} kills (${listOf(killedAt)}), ${starts} engines started in all`,
     `  adopted ${aftermath.adopted}, starts resumed ${aftermath.resumedStarts}, finished stops ${aftermath.finishedStops}, sleeps ${aftermath.finishedSleeps}, wakes ${aftermath.finishedWakes}`,
-    `  ended as debris ${aftermath.endedDebris}, of which planted ${result.plantedDebris}; second gateways refused ${result.rivalsRefused}`,
+    `  debris ended ${aftermath.endedDebris}, and ${result.plantedDebris} that were planted; second gateways refused ${result.rivalsRefused}`,
     `  requests: ${listOf(outcomes)}; streams broken within ${result.brokenStreams}`,
     ...[...new Set(revivals.map(({ adopted }) => adopted))]
       .sort()

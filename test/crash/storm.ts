@@ -24,7 +24,7 @@ import { GatewayLife, wordsOf } from './gateway-life.ts';
 import { isAlive } from './process-census.ts';
 import { readStoredLaunches } from './stored-launches.ts';
 import { prepareMachine, remains, type StormMachine, type StormRuntime } from './storm-machine.ts';
-import { ANY_MOVE, type KillPoint, nextKillPoint, STORM_MODELS } from './storm-plan.ts';
+import { ANY_MOVE, type KillPoint, nextKillPoint, STORM_MODELS, STORM_WISHES } from './storm-plan.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/vllm-gateway.mjs', import.meta.url));
 const CLIENTS = 8;
@@ -106,7 +106,7 @@ class Storm {
     this.#random = random;
     this.#crowd = new Crowd({
       url: `http://127.0.0.1:${machine.port}`,
-      models: STORM_MODELS.map(({ name }) => name),
+      models: STORM_WISHES,
       clients: CLIENTS,
       seed: setup.seed,
     });
