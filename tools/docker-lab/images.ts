@@ -31,7 +31,8 @@ export const NODE_IMAGE = 'vgt:node';
 /** `vllm serve …` is vllm-sim; `vllm-sim` is there too. */
 export const SIM_IMAGE = 'vgt:vllm-sim';
 
-const FORMAT = 3;
+/** Changed with what is put into the archives. */
+const FORMAT = 4;
 
 /** Imports both into the daemon; the archives are kept between runs. */
 export async function importImages(socketPath: string): Promise<void> {
@@ -131,7 +132,10 @@ function fillWithNode(root: string): void {
   }
   const node = realpathSync(process.execPath);
   copyFileSync(node, path.join(root, 'usr/local/bin/node'));
-  for (const library of librariesOf(node)) {
+  // vllm-sim runs it under another name, by which busybox would choose another applet.
+  rmSync(path.join(root, 'bin/sleep'));
+  copyFileSync(programPath('sleep'), path.join(root, 'bin/sleep'));
+  for (const library of new Set([...librariesOf(node), ...librariesOf(programPath('sleep'))])) {
     const target = path.join(root, library);
     mkdirSync(path.dirname(target), { recursive: true });
     copyFileSync(library, target);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -163,4 +163,40 @@ test('property: processes that claim at random at the same time never over-commi
     [0, 0],
   );
   assert.ok(readdirSync(ledger.directory).length < 20);
+});
+
+const CLAIMING = fileURLToPath(new URL('claiming-process.fixture.ts', import.meta.url));
+/** util-linux's; a process table of its own needs root. */
+const UNSHARE = '/usr/bin/unshare';
+
+test('claims from other process tables count while their processes live, and are told apart', async (t) => {
+  if (process.getuid?.() !== 0 || !existsSync(UNSHARE)) return t.skip('no process table of its own here');
+  const ledger = ledgerOf(t, 1000);
+  const apart = async (usedMib: number) => {
+    const inner = [process.execPath, '--no-warnings', CLAIMING, ledger.directory, 'd0', String(usedMib)];
+    const child = spawn(UNSHARE, ['--pid', '--fork', '--kill-child', '--mount-proc', ...inner], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const exited = once(child, 'exit');
+    t.after(() => child.kill('SIGKILL'));
+    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    const end = (): Promise<unknown> => {
+      child.kill('SIGKILL');
+      return exited;
+    };
+    return { line: String(line).trim(), end };
+  };
+  const first = await apart(600);
+  assert.equal(first.line, 'claimed as 1');
+  assert.equal((await apart(500)).line, 'refused as 1');
+  assert.equal((await apart(300)).line, 'claimed as 1');
+  assert.equal(ledger.claim(process.pid, 'us', [{ deviceId: 'd0', usedMib: 101 }]).kind, 'refused');
+  assert.equal(ledger.claim(process.pid, 'us', [{ deviceId: 'd0', usedMib: 100 }]).kind, 'claimed');
+  const pids = ledger.read()[0]?.claims.map(({ pid }) => pid) ?? [];
+  assert.equal(new Set(pids).size, 3);
+  assert.ok(pids.every((pid) => existsSync(`/proc/${pid}`)) && !pids.includes(1), `${pids}`);
+  await first.end();
+  await until('the claim is gone', () => ledger.read()[0]?.usedMib === 400);
+  ledger.release(process.pid);
+  assert.equal(ledger.read()[0]?.usedMib, 300);
 });

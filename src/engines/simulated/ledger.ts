@@ -5,11 +5,13 @@
  * L2. A change is one compare-and-swap: whoever links `state.<n+1>.json` first has it, everybody else reads again. There is
  *     no lock, so nobody can die while holding one.
  * L3. A claim counts only while its process lives (process id and start time), so SIGKILL releases as it does on a GPU.
+ *     A claim from another process table (a container) is judged by its lock instead (ledger-holder.ts).
  */
 import { randomBytes } from 'node:crypto';
 import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from '../../core/assert.ts';
+import { isLockHeld, numberHere, ownLock, ownProcessSpace } from './ledger-holder.ts';
 
 /** Environment variable that names the directory of the ledger; without it an engine has no devices. */
 export const LEDGER_VARIABLE = 'VLLM_SIM_LEDGER';
@@ -35,6 +37,9 @@ export interface LedgerClaim {
   readonly startTime: string | null;
   readonly processName: string;
   readonly usedMib: number;
+  /** Only of a process in another table than the ledger's maker: which one, and the lock that it holds. */
+  readonly space?: string;
+  readonly lock?: string;
 }
 
 /** One process's wish for one device: it replaces what the process holds there; 0 gives it back. */
@@ -66,6 +71,13 @@ export interface HostUse {
   readonly claims: readonly LedgerClaim[];
 }
 
+/** A ledger as this process has it. */
+interface Book {
+  readonly directory: string;
+  /** Process table of whoever made it; null: not said. */
+  readonly space: string | null;
+}
+
 interface LedgerState {
   readonly version: number;
   readonly claims: readonly LedgerClaim[];
@@ -94,7 +106,10 @@ export function prepareLedger(
 ): Ledger {
   mkdirSync(directory, { recursive: true });
   const temporary = join(directory, `devices.${randomBytes(6).toString('hex')}.tmp`);
-  writeFileSync(temporary, JSON.stringify({ devices, ...(hostMib === null ? {} : { hostMib }) }));
+  writeFileSync(
+    temporary,
+    JSON.stringify({ devices, space: ownProcessSpace(), ...(hostMib === null ? {} : { hostMib }) }),
+  );
   renameSync(temporary, join(directory, 'devices.json'));
   return openLedger(directory);
 }
@@ -104,49 +119,69 @@ export function openLedger(directory: string): Ledger {
   const parsed = JSON.parse(readFileSync(join(directory, 'devices.json'), 'utf8')) as {
     devices: LedgerDevice[];
     hostMib?: number;
+    space?: string | null;
   };
+  const book: Book = { directory, space: parsed.space ?? null };
+  const living = (): LedgerClaim[] => livingClaims(book, readState(directory).claims).map(asSeenHere);
   const devices = parsed.devices;
   const hostPools: readonly LedgerDevice[] =
     parsed.hostMib === undefined ? [] : [{ id: HOST_POOL, name: 'host memory', totalMib: parsed.hostMib }];
   return {
     directory,
     devices,
-    read: () => usesOf(devices, livingClaims(readState(directory).claims)),
-    claim: (pid, processName, requests) => claim(directory, devices, pid, processName, requests),
+    read: () => usesOf(devices, living()),
+    claim: (pid, processName, requests) => claim(book, devices, pid, processName, requests),
     host: () => {
-      const [use] = usesOf(hostPools, livingClaims(readState(directory).claims));
+      const [use] = usesOf(hostPools, living());
       return use === undefined
         ? null
         : { totalMib: use.device.totalMib, usedMib: use.usedMib, claims: use.claims };
     },
     claimHost: (pid, processName, usedMib) =>
       claim(
-        directory,
+        book,
         hostPools,
         pid,
         processName,
         hostPools.map(({ id }) => ({ deviceId: id, usedMib })),
       ),
     release: (pid) => {
-      change(directory, (claims) => ({ claims: claims.filter((held) => held.pid !== pid), result: null }));
+      const mine = isOf(holderOf(book, pid));
+      change(book, (claims) => ({ claims: claims.filter((held) => !mine(held)), result: null }));
     },
   };
 }
 
+/** What says whose claim it is: a process id alone only within one process table. */
+type Holder = Pick<LedgerClaim, 'pid' | 'space' | 'lock'>;
+
+function holderOf({ directory, space }: Book, pid: number): Holder {
+  const own = ownProcessSpace();
+  return own === null || space === null || own === space
+    ? { pid }
+    : { pid, space: own, lock: ownLock(directory) };
+}
+
+function isOf(holder: Holder): (claim: LedgerClaim) => boolean {
+  return (claim) => claim.pid === holder.pid && claim.space === holder.space && claim.lock === holder.lock;
+}
+
 function claim(
-  directory: string,
+  book: Book,
   devices: readonly LedgerDevice[],
   pid: number,
   processName: string,
   requests: readonly ClaimRequest[],
 ): ClaimResult {
   const startTime = processStartTime(pid);
-  return change<ClaimResult>(directory, (claims) => {
+  const holder = holderOf(book, pid);
+  const mine = isOf(holder);
+  return change<ClaimResult>(book, (claims) => {
     let next = claims;
     for (const request of requests) {
       const device = devices.find((candidate) => candidate.id === request.deviceId);
       assert(device !== undefined, `the ledger has no device ${request.deviceId}`);
-      const others = next.filter((held) => held.deviceId !== device.id || held.pid !== pid);
+      const others = next.filter((held) => held.deviceId !== device.id || !mine(held));
       const freeMib = device.totalMib - usedOn(others, device.id);
       if (request.usedMib > freeMib) {
         const own = usedOn(next, device.id) - usedOn(others, device.id);
@@ -163,7 +198,7 @@ function claim(
       next =
         request.usedMib === 0
           ? others
-          : [...others, { deviceId: device.id, pid, startTime, processName, usedMib: request.usedMib }];
+          : [...others, { deviceId: device.id, ...holder, startTime, processName, usedMib: request.usedMib }];
     }
     return { claims: next, result: { kind: 'claimed' } };
   });
@@ -171,15 +206,16 @@ function claim(
 
 /** Applies a pure change to the living claims (L2). `claims: null` leaves them as they are. */
 function change<T>(
-  directory: string,
+  book: Book,
   apply: (claims: readonly LedgerClaim[]) => {
     readonly claims: readonly LedgerClaim[] | null;
     readonly result: T;
   },
 ): T {
+  const { directory } = book;
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const state = readState(directory);
-    const applied = apply(livingClaims(state.claims));
+    const applied = apply(livingClaims(book, state.claims));
     if (applied.claims === null) return applied.result;
     if (commit(directory, { version: state.version + 1, claims: applied.claims })) return applied.result;
   }
@@ -254,17 +290,32 @@ function usesOf(devices: readonly LedgerDevice[], claims: readonly LedgerClaim[]
   }));
 }
 
-function livingClaims(claims: readonly LedgerClaim[]): LedgerClaim[] {
+function livingClaims(book: Book, claims: readonly LedgerClaim[]): LedgerClaim[] {
+  const own = ownProcessSpace();
   const alive = new Map<string, boolean>();
   return claims.filter((held) => {
-    const key = `${held.pid} ${held.startTime}`;
+    const key = `${held.space} ${held.pid} ${held.startTime}`;
     let lives = alive.get(key);
     if (lives === undefined) {
-      lives = isAlive(held.pid, held.startTime);
+      lives = counts(book, own, held);
       alive.set(key, lives);
     }
     return lives;
   });
+}
+
+/** L3. */
+function counts({ directory, space }: Book, own: string | null, held: LedgerClaim): boolean {
+  const { pid, startTime, lock } = held;
+  if ((held.space ?? space ?? own) === own) return isAlive(pid, startTime);
+  // Of a process outside, whose table we cannot see, nothing says that it is gone.
+  return lock === undefined || isLockHeld(directory, lock);
+}
+
+/** A claim from another process table with the number that its process has in ours, where it has one. */
+function asSeenHere(held: LedgerClaim): LedgerClaim {
+  if (held.space === undefined || held.space === ownProcessSpace()) return held;
+  return { ...held, pid: numberHere(held.space, held.pid) ?? held.pid };
 }
 
 function isAlive(pid: number, startTime: string | null): boolean {
