@@ -61,6 +61,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   sweepOldLabs();
   const root = mkdtempSync(path.join(BASE, PREFIX));
   writeFileSync(path.join(root, 'owner'), String(process.pid));
+  startJanitor(root);
   // Containers' users pass through it to what is mounted from below.
   chmodSync(root, 0o755);
   const daemon = new LabDaemon(root, options);
@@ -240,8 +241,19 @@ function answers(socketPath: string): Promise<boolean> {
   });
 }
 
+/** A process of its own session that outlives us: when our end of its pipe closes, we are gone, and it cleans up. */
+function startJanitor(root: string): void {
+  const janitor = spawn(process.execPath, [path.join(import.meta.dirname, 'main.ts'), 'sweep', root], {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  janitor.unref();
+  janitor.stdin.on('error', () => undefined);
+  if ('unref' in janitor.stdin && typeof janitor.stdin.unref === 'function') janitor.stdin.unref();
+}
+
 /** Labs whose owner is gone: what of them still runs, and their files. */
-function sweepOldLabs(): void {
+export function sweepOldLabs(): void {
   for (const name of readdirSync(BASE).filter((entry) => entry.startsWith(PREFIX))) {
     const root = path.join(BASE, name);
     let owner = 0;
@@ -302,8 +314,8 @@ function processesOf(root: string): readonly number[] {
 
 function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
   } catch {
     return false;
   }

@@ -79,8 +79,13 @@ async function signal(
     try {
       await connection.docker.getContainer(containerId).kill({ signal: name, abortSignal });
     } catch (error) {
+      const { status, text } = faultOf(error);
+      if (/is paused/i.test(text)) {
+        await connection.docker.getContainer(containerId).unpause({ abortSignal });
+        throw error;
+      }
       // 409: it does not run (any more).
-      if (faultOf(error).status !== 409) throw error;
+      if (status !== 409) throw error;
     }
   });
 }

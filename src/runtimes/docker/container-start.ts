@@ -12,6 +12,7 @@ import { amdDeviceGroups } from './device-groups.ts';
 import type { DockerFault } from './docker-fault.ts';
 import { faultOf } from './docker-fault.ts';
 import type { DockerSite } from './docker-site.ts';
+import type { SocketMount } from './engine-mounts.ts';
 import { engineMounts } from './engine-mounts.ts';
 import type { Images } from './images.ts';
 import type { LaunchFailure } from './launch-failure.ts';
@@ -64,9 +65,15 @@ class Starter implements ContainerStarter {
   async #plan(spec: LaunchSpec, image: string): Promise<ContainerPlan | LaunchFailure> {
     const { config, stateId, sockets, networks, toSource, huggingFaceHome, outputLimitBytes } = this.#site;
     const reach = this.#reachOf(spec);
-    // A bind mount of a directory that is not there fails, and an empty cache is a cache.
-    if (config.huggingFaceCache === null) await mkdir(huggingFaceHome, { recursive: true });
-    const socket = reach === 'socket' ? await sockets.make(spec.launchId) : null;
+    let socket: SocketMount | null = null;
+    try {
+      // A bind mount of a directory that is not there fails, and an empty cache is a cache.
+      if (config.huggingFaceCache === null) await mkdir(huggingFaceHome, { recursive: true });
+      if (reach === 'socket') socket = await sockets.make(spec.launchId);
+    } catch (error) {
+      const detail = `a directory for the engine cannot be made: ${faultOf(error).text}`;
+      return { kind: 'failed', cause: 'resources', detail };
+    }
     const mounts = engineMounts({ config, spec, huggingFaceHome, socket, toSource });
     if (!mounts.ok) return { kind: 'failed', cause: 'resources', detail: mounts.error };
     return {

@@ -31,6 +31,8 @@ export interface DaemonWatchOptions {
   readonly onEnded: (containerId: string) => void;
   /** `afterOutage`: not the first time. */
   readonly onUp: (afterOutage: boolean) => void;
+  /** It answers, now and then: should an event have been lost, this is the time to look. */
+  readonly onPing: () => void;
   readonly log: Log;
 }
 
@@ -115,7 +117,10 @@ class Watch implements DaemonWatch {
     while (!abortSignal.aborted) {
       await sleep(PING_EVERY_MS, undefined, { signal: abortSignal, ref: false }).catch(() => undefined);
       if (abortSignal.aborted) return;
-      await pingDaemon(this.#options.connection, PING_LIMIT_MS).catch(() => over.abort());
+      await pingDaemon(this.#options.connection, PING_LIMIT_MS).then(
+        () => this.#options.onPing(),
+        () => over.abort(),
+      );
     }
   }
 

@@ -12,10 +12,7 @@ export interface DockerFault {
 const UNREACHABLE_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
-  'ENOENT',
   'EPIPE',
-  'EACCES',
-  'EPERM',
   'ENOTFOUND',
   'EAI_AGAIN',
   'EHOSTUNREACH',
@@ -26,7 +23,8 @@ const UNREACHABLE_CODES = new Set([
 
 export function faultOf(error: unknown): DockerFault {
   if (!(error instanceof Error)) return { status: null, text: String(error), isUnreachable: false };
-  const { statusCode, json, code } = error as Error & {
+  const { statusCode, json, code, syscall } = error as Error & {
+    readonly syscall?: unknown;
     readonly statusCode?: unknown;
     readonly json?: unknown;
     readonly code?: unknown;
@@ -39,7 +37,9 @@ export function faultOf(error: unknown): DockerFault {
     };
   }
   const isTimeout = error.name === 'TimeoutError' || error.name === 'AbortError';
-  const isUnreachable = isTimeout || (typeof code === 'string' && UNREACHABLE_CODES.has(code));
+  // A socket that is not there or not ours to use (ENOENT, EACCES); files of ours fail with the same codes.
+  const isOfConnection = syscall === 'connect' || UNREACHABLE_CODES.has(String(code));
+  const isUnreachable = isTimeout || isOfConnection;
   return { status: null, text: isTimeout ? 'no answer in time' : error.message, isUnreachable };
 }
 

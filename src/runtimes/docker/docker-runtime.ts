@@ -74,9 +74,8 @@ class DockerRuntime implements Runtime {
       stateId,
       log,
       onEnded: (containerId) => void this.#lookAt(this.#byContainer.get(containerId), false),
-      onUp: (afterOutage) => {
-        for (const watched of this.#launches.values()) void this.#lookAt(watched, afterOutage);
-      },
+      onUp: (afterOutage) => this.#lookAtAll(afterOutage),
+      onPing: () => this.#lookAtAll(false),
     });
   }
 
@@ -179,7 +178,11 @@ class DockerRuntime implements Runtime {
     await records.remove(launchId);
   }
 
-  /** What Docker says of it now. An answer that does not come concludes nothing: it is asked again when Docker is back. */
+  #lookAtAll(afterOutage: boolean): void {
+    for (const watched of this.#launches.values()) void this.#lookAt(watched, afterOutage);
+  }
+
+  /** What Docker says of it now. An answer that does not come concludes nothing: it is asked again with the next ping. */
   async #lookAt(watched: WatchedContainer | undefined, afterOutage: boolean): Promise<void> {
     if (watched === undefined || watched.exit() !== null) return;
     const { docker, call } = this.#site.connection;
