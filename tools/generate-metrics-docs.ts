@@ -37,6 +37,9 @@ function sampledMetrics(): GatewayMetrics {
   };
   metrics.observed({ kind: 'timer', key: 'm' }, [start]);
   metrics.observed({ kind: 'ready', model: 'm', launchId: 'l', contextLength: null }, []);
+  const stage = { kind: 'awake' } as const;
+  const launch = { model: 'm', launchId: 'l', deviceIds: [], memoryMibPerDevice: 0, signature: '', stage };
+  metrics.observed({ kind: 'adopted', launch, contextLength: null }, []);
   return metrics;
 }
 

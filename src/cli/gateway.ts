@@ -114,6 +114,7 @@ export class Gateway {
     const metrics = new GatewayMetrics(
       () => this.#clock.nowMs(),
       () => modelGauges(this.control.state),
+      () => this.#activity?.dropped ?? 0,
     );
     for (const notice of config.notices) if (notice.level === 'error') metrics.configurationError();
     this.control = this.#createControl(options, state, metrics);
@@ -190,8 +191,8 @@ export class Gateway {
       },
       recorder: this.#recorder,
       openFetcher: async () => {
-        const { createWeightsFetcher } = await import('../weights/weights-fetcher.ts');
-        return createWeightsFetcher({ environment, log });
+        const { createThreadedFetcher } = await import('../weights/fetch-thread.ts');
+        return createThreadedFetcher({ environment, log });
       },
     };
     const learned = readLearnedCosts(state.store.database);

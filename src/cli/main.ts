@@ -22,6 +22,12 @@ interface EnginesFlags {
   readonly json?: boolean;
 }
 
+interface FetchFlags {
+  readonly all?: boolean;
+  readonly update?: boolean;
+  readonly config?: string;
+}
+
 interface ActivityFlags extends EnginesFlags {
   readonly model?: string;
   readonly since?: string;
@@ -139,6 +145,37 @@ program
   .action(async ({ config: file, ...options }: ActivityFlags) => {
     const { runActivity } = await import('./activity.ts');
     process.exitCode = await runActivity({ file, ...options, environment: process.env }, process.stdout);
+  });
+
+program
+  .command('fetch')
+  .argument('[models...]', 'configured names, repositories, addresses or paths')
+  .description(
+    'Bring models into the Hugging Face cache, with progress; goes on where an earlier fetch ended.',
+  )
+  .option('--all', 'every model of the configuration')
+  .option('--update', 'ask the hub for a newer commit even where everything is there')
+  .option('-c, --config <file>', 'configuration file; default: where `serve` would look')
+  .action(async (models: readonly string[], { all, update, config: file }: FetchFlags) => {
+    const { runFetch } = await import('./fetch.ts');
+    const ended = new AbortController();
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => ended.abort());
+    const isTerminal = process.stdout.isTTY === true;
+    process.exitCode = await runFetch(
+      { models, all, update, file, environment: process.env, isTerminal, signal: ended.signal },
+      process.stdout,
+    );
+  });
+
+program
+  .command('cache')
+  .description('List what is in the Hugging Face cache: how large, whether complete, and for which model.')
+  .option('--json', 'print JSON')
+  .option('--prune', 'remove what broken downloads have left')
+  .option('-c, --config <file>', 'configuration file; default: where `serve` would look')
+  .action(async ({ json, prune, config: file }: { json?: boolean; prune?: boolean; config?: string }) => {
+    const { runCache } = await import('./cache.ts');
+    process.exitCode = await runCache({ file, json, prune, environment: process.env }, process.stdout);
   });
 
 program

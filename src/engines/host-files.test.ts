@@ -23,7 +23,9 @@ const GGUF: LaunchSource = {
 };
 
 function filesOf(repo: string | null, words: readonly string[] = [], source: LaunchSource | null = null) {
-  return hostFiles(modelFixture({ repo }), { source }, words).map((path) => relative(here, path));
+  return hostFiles(modelFixture({ repo }), { source, sharesHost: true }, words).map((path) =>
+    relative(here, path),
+  );
 }
 
 test('the argument is what was fetched, else what is configured, and in a container a whole path', () => {
@@ -45,7 +47,16 @@ test('a model on this disk is a file of this host, one of the hub or of an image
 });
 
 test('of a source its own files count', () => {
-  assert.deepEqual(hostFiles(modelFixture({ repo: join(here, 'model') }), { source: GGUF }, []), ['/data/m']);
+  const filesIn = (source: LaunchSource, sharesHost: boolean) =>
+    hostFiles(modelFixture({ repo: join(here, 'model') }), { source, sharesHost }, []);
+  assert.deepEqual(filesIn(GGUF, true), ['/data/m']);
+  // A container needs the file at its path, and each part of a split one.
+  assert.deepEqual(filesIn(GGUF, false), ['/data/m', '/cache/m.gguf']);
+  assert.deepEqual(filesIn({ ...GGUF, files: [], model: '/c/m-00001-of-00002.gguf' }, false), [
+    '/c/m-00001-of-00002.gguf',
+    '/c/m-00002-of-00002.gguf',
+  ]);
+  assert.deepEqual(filesIn({ ...GGUF, files: [], model: 'acme/m' }, false), []);
 });
 
 test('paths in the values of flags that take paths are files of this host where they are there', () => {

@@ -36,15 +36,26 @@ export function modelArgument(
 /** Paths of this host that a launch reads. `words`: the user's own arguments. */
 export function hostFiles(
   model: ResolvedModel,
-  { source }: Pick<LaunchContext, 'source'>,
+  { source, sharesHost }: Pick<LaunchContext, 'source' | 'sharesHost'>,
   words: readonly string[],
 ): readonly string[] {
   const found = new Set(source?.files ?? []);
-  // What was fetched lies in the cache, or is among the files of its source.
+  // A file of the cache that is named by its path must have that path in a container too.
+  if (source !== null && !sharesHost) for (const path of partsOf(source.model)) found.add(path);
   const local = source === null && model.repo !== null ? hostPath(model.repo) : null;
   if (local !== null) found.add(local);
   for (const path of pathsIn(words)) if (path !== '/' && existsSync(path)) found.add(path);
   return [...found];
+}
+
+const SPLIT_FILE = /-00001-of-(\d{5})\.gguf$/i;
+
+/** All parts of a split file are read, and the first one is named. None for what is no path. */
+function partsOf(text: string): readonly string[] {
+  if (!text.startsWith('/')) return [];
+  const count = Number(SPLIT_FILE.exec(text)?.[1] ?? 1);
+  const numbers = Array.from({ length: count }, (_, index) => String(index + 1).padStart(5, '0'));
+  return numbers.map((number) => text.replace(/-00001-of-(?=\d{5}\.gguf$)/i, `-${number}-of-`));
 }
 
 /** A name that is also a path is one, as vLLM takes it. Null for what is not here: it may be a repository, or in the image. */

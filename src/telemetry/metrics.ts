@@ -118,7 +118,17 @@ export class GatewayMetrics {
     'Settings in error that did not stop the start: a default holds instead, or a model can never fit.',
   );
 
-  constructor(nowMs: () => number, gauges: () => readonly ModelGauges[]) {
+  readonly #adoptions = new CounterSeries(
+    'vllm_gateway_engines_found_total',
+    'Engines of an earlier gateway that were found, by how far they were; `unusable` ones are ended.',
+  );
+
+  /** `droppedRows`: of the activity log. */
+  constructor(
+    nowMs: () => number,
+    gauges: () => readonly ModelGauges[],
+    droppedRows: () => number = () => 0,
+  ) {
     this.#nowMs = nowMs;
     const series = [
       this.#requests,
@@ -129,11 +139,13 @@ export class GatewayMetrics {
       this.#starts,
       this.#load,
       this.#configErrors,
+      this.#adoptions,
     ];
     for (const one of series) this.#registry.registerMetric(one as never);
     this.#configErrors.cell({});
     this.#registerModelGauges(gauges);
     this.#registerPoolGauges();
+    this.#registerDrops(droppedRows);
     collectDefaultMetrics({ register: this.#registry, prefix: 'vllm_gateway_' });
   }
 
@@ -153,6 +165,7 @@ export class GatewayMetrics {
   /** Counts moves and the outcomes of starts from what the scheduler saw and decided. */
   observed(event: SchedulerEvent, effects: readonly Effect[]): void {
     if (event.kind === 'ready' || event.kind === 'exited') this.#startEnded(event);
+    if (event.kind === 'adopted') this.#adoptions.cell({ stage: event.launch.stage.kind }).value += 1;
     for (const effect of effects) {
       if (!('launchId' in effect) || NO_MOVES.has(effect.kind)) continue;
       this.#moves.cell({ model: effect.model, move: effect.kind }).value += 1;
@@ -261,6 +274,20 @@ export class GatewayMetrics {
         }
       },
     });
+  }
+
+  #registerDrops(droppedRows: () => number): void {
+    const name = 'vllm_gateway_activity_dropped_total';
+    const help =
+      'Ended requests that the activity log could not keep: its queue was full, or the disk failed.';
+    const series = {
+      name,
+      get: async () => ({
+        ...{ name, help, type: 'counter', aggregator: 'sum' },
+        values: [{ labels: {}, value: droppedRows() }],
+      }),
+    };
+    this.#registry.registerMetric(series as never);
   }
 
   #registerPoolGauges(): void {
