@@ -3,6 +3,7 @@
  * line of JSON. `leave`: the engine runs on.
  */
 import { request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { EngineHandle, LaunchSpec } from '../../src/runtimes/runtime.ts';
 import { type GatewayOptions, openGateway } from './gateway-options.ts';
 
@@ -14,6 +15,9 @@ export interface ContainedReport {
   readonly answer: string;
   readonly stopped: string;
 }
+
+const ATTEMPTS_MAX = 50;
+const ATTEMPT_EVERY_MS = 100;
 
 const [optionsText = '{}', mode = 'launch', specText = '{}'] = process.argv.slice(2);
 const runtime = await openGateway(JSON.parse(optionsText) as GatewayOptions);
@@ -47,7 +51,19 @@ async function adopt(): Promise<EngineHandle> {
   return engine.handle;
 }
 
-function ask({ listen, authorization }: EngineHandle): Promise<string> {
+/** As probes do: until it answers, for a while. */
+async function ask(asked: EngineHandle): Promise<string> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await askOnce(asked);
+    } catch (error) {
+      if (attempt >= ATTEMPTS_MAX) throw error;
+      await sleep(ATTEMPT_EVERY_MS);
+    }
+  }
+}
+
+function askOnce({ listen, authorization }: EngineHandle): Promise<string> {
   const where =
     listen.kind === 'unix' ? { socketPath: listen.socketPath } : { host: listen.host, port: listen.port };
   const headers = authorization === null ? {} : { authorization };

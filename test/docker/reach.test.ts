@@ -1,6 +1,7 @@
 /** How a gateway reaches its engines: from a container by a shared volume or by a network, from the host by a port. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { chmodSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -30,6 +31,8 @@ function withDocker(title: string, body: (world: DockerWorld) => Promise<void>):
 }
 
 interface Contained {
+  /** Of the gateway; root where absent. */
+  readonly user?: string;
   readonly mode: 'launch' | 'leave' | 'adopt';
   /** Where the container has a volume for the gateway's state; null: its state is its own. */
   readonly volume: string | null;
@@ -60,6 +63,7 @@ async function contained({ docker, daemon }: DockerWorld, options: Contained): P
   const binds = [`${ROOT}:${ROOT}:ro`, `${daemon.socketPath}:/var/run/docker.sock`];
   const container = await docker.createContainer({
     Image: NODE_IMAGE,
+    ...(options.user === undefined ? {} : { User: options.user }),
     Cmd: ['node', '--no-warnings', FIXTURE, JSON.stringify(gateway), options.mode, JSON.stringify(spec)],
     HostConfig: {
       Init: true,
@@ -90,6 +94,23 @@ withDocker(
     assert.deepEqual([next.listen, next.answer, next.stopped], [first.listen, 'no key false', 'gone']);
   },
 );
+
+withDocker('a gateway that is not root is let into the sockets of engines that are', async (w) => {
+  chmodSync(w.daemon.socketPath, 0o666);
+  const prepared = await w.docker.createContainer({
+    Image: NODE_IMAGE,
+    Cmd: ['chmod', '0777', '/state'],
+    HostConfig: { Binds: ['vgt-user:/state'] },
+  });
+  await prepared.start();
+  await prepared.wait();
+  await prepared.remove();
+  const options = { volume: 'vgt-user', launchId: 'user-1', user: '65534:65534' } as const;
+  const report = await contained(w, { ...options, mode: 'launch' });
+  assert.equal(report.listen.kind, 'unix');
+  assert.equal(report.answer, 'no key false');
+  assert.equal(report.stopped, 'gone');
+});
 
 withDocker('in a container without one: by a network that only it and the engine are in', async (w) => {
   const report = await contained(w, { mode: 'launch', volume: null, launchId: 'net-1' });

@@ -39,6 +39,7 @@ import { handleOf } from './engine-handle.ts';
 import { containerOf, processesOf } from './host-processes.ts';
 import type { Images } from './images.ts';
 import { createImages } from './images.ts';
+import { openSocket } from './socket-opener.ts';
 import type { WatchedContainer } from './watched-container.ts';
 import { createWatchedContainer } from './watched-container.ts';
 
@@ -157,8 +158,28 @@ class DockerRuntime implements Runtime {
     this.#byContainer.set(containerId, watched);
     if (!State.Running) watched.hasExited(exitOf(State, false));
     watched.follow(from);
+    void this.#openSocketOf(watched);
     // Its end may have been told between the look at it and now.
     if (State.Running) void this.#lookAt(watched, false);
+  }
+
+  async #openSocketOf(watched: WatchedContainer): Promise<void> {
+    const { connection, opensSockets, sockets, log } = this.#site;
+    const { handle, containerId } = watched;
+    if (!opensSockets || handle.listen.kind !== 'unix') return;
+    const over = new AbortController();
+    void watched.exited.then(() => over.abort());
+    const failed = await openSocket(connection, {
+      containerId,
+      socketPath: handle.listen.socketPath,
+      innerPath: sockets.innerPath(handle.launchId),
+      signal: AbortSignal.any([over.signal, this.#closed.signal]),
+    });
+    if (failed === null) return;
+    log(
+      'error',
+      `the socket of ${handle.model} cannot be opened to us (${failed}): set \`runtime.docker.user\` to ${process.getuid?.()}, or \`runtime.docker.reach\` to \`network\``,
+    );
   }
 
   /** Nothing of it ran, or must. What cannot be removed now is tried again by the next gateway. */

@@ -14,6 +14,8 @@ export interface DockerSite {
   readonly stateId: string;
   readonly records: LaunchRecords;
   readonly reach: Reach;
+  /** Engines' sockets belong to another user, and have to be opened to us (socket-opener.ts). */
+  readonly opensSockets: boolean;
   readonly toSource: PathMap;
   readonly sockets: SocketDirectories;
   readonly networks: LaunchNetworks;

@@ -13,7 +13,7 @@ import { faultOf } from './docker-fault.ts';
 import { createDockerRuntime } from './docker-runtime.ts';
 import { createLaunchNetworks } from './launch-network.ts';
 import type { OwnSurroundings } from './own-container.ts';
-import { findOwnContainer, readSurroundings } from './own-container.ts';
+import { findOwnContainer, meantNetwork, readSurroundings } from './own-container.ts';
 import { createPathMap } from './path-map.ts';
 import type { Reach } from './reach.ts';
 import { decideReach } from './reach.ts';
@@ -64,11 +64,9 @@ export async function openDockerRuntime(options: DockerRuntimeOptions): Promise<
     const toSource = createPathMap(own?.mounts ?? null);
     const { address } = connection.value;
     const wantsSockets = config.reach === 'auto' || config.reach === 'socket';
-    const mayOpen = mayOpenSockets(config.user, info);
-    const canSockets =
-      wantsSockets && mayOpen.ok
-        ? await sharesFiles(connection.value, sockets.value.root, toSource, stateId, info.kernel)
-        : mayOpen;
+    const canSockets: Result<void, string> = wantsSockets
+      ? await sharesFiles(connection.value, sockets.value.root, toSource, stateId, info.kernel)
+      : failure('they are not wanted');
     const reach = decideReach({
       wanted: config.reach,
       // Machines made of a container's image look like one; a container of another engine has a name of its own.
@@ -82,10 +80,11 @@ export async function openDockerRuntime(options: DockerRuntimeOptions): Promise<
     return success(
       createDockerRuntime({
         connection: connection.value,
-        config,
+        config: { ...config, network: meantNetwork(config.network, own) },
         stateId,
         records: options.launches,
         reach: reach.value,
+        opensSockets: !ownsSockets(config.user, info),
         toSource,
         sockets: sockets.value,
         networks: createLaunchNetworks(connection.value, stateId, own?.id ?? null),
@@ -127,14 +126,11 @@ async function infoPatiently(connection: DockerConnection, limitMs: number): Pro
 }
 
 /** A socket belongs to the engine's user, and only its owner and who passes over permissions may connect (vLLM opens it to nobody else). */
-function mayOpenSockets(user: string | null, { isRootless }: DaemonInfo): Result<void, string> {
+function ownsSockets(user: string | null, { isRootless }: DaemonInfo): boolean {
   const uid = process.getuid?.();
-  if (uid === undefined) return failure('this system has no such sockets');
+  // Root in a rootless Docker's containers is the user that runs it.
   const isEngineOurs = isRootless ? user === null : user?.split(':')[0] === String(uid);
-  if (uid === 0 || isEngineOurs || overridesFilePermissions()) return success(undefined);
-  return failure(
-    `engines run as another user (${user ?? 'root'}) than the gateway (${uid}), who may not open their sockets: set \`runtime.docker.user\` to ${uid}, or run the gateway as root`,
-  );
+  return uid === 0 || isEngineOurs || overridesFilePermissions();
 }
 
 function reachText(host: string, { unix, tcp, exposure }: Reach, ownName: string | null): string {

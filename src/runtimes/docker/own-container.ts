@@ -10,6 +10,8 @@ export interface OwnContainer {
   readonly id: string;
   readonly name: string;
   readonly mounts: readonly OwnMount[];
+  /** Names of the networks that it is in. */
+  readonly networks: readonly string[];
   /** It shares the network of Docker's host, so ports on that loopback are ours. */
   readonly isOnHostNetwork: boolean;
 }
@@ -68,6 +70,15 @@ function isOurs(found: ContainerInspectInfo, { text, hostName }: OwnSurroundings
   return found.State.Running && (text.includes(found.Id) || found.Config.Hostname === hostName);
 }
 
+/**
+ * The network that is meant by a configured name. Compose puts its project's name and `_` in front of its networks, so that of
+ * our own container which ends so is meant, unless one has exactly that name. Pure.
+ */
+export function meantNetwork(name: string | null, own: Pick<OwnContainer, 'networks'> | null): string | null {
+  if (name === null || own === null || own.networks.includes(name)) return name;
+  return own.networks.find((network) => network.endsWith(`_${name}`)) ?? name;
+}
+
 function ownContainerOf(found: ContainerInspectInfo): OwnContainer {
   return {
     id: found.Id,
@@ -76,6 +87,7 @@ function ownContainerOf(found: ContainerInspectInfo): OwnContainer {
       target: Destination,
       source: Type === 'tmpfs' || Source === '' ? null : Source,
     })),
+    networks: Object.keys(found.NetworkSettings.Networks),
     isOnHostNetwork: found.HostConfig.NetworkMode === 'host',
   };
 }
