@@ -38,6 +38,7 @@ import { tellDevices } from './launch-moves.ts';
 import { modelCards, modelGauges } from './model-cards.ts';
 import { endEnginesElsewhere, openRuntime } from './open-runtime.ts';
 import { untilAborted } from './until-aborted.ts';
+import { utilityToolOpener } from './utility-tool.ts';
 import { VERSION } from './version.ts';
 
 /** Events that measure what a move costs. */
@@ -107,6 +108,7 @@ export class Gateway {
       clock: this.#clock,
       ownerOf: (pid) => runtime.ownerOf(pid),
       processesOf: () => runtime.processes(),
+      openUtilityTool: utilityToolOpener(config, runtime, state.store.stateId, environment),
     });
     this.#store = state.store;
     this.#activity = state.activity;

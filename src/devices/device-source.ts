@@ -22,6 +22,7 @@ import type {
   LaunchPhase,
   MemoryReading,
 } from './device.ts';
+import { type OpenTools, withFallback } from './fallback-tool.ts';
 import { createHostSource, type HostFacts } from './host.ts';
 import {
   createHostMemoryReader,
@@ -57,6 +58,8 @@ export interface DeviceSourceOptions {
   readonly ownerOf: (pid: number) => LaunchId | null;
   /** Processes of our launches, for what they use of the host; absent: nobody can say. */
   readonly processesOf?: ReadLaunchProcesses;
+  /** Runs nvidia-smi where this machine has none. */
+  readonly openUtilityTool?: OpenTools | undefined;
   /** This one unless a test says otherwise. */
   readonly machine?: Machine;
 }
@@ -91,7 +94,7 @@ class ConfiguredSource implements DeviceSource {
     this.#clock = clock;
     const machine = options.machine ?? thisMachine({ ...environment, [LEDGER_VARIABLE]: ledgerDirectory });
     const ledger = simulatedLedger(config, ledgerDirectory);
-    this.#source = rawSource(config, ledger, machine, clock);
+    this.#source = rawSource(options, ledger, machine);
     this.#readHost = isSimulated
       ? createSimulatedHostReader(ledger, ownerOf)
       : createHostMemoryReader(machine.host, options.processesOf ?? (async () => new Map()));
@@ -196,10 +199,19 @@ function thisMachine(environment: Readonly<Record<string, string | undefined>>):
   };
 }
 
-function rawSource(config: DevicesConfig, ledger: () => Ledger, machine: Machine, clock: Clock): RawSource {
+function rawSource(
+  { config, clock, openUtilityTool }: DeviceSourceOptions,
+  ledger: () => Ledger,
+  machine: Machine,
+): RawSource {
   const { runTool: run, streamTool: stream } = machine;
+  const tools = { run, stream };
   const nvidia = (): RawSource =>
-    createNvidiaSource(config.nvidiaSmi, { run, stream, clock, host: machine.host });
+    createNvidiaSource(config.nvidiaSmi, {
+      ...(openUtilityTool === undefined ? tools : withFallback(tools, openUtilityTool)),
+      clock,
+      host: machine.host,
+    });
   const host = (): RawSource => createHostSource(machine.host);
   const simulated = (): RawSource => createSimulatedSource(config, ledger);
   switch (config.source) {

@@ -13,6 +13,7 @@ import { redactedArguments } from '../config/redact.ts';
 import type { DevicesConfig, ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import type { Clock } from '../core/clock.ts';
 import { createDeviceSource } from '../devices/device-source.ts';
+import type { DeviceTools } from '../devices/fallback-tool.ts';
 import { parseDriverVersion } from '../devices/nvidia-parse.ts';
 import { createToolRunner } from '../devices/run-tool.ts';
 import { inheritedEnvironment } from '../engines/engine-environment.ts';
@@ -20,6 +21,8 @@ import { installedParsers } from '../engines/vllm/parsers-registry.ts';
 import { readChatFacts } from '../readers/chat-facts.ts';
 import { hubAccess } from '../readers/hub-access.ts';
 import { parseModelName } from '../readers/model-name.ts';
+import { openDockerConnection } from '../runtimes/docker/connection.ts';
+import { createUtilityTool } from '../runtimes/docker/utility-tool.ts';
 import { dockerFacts } from './gather-docker.ts';
 import {
   clockFacts,
@@ -44,6 +47,8 @@ import type {
 const VERSION_LIMIT_MS = 60_000;
 const TOOL_LIMIT_MS = 15_000;
 const TEXT_CHARS_MAX = 300;
+/** Its containers are nobody's but its own. */
+const DOCTOR_ID = 'doctor';
 const MIB = 1024 * 1024;
 
 export interface Subject {
@@ -174,6 +179,7 @@ async function deviceFacts({
       ledgerDirectory: ledgers,
       clock,
       ownerOf: () => null,
+      openUtilityTool: runtime.kind === 'docker' ? () => utilityTool(runtime, environment) : undefined,
     });
     const { devices, conditions, complete } = await source.read();
     const readings = devices.length === 0 ? [] : await source.memory();
@@ -194,6 +200,24 @@ async function deviceFacts({
   } finally {
     await rm(ledgers, { recursive: true, force: true });
   }
+}
+
+/** As the gateway has it, but for the image: a look around pulls none. */
+async function utilityTool(
+  { docker }: ResolvedConfig['runtime'],
+  environment: Environment,
+): Promise<DeviceTools | null> {
+  const { utilityImage } = docker;
+  if (utilityImage === null) return null;
+  const opened = await openDockerConnection(docker.host, { ...environment });
+  if (!opened.ok) return null;
+  return createUtilityTool({
+    connection: opened.value,
+    image: utilityImage,
+    stateId: DOCTOR_ID,
+    prepare: async () =>
+      `the image ${utilityImage}, in which nvidia-smi is run, is not there: docker pull ${utilityImage}`,
+  });
 }
 
 async function driverVersion(nvidiaSmi: readonly string[], environment: Environment): Promise<string | null> {
