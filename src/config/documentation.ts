@@ -36,7 +36,7 @@ const SECTIONS: readonly Section[] = [
   { title: '`runtime`', introduction: 'Where engines run.', schema: runtimeSchema },
   {
     title: '`runtime.docker`',
-    introduction: 'How engines run in containers (docs/compose.md), where `runtime.kind` is `docker`.',
+    introduction: 'How engines run in containers (docs/docker.md), where `runtime.kind` is `docker`.',
     schema: dockerSchema,
   },
   { title: '`devices`', introduction: 'What there is to share.', schema: devicesSchema },
