@@ -54,6 +54,7 @@ export async function adoptContainers(
   for (const { Id, Names, Labels } of containers) {
     if (kept.has(Id)) continue;
     const launchId = launchIdIn(Labels);
+    if (launchId !== null && steps.isKnown(launchId)) continue;
     await clearDebris(site, Names[0] ?? Id, () =>
       launchId === null ? removeContainer(site.connection, Id) : steps.clear(launchId, [Id]),
     );

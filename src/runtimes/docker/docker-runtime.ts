@@ -56,6 +56,8 @@ class DockerRuntime implements Runtime {
   readonly #watch: DaemonWatch;
   readonly #launches = new Map<LaunchId, WatchedContainer>();
   readonly #byContainer = new Map<string, WatchedContainer>();
+  /** Being made: an adoption at the same time takes nothing of theirs for debris. */
+  readonly #launching = new Set<LaunchId>();
   readonly #closed = new AbortController();
 
   constructor(site: DockerSite) {
@@ -105,7 +107,17 @@ class DockerRuntime implements Runtime {
   async launch(spec: LaunchSpec, observer: LaunchObserver): Promise<LaunchResult> {
     assert(!this.#closed.signal.aborted, 'launch after close');
     assert(LAUNCH_ID.test(spec.launchId), `launch id ${spec.launchId}`);
-    assert(!this.#launches.has(spec.launchId), `launch ${spec.launchId} exists`);
+    const { launchId } = spec;
+    assert(!this.#launches.has(launchId) && !this.#launching.has(launchId), `launch ${launchId} exists`);
+    this.#launching.add(launchId);
+    try {
+      return await this.#launch(spec, observer);
+    } finally {
+      this.#launching.delete(launchId);
+    }
+  }
+
+  async #launch(spec: LaunchSpec, observer: LaunchObserver): Promise<LaunchResult> {
     let record: LaunchRecord = {
       spec,
       runtime: 'docker',
@@ -266,7 +278,7 @@ class DockerRuntime implements Runtime {
 
   async adopt(observerFor: (engine: AdoptedEngine) => LaunchObserver): Promise<readonly AdoptedEngine[]> {
     return await adoptContainers(this.#site, {
-      isKnown: (launchId) => this.#launches.has(launchId),
+      isKnown: (launchId) => this.#launches.has(launchId) || this.#launching.has(launchId),
       clear: (launchId, containerIds) => this.#clear(launchId, containerIds),
       handleOf: (record, container) => handleOf(record, container, this.#reachableAs(record.spec.launchId)),
       begin: (engine, record, container) =>
