@@ -21,7 +21,10 @@ for (const count of COUNTS) {
   const names = Array.from({ length: count }, (_, index) => `m${index}`);
   const config = {
     server: { shutdown_delay: 0, shutdown_drain: 5 },
-    devices: { source: 'simulated', simulated: [{ id: 'sim-gpu-0', memory_mib: (count + 1) * MODEL_MIB * 2 }] },
+    devices: {
+      source: 'simulated',
+      simulated: [{ id: 'sim-gpu-0', memory_mib: (count + 1) * MODEL_MIB * 2 }],
+    },
     models: Object.fromEntries(names.map((name) => [name, simulatedModel({ memoryMib: MODEL_MIB })])),
   };
   let gateway = await startGateway({ config });

@@ -78,7 +78,7 @@ export class DeviceWatch {
     if (!onHost || !vllm || config.devices.source !== 'auto') return;
     log(
       'warn',
-      "no GPU was found, so vLLM will run on the host's memory; if there is a GPU, nvidia-smi must be on the PATH of the gateway; if this is meant, set devices.source to host",
+      "no GPU was found, so vLLM will run on the host's memory; if there is a GPU, nvidia-smi must be on the PATH of the gateway, or in a container in the image that runtime.docker.utility_image names, with NVIDIA's container toolkit on Docker's host; if this is meant, set devices.source to host",
     );
   }
 

@@ -266,11 +266,16 @@ export class Gateway {
       sizes: this.control.sizes(),
       remedyOf: (model) => this.control.remedyOf(model),
       containerOf: (launchId) =>
-        this.#runtime.kind === 'docker' ? this.control.referenceOf(launchId) : null,
+        this.#runtime.kind === 'docker' ? containerName(this.control.referenceOf(launchId)) : null,
       clock: this.#clock,
       version: VERSION,
     });
   }
+}
+
+/** Of a runtime's words about a container. */
+function containerName(reference: string | null): string | null {
+  return reference?.replace(/^container /, '') ?? null;
 }
 
 /** As an address that can be pasted. */

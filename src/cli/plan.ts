@@ -28,9 +28,7 @@ export async function runPlan(options: PlanOptions, output: TextWriter): Promise
   if (!loaded.ok || spec?.ok === false) return tellFaults(faults, json, output);
   const config = loaded.value;
   const planned =
-    spec === null
-      ? await machineDevices(config.devices, environment)
-      : namedDevices(config.devices, spec.value);
+    spec === null ? await machineDevices(config, environment) : namedDevices(config.devices, spec.value);
   const factsLimitMs = options.factsLimitMs ?? FACTS_LIMIT_MS;
   const report = await planReport({ config, environment, planned, factsLimitMs });
   output.write(json ? `${JSON.stringify(planJson(report), null, 2)}\n` : `${planText(report)}\n`);

@@ -3,12 +3,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Environment } from '../config/environment.ts';
-import type { DevicesConfig } from '../config/resolved-config.ts';
+import type { DevicesConfig, ResolvedConfig } from '../config/resolved-config.ts';
 import { hostBudgetMib } from '../control/host-budget.ts';
 import { createSystemClock } from '../control/system-clock.ts';
 import type { Device, DeviceCondition } from '../devices/device.ts';
 import { applyConfig, createDeviceSource } from '../devices/device-source.ts';
 import type { DeviceSpec } from './device-spec.ts';
+import { utilityToolOpener } from './utility-tool.ts';
+
+/** Marks what it leaves behind when it is killed, for no gateway. */
+const PLAN_STATE_ID = 'plan';
 
 export interface PlannedHost {
   readonly totalMib: number;
@@ -29,12 +33,16 @@ export interface PlannedDevices {
 
 /** The tools that read devices have time limits of their own. Simulated devices keep a ledger; theirs is made apart. */
 export async function machineDevices(
-  config: DevicesConfig,
+  { devices: config, runtime }: Pick<ResolvedConfig, 'devices' | 'runtime'>,
   environment: Environment,
 ): Promise<PlannedDevices> {
   const ledgerDirectory = await mkdtemp(join(tmpdir(), 'vllm-gateway-plan-'));
   const clock = createSystemClock();
-  const source = createDeviceSource({ config, environment, ledgerDirectory, clock, ownerOf: () => null });
+  const openUtilityTool = utilityToolOpener({ runtime }, null, PLAN_STATE_ID, { ...environment });
+  const source = createDeviceSource({
+    ...{ config, environment, ledgerDirectory, clock, ownerOf: () => null },
+    ...(openUtilityTool === undefined ? {} : { openUtilityTool }),
+  });
   try {
     const { devices, conditions, complete } = await source.read();
     const host = await source.host();

@@ -58,11 +58,8 @@ function listedDevices({ devices: config }: ResolvedConfig): readonly Device[] {
 }
 
 /** A machine without a GPU may well be where a file for another one is checked. */
-async function machineGpus(
-  { devices: config }: ResolvedConfig,
-  environment: Environment,
-): Promise<readonly Device[]> {
-  if (config.source === 'host') return [];
+async function machineGpus(config: ResolvedConfig, environment: Environment): Promise<readonly Device[]> {
+  if (config.devices.source === 'host') return [];
   const { devices, complete } = await machineDevices(config, environment);
   return complete ? devices.filter(({ source }) => source === 'nvidia' || source === 'amd') : [];
 }

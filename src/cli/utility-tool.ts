@@ -3,10 +3,13 @@ import type { ResolvedConfig } from '../config/resolved-config.ts';
 import type { DeviceTools, OpenTools } from '../devices/fallback-tool.ts';
 import type { Runtime } from '../runtimes/runtime.ts';
 
-/** Undefined where engines run as processes: then the tool is on this machine or nowhere. */
+/**
+ * Undefined where engines run as processes: then the tool is on this machine or nowhere. `runtime` null: the image is not
+ * pulled, it is there or it is not.
+ */
 export function utilityToolOpener(
-  config: ResolvedConfig,
-  runtime: Runtime,
+  config: Pick<ResolvedConfig, 'runtime'>,
+  runtime: Pick<Runtime, 'prepare'> | null,
   stateId: string,
   environment: NodeJS.ProcessEnv,
 ): OpenTools | undefined {
@@ -18,6 +21,7 @@ export function utilityToolOpener(
     const connection = await openDockerConnection(host, environment);
     if (!connection.ok) return null;
     const prepare = async (image: string): Promise<string | null> => {
+      if (runtime === null) return null;
       const signal = new AbortController().signal;
       const prepared = await runtime.prepare(image, { signal, onProgress: () => undefined });
       return prepared.kind === 'ready' ? null : prepared.detail;
