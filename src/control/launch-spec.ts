@@ -42,7 +42,7 @@ export function launchSpec(
     listen,
     image: model.image,
     deviceSource,
-    files: [...new Set([...command.files, ...(source?.files ?? [])])],
+    files: command.files,
     deviceIds,
     memoryMibPerDevice,
     signature,
