@@ -44,7 +44,7 @@ test('killed at any moment of a launch: adopted or ended, never orphaned', {
 
     runtime = await openGateway(options);
     const engines = await runtime.adopt(() => createRecordingObserver());
-    const running = await world.docker.listContainers({ filters: { label } });
+    const running: readonly unknown[] = await world.docker.listContainers({ filters: { label } });
     assert.equal(running.length, engines.length, `round ${round}`);
     assert.deepEqual(
       remembered(join(options.directory, 'launches')),
