@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { ResolvedConfig } from '../config/resolved-config.ts';
 import type { Result } from '../core/result.ts';
-import { huggingFaceHome } from '../readers/hub-access.ts';
+import { hubCacheDirectory, huggingFaceHome } from '../readers/hub-access.ts';
 import { openProcessRuntime } from '../runtimes/process/process-runtime.ts';
 import type { Runtime } from '../runtimes/runtime.ts';
 import type { StateStore } from '../store/state-store.ts';
@@ -34,6 +34,7 @@ export async function openRuntime(
     stateId,
     launches,
     huggingFaceHome: huggingFaceHome(environment),
+    hubCache: hubCacheDirectory(environment),
     environment,
     log,
   });

@@ -47,6 +47,7 @@ export async function openGateway(options: GatewayOptions): Promise<Runtime> {
     stateId,
     launches: openFileRecords(join(directory, 'launches')),
     huggingFaceHome: join(directory, 'hf'),
+    hubCache: join(directory, 'hf', 'hub'),
     log: (level, text) => {
       logged?.push(`${level} ${text}`);
     },

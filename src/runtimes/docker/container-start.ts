@@ -63,7 +63,8 @@ class Starter implements ContainerStarter {
   }
 
   async #plan(spec: LaunchSpec, image: string): Promise<ContainerPlan | LaunchFailure> {
-    const { config, stateId, sockets, networks, toSource, huggingFaceHome, outputLimitBytes } = this.#site;
+    const { config, stateId, sockets, networks, toSource, huggingFaceHome, hubCache, outputLimitBytes } =
+      this.#site;
     const reach = this.#reachOf(spec);
     let socket: SocketMount | null = null;
     try {
@@ -74,7 +75,7 @@ class Starter implements ContainerStarter {
       const detail = `a directory for the engine cannot be made: ${faultOf(error).text}`;
       return { kind: 'failed', cause: 'resources', detail };
     }
-    const mounts = engineMounts({ config, spec, huggingFaceHome, socket, toSource });
+    const mounts = engineMounts({ config, spec, huggingFaceHome, hubCache, socket, toSource });
     if (!mounts.ok) return { kind: 'failed', cause: 'resources', detail: mounts.error };
     return {
       spec,

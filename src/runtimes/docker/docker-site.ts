@@ -20,6 +20,7 @@ export interface DockerSite {
   readonly sockets: SocketDirectories;
   readonly networks: LaunchNetworks;
   readonly huggingFaceHome: string;
+  readonly hubCache: string;
   readonly outputLimitBytes: number;
   readonly environment: NodeJS.ProcessEnv;
   readonly log: Log;

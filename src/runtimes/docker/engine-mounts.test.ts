@@ -10,6 +10,7 @@ function mountsOf(changed: Partial<MountInputs>): readonly string[] {
     config: DOCKER_CONFIG,
     spec: { environment: {}, files: [] },
     huggingFaceHome: '/home/me/.cache/huggingface',
+    hubCache: '/home/me/.cache/huggingface/hub',
     socket: null,
     toSource: createPathMap(null),
     ...changed,
@@ -47,6 +48,17 @@ test('configured caches are Docker’s host’s, and HF_HOME of the model says w
     'bind /srv/hf /hf',
     'bind /srv/compile /var/cache/vllm-gateway',
   ]);
+});
+
+test('snapshots that lie elsewhere are given too, unless the cache is one of Docker’s host', () => {
+  const hubCache = '/data/hub';
+  assert.deepEqual(mountsOf({ hubCache }), [
+    HUGGING_FACE,
+    'bind /data/hub /root/.cache/huggingface/hub',
+    COMPILE,
+  ]);
+  const config = { ...DOCKER_CONFIG, huggingFaceCache: '/srv/hf' };
+  assert.deepEqual(mountsOf({ hubCache, config }), ['bind /srv/hf /root/.cache/huggingface', COMPILE]);
 });
 
 test('another user than root gets places where it may go', () => {

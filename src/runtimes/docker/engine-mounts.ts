@@ -1,4 +1,5 @@
 /** What an engine's container sees of Docker's host: caches, the model's files, its own socket directory. Pure. */
+import { join } from 'node:path';
 import type { MountSettings } from 'dockerode';
 import type { DockerConfig } from '../../config/resolved-config.ts';
 import type { Result } from '../../core/result.ts';
@@ -10,6 +11,8 @@ import type { PathMap } from './path-map.ts';
 const HUGGING_FACE_TARGET = '/root/.cache/huggingface';
 /** Where other users may enter. */
 const HUGGING_FACE_TARGET_OF_USER = '/var/cache/huggingface';
+/** Below Hugging Face's directory, where nothing else is said. */
+const HUB = 'hub';
 const COMPILE_TARGET = '/var/cache/vllm-gateway';
 const COMPILE_VOLUME = 'vllm-gateway-compile-cache';
 
@@ -30,6 +33,8 @@ export interface MountInputs {
   readonly spec: Pick<LaunchSpec, 'environment' | 'files'>;
   /** The Hugging Face directory that we use ourselves. */
   readonly huggingFaceHome: string;
+  /** Where snapshots lie, which may be elsewhere (HF_HUB_CACHE). */
+  readonly hubCache: string;
   readonly socket: SocketMount | null;
   readonly toSource: PathMap;
 }
@@ -44,6 +49,11 @@ export function engineMounts(inputs: MountInputs): Result<EngineMounts, string> 
   const cache = huggingFaceSource(inputs);
   if (!cache.ok) return cache;
   mounts.push(mountOf(cache.value, huggingFaceTarget, false));
+  if (config.huggingFaceCache === null && inputs.hubCache !== join(inputs.huggingFaceHome, HUB)) {
+    const hub = toSource(inputs.hubCache);
+    if (!hub.ok) return failure(`engines cannot be given HF_HUB_CACHE: ${hub.error}`);
+    mounts.push(mountOf(hub.value, join(huggingFaceTarget, HUB), false));
+  }
   // A fresh volume belongs to root, and an engine that cannot write there fails.
   const compile = config.compileCache ?? (isUsers ? null : COMPILE_VOLUME);
   if (compile !== null) mounts.push(mountOf(compile, COMPILE_TARGET, false));

@@ -34,6 +34,8 @@ export interface DockerRuntimeOptions {
   readonly launches: LaunchRecords;
   /** The Hugging Face directory that we fetch into, as we see it. */
   readonly huggingFaceHome: string;
+  /** Where its snapshots lie. */
+  readonly hubCache: string;
   readonly log: Log;
   /** For Docker's own variables (DOCKER_CONFIG, DOCKER_CERT_PATH); the process's where absent. */
   readonly environment?: NodeJS.ProcessEnv;
@@ -89,6 +91,7 @@ export async function openDockerRuntime(options: DockerRuntimeOptions): Promise<
         sockets: sockets.value,
         networks: createLaunchNetworks(connection.value, stateId, own?.id ?? null),
         huggingFaceHome: options.huggingFaceHome,
+        hubCache: options.hubCache,
         outputLimitBytes: options.outputLimitBytes,
         environment,
         log,
