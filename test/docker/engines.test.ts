@@ -112,6 +112,11 @@ withGateway(
   { outputLimitBytes: 20_000 },
 );
 
+withGateway('launches at the same time all find out that limits cannot be raised here', async ({ launch }) => {
+  const engines = await Promise.all([1, 2, 3].map(() => launch('echo up; sleep 300')));
+  for (const { heard } of engines) await heard.waitForLine(/up/);
+});
+
 withGateway('an image that is not there fails the launch', async ({ runtime }) => {
   const spec = await specOf(runtime, program('echo up'), { image: 'nowhere/to-be-found:1' });
   const result = await runtime.launch(spec, createRecordingObserver());

@@ -104,7 +104,8 @@ class Starter implements ContainerStarter {
     onCreated: (containerId: string) => Promise<void>,
   ): Promise<StartResult> {
     const { docker, call } = this.#site.connection;
-    const options = containerOptions({ ...plan, raisesLimits: this.#raisesLimits });
+    const raisesLimits = this.#raisesLimits;
+    const options = containerOptions({ ...plan, raisesLimits });
     const created = await call(
       (abortSignal) => docker.createContainer({ ...options, abortSignal }),
       START_LIMIT_MS,
@@ -116,7 +117,8 @@ class Starter implements ContainerStarter {
       await call((abortSignal) => created.start({ abortSignal }), START_LIMIT_MS);
     } catch (error) {
       const fault = faultOf(error);
-      if (this.#mayRetry(fault)) {
+      if (raisesLimits && isLimitRefused(fault)) {
+        this.#doWithoutLimits(fault);
         await call((abortSignal) => created.remove({ force: true, v: true, abortSignal }));
         return await this.#startPlanned(plan, imageId, onCreated);
       }
@@ -126,11 +128,11 @@ class Starter implements ContainerStarter {
     return { kind: 'started', container };
   }
 
-  #mayRetry(fault: DockerFault): boolean {
-    if (!this.#raisesLimits || !isLimitRefused(fault)) return false;
+  /** Several launches at the same time may find it out, and each of them is tried again. */
+  #doWithoutLimits({ text }: DockerFault): void {
+    if (!this.#raisesLimits) return;
     this.#raisesLimits = false;
-    this.#site.log('warn', `engines run with Docker's own limits for locked memory and stack: ${fault.text}`);
-    return true;
+    this.#site.log('warn', `engines run with Docker's own limits for locked memory and stack: ${text}`);
   }
 
   async #checkProgram(plan: ContainerPlan, imageId: string, id: string): Promise<LaunchFailure | null> {
