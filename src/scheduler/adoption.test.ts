@@ -86,7 +86,7 @@ test('what nobody can use is ended before others start on its devices', () => {
 
 test('a fetch for a model whose engine turns up is ended', () => {
   const policy = testPolicy('a', { fetchTimeoutMs: 60_000 });
-  const world = new SchedulerWorld({ ...testSetup([policy]), devices: null });
+  const world = new SchedulerWorld(testSetup([policy]));
   world.fetchAnswer = () => 'silent';
   const record = world.request('a');
   assert.equal(world.engineKind('a'), 'fetching');
@@ -113,4 +113,79 @@ test('engines that are left running are left in whatever state they are, but for
   world.send({ kind: 'shutdown', step: 'drain', leaveEngines: true });
   world.send({ kind: 'shutdown', step: 'stop', leaveEngines: true });
   assert.deepEqual([world.count('release'), world.count('stop')], [2, 0]);
+});
+
+test('nothing is fetched before it is known which engines serve, and a failed model may have one', () => {
+  const policy = testPolicy('a', { fetchTimeoutMs: 60_000 });
+  const world = new SchedulerWorld({ ...testSetup([policy]), devices: null });
+  const record = world.request('a');
+  assert.equal(world.count('fetch'), 0);
+  world.send({ kind: 'devices_changed', devices: testSetup([]).devices ?? [] });
+  assert.equal(world.count('fetch'), 1);
+  const failure = { cause: 'gated_repository', text: 'no token', retryable: false };
+  world.send({ kind: 'fetched', model: 'a', failure });
+  assert.equal(record.refusal?.code, 'start_failed_for_good');
+  const stage = { kind: 'awake' } as const;
+  const about = { model: 'a', launchId: 'old-1', deviceIds: ['gpu-0'], memoryMibPerDevice: 10_000 };
+  world.send({ kind: 'adopted', launch: { ...about, signature: 'a', stage }, contextLength: null });
+  assert.equal(world.request('a').dispatchedMs, 0);
+});
+
+test('what was noted of an engine whose model was not sized yet is mended by its size', () => {
+  const { need, ...policy } = sleeper('a');
+  assert.ok(need !== null);
+  const setup = { ...testSetup([{ ...policy, need: null }]), devices: null, hostBudgetMib: 100_000 };
+  const about = {
+    model: 'a',
+    launchId: 'old-1',
+    deviceIds: ['gpu-0'],
+    memoryMibPerDevice: 10_000,
+    signature: 'a',
+  };
+  const asleep = new SchedulerWorld(setup);
+  const launch = { ...about, stage: { kind: 'asleep', level: 1 } } as const;
+  asleep.send({ kind: 'adopted', launch, contextLength: null });
+  asleep.send({ kind: 'sized', model: 'a', need });
+  const sleeping = asleep.state.models.get('a')?.engine;
+  assert.ok(sleeping?.kind === 'asleep');
+  assert.deepEqual(
+    [sleeping.reservation.memoryMibPerDevice, sleeping.hostMib],
+    [need.residueMib, need.hostAsleepMib],
+  );
+  const alone = new SchedulerWorld({
+    ...setup,
+    models: [...setup.models, testPolicy('b', { memoryMibPerDevice: 2_000 })],
+  });
+  alone.send({ kind: 'adopted', launch: { ...about, stage: { kind: 'awake' } }, contextLength: null });
+  alone.send({ kind: 'sized', model: 'a', need: { ...need, memoryMibPerDevice: null } });
+  alone.send({ kind: 'devices_changed', devices: testSetup([]).devices ?? [] });
+  alone.request('a');
+  alone.request('b');
+  assert.equal(alone.count('start', 'b'), 0);
+});
+
+test('an engine that nobody wants is not stopped beside one that starts', () => {
+  const world = new SchedulerWorld({
+    ...testSetup([testPolicy('a', { memoryMibPerDevice: 5_000 })]),
+    devices: null,
+  });
+  const launch = (model: string, launchId: string, stage: AdoptedStage) => ({
+    ...{ model, launchId, deviceIds: ['gpu-0'], memoryMibPerDevice: 5_000, signature: 'a', stage },
+  });
+  world.send({ kind: 'adopted', launch: launch('gone', 'old-1', { kind: 'unusable' }), contextLength: null });
+  world.send({
+    kind: 'adopted',
+    launch: launch('a', 'old-2', { kind: 'starting', ageMs: 1 }),
+    contextLength: null,
+  });
+  world.send({ kind: 'devices_changed', devices: testSetup([]).devices ?? [] });
+  assert.equal(world.count('stop'), 0);
+  world.send({ kind: 'ready', launchId: 'old-2', model: 'a', contextLength: null });
+  assert.equal(world.count('stop'), 1);
+});
+
+test('an age that no start can have teaches nothing', () => {
+  const world = adopting({ kind: 'starting', ageMs: 20 * 365 * 86_400_000 });
+  world.send({ kind: 'ready', launchId: 'old-1', model: 'a', contextLength: null });
+  assert.equal(world.state.models.get('a')?.startMs, null);
 });

@@ -5,10 +5,17 @@
 import { assertNever } from '../core/assert.ts';
 import type { ModelName } from '../core/ids.ts';
 import { renewCredit } from './credit.ts';
-import { awakeState, type EngineState, type Reservation } from './engine-state.ts';
+import {
+  type AsleepState,
+  awakeState,
+  type EngineState,
+  type Reservation,
+  reservationOf,
+} from './engine-state.ts';
 import { cancelFetch } from './fetching.ts';
+import type { ModelNeed } from './model-need.ts';
 import type { AdoptedLaunch, AdoptedStage, ModelPolicy } from './model-policy.ts';
-import { noteOverBudget, stopEngine } from './moves.ts';
+import { beginDrain, noteOverBudget } from './moves.ts';
 import { granted } from './rank.ts';
 import { pump, wish } from './requests.ts';
 import { sleepingState } from './sleeping.ts';
@@ -33,6 +40,8 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
     return;
   }
   cancelFetch(d, model, 'an engine of an earlier gateway serves it');
+  model.wanted = false;
+  model.adoptedUnsized = model.need === null;
   model.engine = adoptedState(d, model, reservation, launch.stage);
   model.contextLength = contextLength;
   state.launches.set(reservation.launchId, model);
@@ -65,7 +74,9 @@ function adoptedState(
       return {
         kind: 'starting',
         reservation,
-        sinceMs: d.nowMs - stage.ageMs,
+        // A clock that was set makes strange ages: nothing is learned from them.
+        sinceMs: d.nowMs - Math.min(stage.ageMs, policy.loadTimeoutMs),
+        isMeasured: stage.ageMs <= policy.loadTimeoutMs,
         deadlineMs: d.nowMs + policy.loadTimeoutMs,
         phase: 'launching',
         percent: null,
@@ -86,7 +97,8 @@ function adoptedState(
 }
 
 function isWantedAs(d: Decision, model: ModelState, launch: AdoptedLaunch): boolean {
-  const isFree = model.engine.kind === 'cold' || model.engine.kind === 'fetching';
+  const { kind } = model.engine;
+  const isFree = kind === 'cold' || kind === 'fetching' || kind === 'failed';
   if (model.removed || !isFree || d.state.closing === 'stop') return false;
   if (launch.signature !== model.policy.signature) return false;
   // Before the devices are read, whoever reports the adoption has checked them.
@@ -105,16 +117,53 @@ function endUnwanted(d: Decision, name: ModelName, reservation: Reservation): vo
   leftover.removed = true;
   state.models.set(leftover.policy.name, leftover);
   state.launches.set(launchId, leftover);
-  leftover.engine = {
-    kind: 'starting',
-    reservation,
-    sinceMs: d.nowMs,
-    deadlineMs: d.nowMs,
-    phase: 'adopted',
-    percent: null,
-  };
+  // Stopped as soon as no neighbour is at a delicate point, and not before all have been found.
+  leftover.engine = awakeState(reservation, 'cold', d.nowMs);
   noteOverBudget(d, reservation.deviceIds);
-  stopEngine(d, leftover, 'the configuration has no place for this engine of an earlier gateway');
+  beginDrain(d, leftover, null, 'the configuration has no place for this engine of an earlier gateway');
+}
+
+/** What an engine that was adopted before its model was sized takes, now that it is known. */
+export function adoptedSized(d: Decision, model: ModelState, need: ModelNeed): void {
+  if (!model.adoptedUnsized) return;
+  model.adoptedUnsized = false;
+  const exclusive = need.memoryMibPerDevice === null;
+  const renewed = <R extends Reservation>(reservation: R): R => ({ ...reservation, exclusive });
+  const { engine } = model;
+  switch (engine.kind) {
+    case 'starting':
+    case 'awake':
+    case 'falling_asleep':
+    case 'stopping':
+      model.engine = { ...engine, reservation: renewed(engine.reservation) };
+      break;
+    case 'draining':
+      model.engine = {
+        ...engine,
+        awake: { ...engine.awake, reservation: renewed(engine.awake.reservation) },
+      };
+      break;
+    case 'waking': {
+      const asleep = sizedSleeper(d, model, engine.asleep, renewed(engine.asleep.awakeReservation));
+      model.engine = { ...engine, reservation: renewed(engine.reservation), asleep };
+      break;
+    }
+    case 'asleep':
+      model.engine = sizedSleeper(d, model, engine, renewed(engine.awakeReservation));
+      break;
+    case 'cold':
+    case 'fetching':
+    case 'failed':
+    case 'external':
+      return;
+  }
+  noteOverBudget(d, reservationOf(model.engine)?.deviceIds ?? []);
+}
+
+function sizedSleeper(d: Decision, model: ModelState, before: AsleepState, awake: Reservation): AsleepState {
+  const measured = { residueMib: null, hostMib: null };
+  const { reservation, hostMib, hostCredit } = sleepingState(d, model, awake, before.level, measured);
+  return { ...before, awakeReservation: awake, reservation, hostMib, hostCredit };
 }
 
 function leftoverPolicy(name: ModelName, reservation: Reservation): ModelPolicy {

@@ -40,6 +40,8 @@ export interface StartingState {
   readonly kind: 'starting';
   readonly reservation: Reservation;
   readonly sinceMs: number;
+  /** Its whole time is known, so that it tells what a start costs. */
+  readonly isMeasured: boolean;
   readonly deadlineMs: number;
   phase: string;
   percent: number | null;

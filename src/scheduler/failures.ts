@@ -30,6 +30,17 @@ export function afterFailedStart(
   return { kind: 'cold', notBeforeMs: d.nowMs + backoffMs(deaths), failure };
 }
 
+/** A fetch that fails is no death of an engine: it has a count and a pause of its own. */
+export function afterFailedFetch(
+  d: Decision,
+  model: ModelState,
+  failure: EngineFailure,
+): ColdState | FailedState {
+  model.failedFetches += 1;
+  if (!failure.retryable) return failed(d, failure, model.failedFetches);
+  return { kind: 'cold', notBeforeMs: d.nowMs + backoffMs(model.failedFetches), failure };
+}
+
 /** The first death while serving is followed by a start at once; its waiting requests keep waiting. */
 export function afterDeath(d: Decision, model: ModelState, failure: EngineFailure): ColdState | FailedState {
   const deaths = countDeath(d, model);

@@ -89,21 +89,42 @@ test('a fetch ends at its limit, says how far it came, and its late answer is no
   assert.equal(world.engineKind('a'), 'cold');
 });
 
-test('a missing file found at the start has the model fetched again', () => {
+test('what is found missing at the start is fetched again while requests wait, once', () => {
+  for (const cause of ['repository_unreachable', 'image_missing']) {
+    const world = new SchedulerWorld(testSetup([testPolicy('a', FETCHES)]));
+    const record = world.request('a');
+    world.clock.advanceTo(6_000);
+    const failure = { cause, text: 'it is not there', retryable: true };
+    world.send({ kind: 'exited', model: 'a', launchId: world.launchId('a'), failure });
+    world.clock.advanceTo(13_000);
+    assert.deepEqual([world.count('fetch'), world.count('start'), record.refusal], [2, 2, null]);
+    world.send({ kind: 'exited', model: 'a', launchId: world.launchId('a'), failure });
+    assert.equal(record.refusal?.code, 'start_failed');
+  }
+});
+
+test('failed fetches are no deaths of an engine', () => {
   const world = new SchedulerWorld(testSetup([testPolicy('a', FETCHES)]));
-  world.request('a');
-  world.clock.advanceTo(6_000);
-  const failure = {
-    cause: 'repository_unreachable',
-    text: 'its files are not in the cache',
-    retryable: true,
-  };
-  world.send({ kind: 'exited', model: 'a', launchId: world.launchId('a'), failure });
-  world.clock.advanceTo(120_000);
-  world.request('a');
-  world.clock.advanceTo(240_000);
-  assert.equal(world.count('fetch'), 2);
+  let failures = 2;
+  world.fetchAnswer = () => (failures-- > 0 ? OFFLINE : null);
+  for (const atMs of [0, 60_000, 120_000]) {
+    world.clock.advanceTo(atMs);
+    world.request('a');
+  }
+  world.clock.advanceTo(150_000);
   assert.equal(world.engineKind('a'), 'awake');
+  assert.deepEqual(world.state.models.get('a')?.deathsMs, []);
+});
+
+test('a model that turns out never to fit is not fetched on, and who waits is told', () => {
+  const policy = testPolicy('a', FETCHES);
+  const world = new SchedulerWorld(testSetup([{ ...policy, need: null }]));
+  world.fetchAnswer = () => 'silent';
+  const record = world.request('a');
+  const { need } = policy;
+  assert.ok(need !== null);
+  world.send({ kind: 'sized', model: 'a', need: { ...need, memoryMibPerDevice: 90_000 } });
+  assert.deepEqual([world.count('cancel_fetch'), record.refusal?.code], [1, 'model_never_fits']);
 });
 
 test('the end of the gateway, a changed configuration and a removal end the fetch', () => {

@@ -5,9 +5,10 @@
 import { assert } from '../core/assert.ts';
 import { COLD } from './engine-state.ts';
 import type { EngineFailure, SchedulerEvent } from './events.ts';
-import { afterFailedStart, refuseStart } from './failures.ts';
+import { afterFailedFetch, refuseStart } from './failures.ts';
 import { whoWaits } from './moves.ts';
-import { wish } from './requests.ts';
+import { neverFits } from './refusals.ts';
+import { refuseQueue, wish } from './requests.ts';
 import type { Decision, ModelState } from './state.ts';
 import { withdraw } from './withdrawal.ts';
 
@@ -44,9 +45,10 @@ export function fetchAnswered(d: Decision, name: string, failure: EngineFailure 
   d.touched.add(model);
   if (failure === null) {
     model.fetched = true;
+    model.failedFetches = 0;
     model.engine = COLD;
   } else {
-    const next = afterFailedStart(d, model, failure);
+    const next = afterFailedFetch(d, model, failure);
     model.engine = next;
     refuseStart(d, model, failure, next, 'its files could not be fetched');
   }
@@ -71,6 +73,16 @@ export function cancelFetch(d: Decision, model: ModelState, reason: string): voi
   model.engine = COLD;
   d.touched.add(model);
   wish(d, model);
+}
+
+/** Files of a model that no device can hold, as has been found out meanwhile, are of no use. */
+export function dropUselessFetches(d: Decision): void {
+  for (const model of d.state.models.values()) {
+    if (model.engine.kind !== 'fetching' || model.neverFits === null) continue;
+    model.wanted = false;
+    refuseQueue(d, model, neverFits(model, model.neverFits), 'it can never fit');
+    cancelFetch(d, model, 'no device can hold it');
+  }
 }
 
 function mib(bytes: number): number {

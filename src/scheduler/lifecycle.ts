@@ -32,7 +32,7 @@ export function phaseReported(model: ModelState, phase: string, percent: number 
 export function becameReady(d: Decision, model: ModelState, contextLength: number | null): void {
   const engine = model.engine;
   if (engine.kind !== 'starting') return;
-  model.startMs = learn(model.startMs, d.nowMs - engine.sinceMs);
+  if (engine.isMeasured) model.startMs = learn(model.startMs, d.nowMs - engine.sinceMs);
   model.mends = 0;
   model.contextLength = contextLength ?? model.contextLength;
   cameUp(d, model, engine.reservation, 'cold');
@@ -61,9 +61,11 @@ export function engineExited(
     stopEngine(d, model, `it died asleep: ${failure.text}`, COLD, 0);
   } else if (engine.kind === 'waking') {
     sleepFailed(d, model, `it died while it woke: ${failure.text}`);
+  } else if (engine.kind === 'starting' && lacksFiles(model, failure)) {
+    model.mends += 1;
+    model.fetched = false;
+    stopEngine(d, model, `its start failed: ${failure.text}; what is missing is fetched`, COLD, 0);
   } else if (engine.kind === 'starting') {
-    // Its files may have gone: they are looked for again.
-    if (FILE_CAUSES.has(failure.cause)) model.fetched = false;
     const next = afterFailedStart(d, model, failure);
     stopEngine(d, model, 'its start failed', next, 0);
     refuseStart(d, model, failure, next, 'its engine did not start');
@@ -84,11 +86,22 @@ export function engineExited(
   }
 }
 
-/** Causes of a failed start that say that its files are missing or cannot be had. */
+/** They were there once and have gone: they are fetched again while requests wait. Once, because it may be wrong. */
+function lacksFiles(model: ModelState, failure: EngineFailure): boolean {
+  return (
+    FILE_CAUSES.has(failure.cause) &&
+    model.policy.fetchTimeoutMs !== null &&
+    model.fetched &&
+    model.mends === 0
+  );
+}
+
+/** Causes of a failed start that say that its files or its image are missing or cannot be had. */
 const FILE_CAUSES: ReadonlySet<string> = new Set([
   'repository_unreachable',
   'model_not_found',
   'gated_repository',
+  'image_missing',
 ]);
 
 /**

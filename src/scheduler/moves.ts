@@ -83,6 +83,7 @@ export function startEngine(
       signature: model.policy.signature,
     },
     sinceMs: d.nowMs,
+    isMeasured: true,
     deadlineMs: d.nowMs + model.policy.loadTimeoutMs,
     phase: 'launching',
     percent: null,

@@ -51,7 +51,9 @@ function seat(d: Decision, model: ModelState, before: Plan | null): void {
   model.blocked = true;
   const { engine } = model;
   if ((engine.kind === 'cold' || engine.kind === 'asleep') && engine.notBeforeMs > d.nowMs) return;
-  if (model.policy.fetchTimeoutMs !== null && !model.fetched && engine.kind !== 'asleep') {
+  // Not before it is known which engines of an earlier gateway serve: one of them may be this model's.
+  const mayFetch = d.state.devicesKnown && engine.kind !== 'asleep';
+  if (mayFetch && model.policy.fetchTimeoutMs !== null && !model.fetched) {
     beginFetch(d, model);
     return;
   }

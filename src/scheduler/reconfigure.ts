@@ -1,10 +1,11 @@
 /** Changes from outside the flow of requests: configuration, devices, an operator's word, the end. */
 import { assertNever } from '../core/assert.ts';
 import type { ModelName } from '../core/ids.ts';
+import { adoptedSized } from './adoption.ts';
 import { refreshFeasibility } from './device-view.ts';
 import { COLD, isDelicate, reservationOf } from './engine-state.ts';
 import type { OperatorCommand, SchedulerEvent } from './events.ts';
-import { cancelFetch } from './fetching.ts';
+import { cancelFetch, dropUselessFetches } from './fetching.ts';
 import type { ModelNeed } from './model-need.ts';
 import type { DeviceBudget } from './model-policy.ts';
 import { settleBudgets } from './move-budget.ts';
@@ -108,6 +109,7 @@ export function devicesChanged(d: Decision, devices: readonly DeviceBudget[]): v
   }
   noteOverBudget(d, state.devices.keys());
   refreshFeasibility(state);
+  dropUselessFetches(d);
   for (const model of state.models.values()) wish(d, model);
   d.review = true;
 }
@@ -117,7 +119,9 @@ export function sized(d: Decision, name: ModelName, need: ModelNeed): void {
   const model = d.state.models.get(name);
   if (model === undefined || model.removed) return;
   model.need = need;
+  adoptedSized(d, model, need);
   refreshFeasibility(d.state);
+  dropUselessFetches(d);
   wish(d, model);
   d.touched.add(model);
   d.review = true;

@@ -12,6 +12,8 @@ import type { Decision } from './state.ts';
  * profiles breaks its start. A sleep also waits for neighbours that stop: what it freed could not be told apart.
  */
 export function settleDrains(d: Decision): void {
+  // Engines of an earlier gateway are still being found: one of them may be at such a point.
+  if (!d.state.devicesKnown) return;
   for (const model of d.state.models.values()) {
     const engine = model.engine;
     if (engine.kind === 'asleep') {

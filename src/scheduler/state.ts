@@ -44,6 +44,10 @@ export interface ModelState {
   wokenShare: number;
   /** What there is to fetch has been, as far as this gateway knows. */
   fetched: boolean;
+  /** Fetches in a row that failed. */
+  failedFetches: number;
+  /** Its engine was adopted before it was known what it takes: `sized` mends what was noted of it. */
+  adoptedUnsized: boolean;
   /** Starts in a row that failed and were mended. */
   mends: number;
   /** When its last request ended; null: it never had one. */
@@ -168,6 +172,8 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     sleepFaults: 0,
     wokenShare: 0,
     fetched: false,
+    failedFetches: 0,
+    adoptedUnsized: false,
     mends: 0,
     lastServedMs: null,
     gapMs: null,
