@@ -57,6 +57,8 @@ test('killed at any moment of a launch: adopted or ended, never orphaned', {
     assert.deepEqual(await world.docker.listContainers({ all: true, filters: { label } }), []);
     assert.deepEqual(remembered(join(options.directory, 'launches')), []);
     assert.deepEqual(readdirSync(join(options.directory, 's')), []);
+    // Of looking whether Docker sees our files.
+    assert.deepEqual(await world.docker.listImages({ filters: { dangling: ['true'] } }), []);
     await runtime.close();
   }
   t.diagnostic(`${adopted} of ${ROUNDS} engines were taken over`);

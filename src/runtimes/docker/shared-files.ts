@@ -12,7 +12,7 @@ import type { Result } from '../../core/result.ts';
 import { failure, success } from '../../core/result.ts';
 import type { DockerConnection } from './connection.ts';
 import { faultOf } from './docker-fault.ts';
-import { STATE_ID_LABEL } from './marks.ts';
+import { launchIdIn, STATE_ID_LABEL } from './marks.ts';
 import type { PathMap } from './path-map.ts';
 
 const PROBE_TARGET = '/probe';
@@ -38,6 +38,8 @@ export async function sharesFiles(
   const secret = randomBytes(16).toString('hex');
   const cleanUps: (() => Promise<unknown>)[] = [];
   try {
+    // What cannot be removed now is tried again by the next gateway.
+    await removeLeftProbes(connection, stateId).catch(() => undefined);
     await writeFile(join(directory, name), secret);
     cleanUps.push(() => rm(join(directory, name), { force: true }));
     const answer = await readThroughDocker(connection, source.value, name, stateId, cleanUps);
@@ -58,7 +60,10 @@ async function readThroughDocker(
   cleanUps: (() => Promise<unknown>)[],
 ): Promise<Buffer> {
   const imported = await call((abortSignal) =>
-    docker.importImage(Readable.from([EMPTY_ARCHIVE]), { abortSignal }),
+    docker.importImage(Readable.from([EMPTY_ARCHIVE]), {
+      changes: `LABEL ${STATE_ID_LABEL}=${stateId}`,
+      abortSignal,
+    }),
   );
   const imageId = /sha256:[0-9a-f]{64}/.exec((await readAll(imported as Readable)).toString('utf8'))?.[0];
   if (imageId === undefined) throw new Error('it imports no images');
@@ -84,6 +89,18 @@ async function readThroughDocker(
     container.getArchive({ path: `${PROBE_TARGET}/${name}`, abortSignal }),
   );
   return await readAll(archive as Readable);
+}
+
+/** Of a gateway that was killed while it looked: no other looks with our state id at the same time. */
+async function removeLeftProbes({ docker, call }: DockerConnection, stateId: string): Promise<void> {
+  const filters = { label: [`${STATE_ID_LABEL}=${stateId}`] };
+  const containers = await call((abortSignal) => docker.listContainers({ all: true, filters, abortSignal }));
+  for (const { Id, Labels } of containers) {
+    if (launchIdIn(Labels) !== null) continue;
+    await call((abortSignal) => docker.getContainer(Id).remove({ force: true, v: true, abortSignal }));
+  }
+  const images = await call((abortSignal) => docker.listImages({ filters, abortSignal }));
+  for (const { Id } of images) await call((abortSignal) => docker.getImage(Id).remove({ abortSignal }));
 }
 
 async function readAll(stream: Readable): Promise<Buffer> {
