@@ -5,6 +5,7 @@ import {
   aftermath,
   doubles,
   expectedToLive,
+  type Look,
   leftovers,
   lostEngines,
   NO_AFTERMATH,
@@ -13,7 +14,7 @@ import {
   StartBook,
   unfinished,
 } from './checks.ts';
-import type { EngineWord, LivingEngine } from './engine-census.ts';
+import type { EngineWord, LivingEngine, Remnant } from './engine-census.ts';
 import type { StoredLaunch } from './stored-launches.ts';
 
 const NONE: ReadonlySet<string> = new Set();
@@ -26,37 +27,56 @@ function stored(launchId: string, stage = 'serving', model = 'm'): StoredLaunch 
   return { launchId, model, stage, isFindable: true };
 }
 
+function look(
+  engines: readonly LivingEngine[],
+  launches: readonly StoredLaunch[],
+  remnants: readonly Remnant[] = [],
+): Look {
+  return { engines, stored: launches, remnants };
+}
+
 function left(
   engines: readonly LivingEngine[],
   launches: readonly StoredLaunch[],
   word: EngineWord = 'awake',
 ): PostMortem {
-  return { engines, stored: launches, words: new Map(engines.map(({ launchId }) => [launchId, word])) };
+  return { ...look(engines, launches), words: new Map(engines.map(({ launchId }) => [launchId, word])) };
 }
 
 test('an engine without a record is an orphan, one of ours that was planted is not', () => {
-  const look = { engines: [engine('a'), engine('b')], stored: [stored('a')] };
-  assert.match(orphans(look, NONE).join(), /^orphan: b /);
-  assert.deepEqual(orphans(look, new Set(['b'])), []);
-  assert.match(leftovers(look, new Set(['b'])).join(), /^debris: b /);
+  const both = look([engine('a'), engine('b')], [stored('a')]);
+  assert.match(orphans(both, NONE).join(), /^orphan: b /);
+  assert.deepEqual(orphans(both, new Set(['b'])), []);
+  assert.match(leftovers(both, new Set(['b'])).join(), /^debris: b /);
+});
+
+test('a container in which nothing runs needs a record, and a later gateway that removes it', () => {
+  const ended = { launchId: 'a', what: 'an exited container' };
+  const helper = { launchId: null, what: 'a created container' };
+  const now = look([], [], [ended, helper]);
+  assert.deepEqual(orphans(now, NONE), ['orphan: a, an exited container, is in no record']);
+  assert.deepEqual(orphans({ ...now, stored: [stored('a', 'starting')] }, NONE), []);
+  assert.equal(leftovers(now, new Set(['a'])).length, 2);
+  assert.deepEqual(leftovers(now, NONE), ['debris: a created container (null) is left']);
+  const before = { ...now, words: new Map() };
+  assert.equal(unfinished(before, now).length, 2);
+  assert.deepEqual(unfinished(before, look([], [], [{ ...ended, launchId: 'b' }])), []);
 });
 
 test('a record of nothing is left over, except of a launch that is just being made', () => {
-  assert.match(leftovers({ engines: [], stored: [stored('a')] }, NONE).join(), /^record of nothing: a /);
-  assert.deepEqual(leftovers({ engines: [], stored: [stored('a', 'starting')] }, NONE), []);
-  assert.deepEqual(leftovers({ engines: [engine('a')], stored: [stored('a')] }, NONE), []);
+  assert.match(leftovers(look([], [stored('a')]), NONE).join(), /^record of nothing: a /);
+  assert.deepEqual(leftovers(look([], [stored('a', 'starting')]), NONE), []);
+  assert.deepEqual(leftovers(look([engine('a')], [stored('a')]), NONE), []);
 });
 
 test('two engines of a model are one too many, unless one is being stopped', () => {
   const engines = [engine('a'), engine('b'), engine('c', 'other')];
   const rest = [stored('b'), stored('c', 'serving', 'other')];
-  assert.deepEqual(doubles({ engines, stored: [stored('a'), ...rest] }, NONE), [
-    'two engines: m has a and b',
-  ]);
-  assert.deepEqual(doubles({ engines, stored: [stored('a', 'stopping'), ...rest] }, NONE), []);
+  assert.deepEqual(doubles(look(engines, [stored('a'), ...rest]), NONE), ['two engines: m has a and b']);
+  assert.deepEqual(doubles(look(engines, [stored('a', 'stopping'), ...rest]), NONE), []);
   // Helpers that outlive their leader still hold its memory; the record says whose they are.
   const helpers = [engine('a', null, null), engine('b')];
-  assert.equal(doubles({ engines: helpers, stored: [stored('a'), stored('b')] }, NONE).length, 1);
+  assert.equal(doubles(look(helpers, [stored('a'), stored('b')]), NONE).length, 1);
 });
 
 test('a launch id that belongs to another process than before was started twice', () => {
@@ -106,10 +126,10 @@ test('moves that stand as they stood are unfinished', () => {
     stages.map((stage) => stored(stage, stage)),
   );
   assert.equal(unfinished(before, before).length, 4);
-  const after = {
-    engines: before.engines.filter(({ launchId }) => launchId !== 'stopping'),
-    stored: [stored('starting'), stored('falling_asleep', 'asleep'), stored('waking')],
-  };
+  const after = look(
+    before.engines.filter(({ launchId }) => launchId !== 'stopping'),
+    [stored('starting'), stored('falling_asleep', 'asleep'), stored('waking')],
+  );
   assert.deepEqual(unfinished(before, after), []);
   assert.deepEqual(aftermath(before, after), {
     ...NO_AFTERMATH,
@@ -122,7 +142,7 @@ test('moves that stand as they stood are unfinished', () => {
 
 test('what serves on as the same process was adopted, what was never recorded is debris', () => {
   const before = left([engine('a'), engine('b'), engine('c')], [stored('a'), stored('b', 'asleep')]);
-  const now = { engines: [engine('a'), engine('b')], stored: before.stored };
+  const now = look([engine('a'), engine('b')], before.stored);
   assert.deepEqual(aftermath(before, now), { ...NO_AFTERMATH, adopted: 2, endedDebris: 1 });
   const restarted = { ...now, engines: [engine('a'), engine('b', 'm', '9:9'), engine('c')] };
   assert.deepEqual(aftermath(before, restarted), { ...NO_AFTERMATH, adopted: 1 });

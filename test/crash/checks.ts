@@ -1,12 +1,11 @@
 /**
  * What must hold of a gateway's engines around its deaths. Pure: looks at what was seen, and tells in words what must not be.
  */
-import type { EngineWord, LivingEngine } from './engine-census.ts';
+import type { EngineWord, LivingEngine, Seen } from './engine-census.ts';
 import type { StoredLaunch } from './stored-launches.ts';
 
 /** What was there at one moment: with a dead gateway it is exact, with a living one two reads apart. */
-export interface Look {
-  readonly engines: readonly LivingEngine[];
+export interface Look extends Seen {
   readonly stored: readonly StoredLaunch[];
 }
 
@@ -22,25 +21,39 @@ export interface LoggedMove {
 }
 
 /**
- * Every living engine stands in the store. `planted`: launches that the storm itself has planted as debris.
+ * Every living engine stands in the store, and whatever else there is of a launch. `planted`: launches that the storm itself has planted as debris.
  * Holds at every moment, as a launch is recorded before its process is made and forgotten after it is gone.
  */
-export function orphans({ engines, stored }: Look, planted: ReadonlySet<string>): readonly string[] {
-  const known = new Set(stored.map(({ launchId }) => launchId));
-  return engines
-    .filter(({ launchId }) => !known.has(launchId) && !planted.has(launchId))
-    .map(
-      ({ launchId, model, pids }) => `orphan: ${launchId} (${model}, pids ${pids.join()}) is in no record`,
-    );
+export function orphans(
+  { engines, stored, remnants }: Look,
+  planted: ReadonlySet<string>,
+): readonly string[] {
+  const known = new Set([...stored.map(({ launchId }) => launchId), ...planted]);
+  return [
+    ...engines
+      .filter(({ launchId }) => !known.has(launchId))
+      .map(
+        ({ launchId, model, pids }) => `orphan: ${launchId} (${model}, pids ${pids.join()}) is in no record`,
+      ),
+    ...remnants
+      .filter(({ launchId }) => launchId !== null && !known.has(launchId))
+      .map(({ launchId, what }) => `orphan: ${launchId}, ${what}, is in no record`),
+  ];
 }
 
 /** Debris that a gateway which is ready must have ended, and records of launches of which nothing lives. */
-export function leftovers({ engines, stored }: Look, planted: ReadonlySet<string>): readonly string[] {
+export function leftovers(
+  { engines, stored, remnants }: Look,
+  planted: ReadonlySet<string>,
+): readonly string[] {
   const living = new Set(engines.map(({ launchId }) => launchId));
   return [
     ...engines
       .filter(({ launchId }) => planted.has(launchId))
       .map(({ launchId }) => `debris: ${launchId} carries our marks, stands in no record and lives on`),
+    ...remnants
+      .filter(({ launchId }) => launchId === null || planted.has(launchId))
+      .map(({ launchId, what }) => `debris: ${what} (${launchId}) is left`),
     ...stored
       .filter(({ launchId, stage }) => !living.has(launchId) && stage !== 'starting')
       .map(({ launchId, model, stage }) => `record of nothing: ${launchId} (${model}, ${stage})`),
@@ -129,7 +142,11 @@ export function lostEngines(
 export function unfinished(left: PostMortem, now: Look): readonly string[] {
   const identityOf = new Map(now.engines.map(({ launchId, identity }) => [launchId, identity]));
   const stageNow = new Map(now.stored.map(({ launchId, stage }) => [launchId, stage]));
-  return left.stored
+  const remnantsNow = new Set(now.remnants.map(({ launchId }) => launchId));
+  const dead = left.remnants
+    .filter(({ launchId }) => remnantsNow.has(launchId))
+    .map(({ launchId, what }) => `unfinished: ${what} (${launchId}) is left since its gateway died`);
+  const moves = left.stored
     .filter(({ stage }) => stage === 'stopping' || isOnItsWay(stage))
     .filter(({ launchId, stage }) => {
       const before = left.engines.find((engine) => engine.launchId === launchId)?.identity;
@@ -138,6 +155,7 @@ export function unfinished(left: PostMortem, now: Look): readonly string[] {
     .map(
       ({ launchId, model, stage }) => `unfinished: ${launchId} (${model}) is ${stage} since its gateway died`,
     );
+  return [...dead, ...moves];
 }
 
 /** What became of what a dead gateway had left, once a later one has settled. */
@@ -147,7 +165,7 @@ export interface Aftermath {
   readonly finishedStops: number;
   readonly finishedSleeps: number;
   readonly finishedWakes: number;
-  /** Processes of launches whose record did not name them yet, or that were no engines any more. */
+  /** Processes of launches whose record did not name them yet, or that were no engines any more; containers in which nothing ran. */
   readonly endedDebris: number;
 }
 
@@ -164,7 +182,11 @@ export function aftermath(left: PostMortem, now: Look): Aftermath {
   const identityOf = new Map(now.engines.map(({ launchId, identity }) => [launchId, identity]));
   const stageNow = new Map(now.stored.map(({ launchId, stage }) => [launchId, stage]));
   const kept = new Set(expectedToLive(left).map(({ launchId }) => launchId));
-  const count = { ...NO_AFTERMATH } as { -readonly [Key in keyof Aftermath]: number };
+  const standing = new Set([...now.remnants.map(({ launchId }) => launchId), ...identityOf.keys()]);
+  const endedRemnants = left.remnants.filter(({ launchId }) => !standing.has(launchId)).length;
+  const count = { ...NO_AFTERMATH, endedDebris: endedRemnants } as {
+    -readonly [Key in keyof Aftermath]: number;
+  };
   for (const { launchId, identity } of left.engines) {
     const stage = left.stored.find((stored) => stored.launchId === launchId)?.stage;
     const isSame = identity !== null && identityOf.get(launchId) === identity;

@@ -15,9 +15,22 @@ export interface LivingEngine {
   readonly socketPath: string | null;
 }
 
+/** What stands of a launch in which nothing lives: a container that has ended, or has not begun yet. */
+export interface Remnant {
+  /** Null for what was no engine: a helper of the gateway's own. */
+  readonly launchId: string | null;
+  readonly what: string;
+}
+
+/** All that is there of one gateway's launches. */
+export interface Seen {
+  readonly engines: readonly LivingEngine[];
+  readonly remnants: readonly Remnant[];
+}
+
 /** How engines of one gateway are found and ended, for one kind of runtime. */
 export interface EngineSource {
-  living(): Promise<readonly LivingEngine[]>;
+  look(): Promise<Seen>;
   /** Asks an engine itself, past any gateway. */
   ask(engine: LivingEngine): Promise<EngineWord>;
   /** Ends all of them whatever they are doing, for the end of a storm that went wrong. */

@@ -11,7 +11,7 @@ export async function endEverything(source: EngineSource, directory: string): Pr
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
     for (const pid of gatewaysBelow(directory)) killNow(pid);
     await source.endAll();
-    if (gatewaysBelow(directory).length === 0 && (await source.living()).length === 0) break;
+    if (gatewaysBelow(directory).length === 0 && (await source.look()).engines.length === 0) break;
   }
   rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
 }

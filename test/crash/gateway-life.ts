@@ -1,6 +1,7 @@
 /** One life of a gateway that will be killed: its process, its log, and the points at which it can be waited for. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { appendFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +9,8 @@ import type { LoggedMove } from './checks.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/vllm-gateway.mjs', import.meta.url));
 const READY_POLL_MS = 5;
+/** `CRASH_LOG=FILE`: what all the gateways log, for whoever looks for a fault's cause. */
+const LOG_FILE = process.env['CRASH_LOG'];
 const LOG_LINES_MAX = 20_000;
 
 export interface LifeSetup {
@@ -120,6 +123,7 @@ export class GatewayLife {
   }
 
   #read(text: string): void {
+    if (LOG_FILE !== undefined) appendFileSync(LOG_FILE, `${text}\n`);
     const line = parseLine(text);
     if (line === null || this.lines.length >= LOG_LINES_MAX) {
       this.stray.push(text);

@@ -37,7 +37,7 @@ test('a fake engine beside the store is found as an orphan, one with a foreign m
   const foreign = fakeEngine(directory, `${directory}/elsewhere`, 'b-1', 'm');
   try {
     const found = await until('both processes of ours', async () => {
-      const engines = await census.living();
+      const { engines } = await census.look();
       return engines[0]?.pids.length === 2 ? engines : null;
     });
     const [engine] = found;
@@ -46,12 +46,12 @@ test('a fake engine beside the store is found as an orphan, one with a foreign m
     assert.equal(engine?.socketPath, '/nowhere');
     assert.match(engine?.identity ?? '', new RegExp(`^${ours.pid}:\\d+$`));
     assert.equal(await census.ask(found[0] ?? assert.fail()), 'silent');
-    assert.equal(orphans({ engines: found, stored: [] }, new Set()).length, 1);
+    assert.equal(orphans({ engines: found, stored: [], remnants: [] }, new Set()).length, 1);
     const stored = [{ launchId: 'a-1', model: 'm', stage: 'serving', isFindable: true }];
-    assert.deepEqual(orphans({ engines: found, stored }, new Set()), []);
-    assert.deepEqual(doubles({ engines: found, stored }, new Set()), []);
+    assert.deepEqual(orphans({ engines: found, stored, remnants: [] }, new Set()), []);
+    assert.deepEqual(doubles({ engines: found, stored, remnants: [] }, new Set()), []);
     await census.endAll();
-    await until('ours is gone', async () => (await census.living()).length === 0);
+    await until('ours is gone', async () => (await census.look()).engines.length === 0);
     assert.ok(isAlive(foreign.pid ?? 0));
   } finally {
     await census.endAll();

@@ -1,11 +1,9 @@
 /** Engines that are processes of this host, read from /proc. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { request } from 'node:http';
-import type { EngineSource, EngineWord, LivingEngine } from './engine-census.ts';
+import type { EngineSource, LivingEngine } from './engine-census.ts';
+import { wordAfter, wordOf } from './engine-word.ts';
 
 const LAUNCH_VARIABLE = 'VLLM_GATEWAY_LAUNCH_ID';
-/** A healthy engine answers in a few milliseconds, on a busy machine in some hundred. */
-const WORD_LIMIT_MS = 3_000;
 
 interface Row {
   readonly pid: number;
@@ -20,12 +18,13 @@ interface Row {
  * the ledger of its simulated devices.
  */
 export function processCensus(mark: string): EngineSource {
-  const living = async (): Promise<readonly LivingEngine[]> => enginesOf(readRows(mark));
+  const living = (): readonly LivingEngine[] => enginesOf(readRows(mark));
   return {
-    living,
+    // Of a process that has ended nothing stands anywhere.
+    look: async () => ({ engines: living(), remnants: [] }),
     ask: wordOf,
     async endAll() {
-      for (const { pids } of await living()) for (const pid of pids) killNow(pid);
+      for (const { pids } of living()) for (const pid of pids) killNow(pid);
     },
   };
 }
@@ -82,11 +81,6 @@ function textOf(pid: number, file: string): string {
   }
 }
 
-function wordAfter(words: readonly string[], flag: string): string | null {
-  const at = words.indexOf(flag);
-  return at < 0 ? null : (words[at + 1] ?? null);
-}
-
 /** Whether the process is there, and not a zombie. */
 export function isAlive(pid: number): boolean {
   const stat = textOf(pid, 'stat');
@@ -99,29 +93,4 @@ export function killNow(pid: number): void {
   } catch {
     // It has ended meanwhile.
   }
-}
-
-async function wordOf(engine: LivingEngine): Promise<EngineWord> {
-  const { socketPath } = engine;
-  if (socketPath === null || (await ask(socketPath, '/health')) === null) return 'silent';
-  const answer = await ask(socketPath, '/is_sleeping');
-  // Without development routes it has no such route, and cannot sleep.
-  return answer?.includes('true') ? 'asleep' : 'awake';
-}
-
-/** The body of a 200, else null. */
-function ask(socketPath: string, path: string): Promise<string | null> {
-  return new Promise((resolve) => {
-    const asked = request({ socketPath, path, timeout: WORD_LIMIT_MS, agent: false }, (answer) => {
-      let text = '';
-      answer.setEncoding('utf8').on('data', (part: string) => {
-        text += part;
-      });
-      answer.once('end', () => resolve(answer.statusCode === 200 ? text : null));
-      answer.once('error', () => resolve(null));
-    });
-    asked.once('timeout', () => asked.destroy());
-    asked.once('error', () => resolve(null));
-    asked.end();
-  });
 }

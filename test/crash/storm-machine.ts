@@ -1,5 +1,5 @@
 /** The ground of a storm: a directory with the configuration and the state, a port, and who cleans up after all. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -10,37 +10,23 @@ import { loadConfig } from '../../src/config/load.ts';
 import { launchSignature } from '../../src/control/policies.ts';
 import type { Prng } from '../../src/core/prng.ts';
 import { LEDGER_VARIABLE, openLedger } from '../../src/engines/simulated/ledger.ts';
-import type { EngineSource } from './engine-census.ts';
 import { endEverything } from './everything.ts';
-import { processCensus } from './process-census.ts';
 import { STORM_MODELS, stormConfig } from './storm-plan.ts';
+import type { StormEngines, StormRuntime } from './storm-runtime.ts';
 
 const REAPER = fileURLToPath(new URL('reaper.ts', import.meta.url));
 /** Below the ports that systems give to outgoing connections, so that a client cannot take it while no gateway listens. */
 const PORTS_FROM = 20_000;
 const PORTS_COUNT = 10_000;
 
-/** How the engines of a storm are run, and found. */
-export interface StormRuntime {
-  readonly name: string;
-  /** Merged into the configuration. */
-  readonly config: Readonly<Record<string, unknown>>;
-  /** `mark`: an entry of the environment that engines of this storm carry. */
-  readonly source: (mark: string) => EngineSource;
-}
-
-export const PROCESS_RUNTIME: StormRuntime = { name: 'process', config: {}, source: processCensus };
-
 export interface StormMachine {
   readonly directory: string;
   readonly stateDirectory: string;
   readonly configFile: string;
   readonly port: number;
-  readonly source: EngineSource;
-  /** A process that carries our marks and stands in no record; false while the state directory has no name yet. */
-  plantDebris(launchId: string): boolean;
-  /** Another gateway's engine; it must not be touched. */
-  plantStranger(): ChildProcess;
+  readonly engines: StormEngines;
+  /** What carries our marks and stands in no record; false while the state directory has no name yet. */
+  plantDebris(launchId: string): Promise<boolean>;
   end(): Promise<void>;
 }
 
@@ -48,27 +34,27 @@ export async function prepareMachine(runtime: StormRuntime, random: Prng): Promi
   const directory = await mkdtemp(join(tmpdir(), 'cr-'));
   const stateDirectory = join(directory, 'state');
   const configFile = join(directory, 'models.yaml');
-  const config = stormConfig(runtime.config);
+  const mark = `${LEDGER_VARIABLE}=${join(stateDirectory, 'ledger')}`;
+  const ground = { stateDirectory, mark };
+  const config = stormConfig(runtime.config(ground), runtime.modelKeys);
   await mkdir(stateDirectory, { mode: 0o700 });
   await writeFile(configFile, JSON.stringify(config, null, 1));
   await writeFile(join(stateDirectory, 'learned-costs.json'), JSON.stringify(await believedCosts(config)));
-  const mark = `${LEDGER_VARIABLE}=${join(stateDirectory, 'ledger')}`;
-  const source = runtime.source(mark);
+  const engines = runtime.open(ground);
   const reaper = spawn(process.execPath, [REAPER, mark, directory], {
     detached: true,
     stdio: ['pipe', 'ignore', 'inherit'],
   });
   return {
-    ...{ directory, stateDirectory, configFile, source, port: await freePort(random) },
-    plantDebris: (launchId) => plantDebris(stateDirectory, mark, launchId),
-    plantStranger: () =>
-      spawn(process.execPath, ['-e', 'process.stdin.resume()'], {
-        env: { VLLM_GATEWAY_LAUNCH_ID: 'stranger-1', VLLM_GATEWAY_STATE_ID: '0'.repeat(16) },
-        // It ends with the storm, however that ends.
-        stdio: ['pipe', 'ignore', 'ignore'],
-      }),
+    ...{ directory, stateDirectory, configFile, engines, port: await freePort(random) },
+    async plantDebris(launchId) {
+      const idFile = join(stateDirectory, 'state-id');
+      if (!existsSync(idFile)) return false;
+      await engines.plantDebris(launchId, readFileSync(idFile, 'utf8').trim());
+      return true;
+    },
     async end() {
-      await endEverything(source, directory);
+      await endEverything(engines.source, directory);
       reaper.stdin?.end();
     },
   };
@@ -86,23 +72,6 @@ async function believedCosts(config: Readonly<Record<string, unknown>>): Promise
       return model === undefined ? [] : [[name, { signature: launchSignature(model), ...cost }]];
     }),
   );
-}
-
-function plantDebris(stateDirectory: string, mark: string, launchId: string): boolean {
-  const idFile = join(stateDirectory, 'state-id');
-  if (!existsSync(idFile)) return false;
-  const [variable = '', ledger = ''] = mark.split('=', 2);
-  const child = spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1000)'], {
-    env: {
-      VLLM_GATEWAY_LAUNCH_ID: launchId,
-      VLLM_GATEWAY_STATE_ID: readFileSync(idFile, 'utf8').trim(),
-      [variable]: ledger,
-    },
-    detached: true,
-    stdio: 'ignore',
-  });
-  child.unref();
-  return true;
 }
 
 async function freePort(random: Prng): Promise<number> {

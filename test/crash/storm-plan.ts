@@ -27,10 +27,12 @@ export const STORM_MODELS: readonly StormModel[] = [
   storm('stubborn', 6_000, QUICK_S, { sleep: 'off' }, QUICK_S, ['--sim-fault', 'ignore-sigterm']),
 ];
 
-/** Each as often as clients ask for it: one that is slow to go is asked for seldom. */
-export const STORM_WISHES: readonly string[] = STORM_MODELS.flatMap(({ name }) =>
-  name === 'stubborn' ? [name] : [name, name, name],
-);
+/** Each as often as clients ask for it: `often` times as often as for the one that is slow to go. */
+export function stormWishes(often: number): readonly string[] {
+  return STORM_MODELS.flatMap(({ name }) =>
+    name === 'stubborn' ? [name] : Array.from({ length: often }, () => name),
+  );
+}
 
 function storm(
   name: string,
@@ -44,8 +46,11 @@ function storm(
   return { name, entry, believedStartS };
 }
 
-/** In the shape of models.yaml. `runtime`: how engines are run, merged into the configuration. */
-export function stormConfig(runtime: Readonly<Record<string, unknown>>): Record<string, unknown> {
+/** In the shape of models.yaml. `runtime`, `modelKeys`: how engines are run, merged into the configuration and its models. */
+export function stormConfig(
+  runtime: Readonly<Record<string, unknown>>,
+  modelKeys: (name: string) => Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
   return {
     server: { shutdown_delay: 0, shutdown_drain: 5 },
     devices: {
@@ -57,7 +62,9 @@ export function stormConfig(runtime: Readonly<Record<string, unknown>>): Record<
     },
     scheduling: { switch_share: 0.9, linger_max: 0.3 },
     defaults: { queue_timeout: 60 },
-    models: Object.fromEntries(STORM_MODELS.map(({ name, entry }) => [name, entry])),
+    models: Object.fromEntries(
+      STORM_MODELS.map(({ name, entry }) => [name, { ...entry, ...modelKeys(name) }]),
+    ),
     ...runtime,
   };
 }
@@ -73,15 +80,27 @@ export type KillPoint =
 
 const EARLY_SHARE = 0.25;
 const RANDOM_SHARE = 0.2;
-const EARLY_MS = 500;
 const RANDOM_MS = 4_000;
 
+/** What a runtime adds to what the engines themselves take. */
+export interface KillTimes {
+  /** Until a gateway surely serves. */
+  readonly earlyMs: number;
+  readonly startMs: number;
+  /** Of an engine that ends when it is told to. */
+  readonly stopMs: number;
+}
+
 /** What is logged when a move begins, and how long what follows it takes at the most. */
-const MOVES: readonly { readonly name: string; readonly line: RegExp; readonly lastsMs: number }[] = [
-  { name: 'start', line: /^start /, lastsMs: 700 },
-  { name: 'slow start', line: /^start slow/, lastsMs: 2_500 },
+const MOVES: readonly {
+  readonly name: string;
+  readonly line: RegExp;
+  readonly lastsMs: number | ((times: KillTimes) => number);
+}[] = [
+  { name: 'start', line: /^start /, lastsMs: ({ startMs }) => startMs + 200 },
+  { name: 'slow start', line: /^start slow/, lastsMs: ({ startMs }) => startMs + 2_000 },
   { name: 'ready', line: /^engine of .* is ready$/, lastsMs: 30 },
-  { name: 'stop', line: /^stop /, lastsMs: 60 },
+  { name: 'stop', line: /^stop /, lastsMs: ({ stopMs }) => stopMs },
   { name: 'slow stop', line: /^stop stubborn/, lastsMs: 3_000 },
   { name: 'sleep', line: /^sleep /, lastsMs: 450 },
   { name: 'slept', line: /^engine of .* sleeps$/, lastsMs: 30 },
@@ -90,11 +109,13 @@ const MOVES: readonly { readonly name: string; readonly line: RegExp; readonly l
 
 export const ANY_MOVE = /^(start|stop|sleep|wake) /;
 
-export function nextKillPoint(random: Prng): KillPoint {
+export function nextKillPoint(random: Prng, times: KillTimes): KillPoint {
   const share = random.next();
-  if (share < EARLY_SHARE) return { kind: 'early', afterMs: random.next() * EARLY_MS };
+  if (share < EARLY_SHARE) return { kind: 'early', afterMs: random.next() * times.earlyMs };
   if (share < EARLY_SHARE + RANDOM_SHARE) return { kind: 'random', afterMs: random.next() * RANDOM_MS };
   const move = MOVES[random.integer(MOVES.length)];
   if (move === undefined) return { kind: 'random', afterMs: 0 };
-  return { kind: 'move', line: move.line, name: move.name, afterMs: random.next() * move.lastsMs };
+  const { name, line, lastsMs } = move;
+  const withinMs = typeof lastsMs === 'number' ? lastsMs : lastsMs(times);
+  return { kind: 'move', line, name, afterMs: random.next() * withinMs };
 }

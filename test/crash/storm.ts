@@ -21,10 +21,10 @@ import { faultsOfClients, type Outage } from './client-ledger.ts';
 import { Crowd } from './clients.ts';
 import type { EngineWord } from './engine-census.ts';
 import { GatewayLife, wordsOf } from './gateway-life.ts';
-import { isAlive } from './process-census.ts';
 import { readStoredLaunches } from './stored-launches.ts';
-import { prepareMachine, remains, type StormMachine, type StormRuntime } from './storm-machine.ts';
-import { ANY_MOVE, type KillPoint, nextKillPoint, STORM_MODELS, STORM_WISHES } from './storm-plan.ts';
+import { prepareMachine, remains, type StormMachine } from './storm-machine.ts';
+import { ANY_MOVE, type KillPoint, nextKillPoint, STORM_MODELS, stormWishes } from './storm-plan.ts';
+import type { StormRuntime } from './storm-runtime.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/vllm-gateway.mjs', import.meta.url));
 const CLIENTS = 8;
@@ -95,7 +95,7 @@ class Storm {
   readonly #starts = new StartBook();
   readonly #planted = new Set<string>();
   #aftermath = NO_AFTERMATH;
-  #left: PostMortem = { engines: [], stored: [], words: new Map() };
+  #left: PostMortem = { engines: [], stored: [], remnants: [], words: new Map() };
   #lives = 0;
   #rivalsRefused = 0;
   #isEnding = false;
@@ -106,7 +106,7 @@ class Storm {
     this.#random = random;
     this.#crowd = new Crowd({
       url: `http://127.0.0.1:${machine.port}`,
-      models: STORM_WISHES,
+      models: stormWishes(setup.runtime.wishes),
       clients: CLIENTS,
       seed: setup.seed,
     });
@@ -119,19 +119,18 @@ class Storm {
   }
 
   async run(): Promise<void> {
-    const stranger = this.#machine.plantStranger();
+    const strangers = await this.#machine.engines.plantStrangers();
     const sampling = this.#sample().catch((error: unknown) => this.#fault(`it cannot be seen: ${error}`));
     try {
       for (let kill = 1; kill <= this.#setup.kills && this.#faults.length < FAULTS_MAX; kill += 1) {
-        if (!(await this.#oneLife(nextKillPoint(this.#random)))) return;
+        if (!(await this.#oneLife(nextKillPoint(this.#random, this.#setup.runtime.times)))) return;
         if (kill % 10 === 0) this.#setup.print(this.#line(kill));
       }
       if (this.#faults.length < FAULTS_MAX) await this.#lastLife();
-      if (stranger.exitCode !== null || stranger.signalCode !== null || !isAlive(stranger.pid ?? 0))
-        this.#fault('a process of another gateway was ended');
+      for (const fault of await strangers.touched()) this.#fault(fault);
     } finally {
       this.#isEnding = true;
-      stranger.kill('SIGKILL');
+      await strangers.end();
       await sampling;
     }
   }
@@ -156,7 +155,7 @@ class Storm {
     }
     this.#killedAt.set(name, 1 + (this.#killedAt.get(name) ?? 0));
     await this.#kill(life);
-    if (this.#lives % PLANT_STEP === 0 && this.#machine.plantDebris(`planted-${this.#lives}`))
+    if (this.#lives % PLANT_STEP === 0 && (await this.#machine.plantDebris(`planted-${this.#lives}`)))
       this.#planted.add(`planted-${this.#lives}`);
     return isServing;
   }
@@ -276,7 +275,8 @@ class Storm {
     const { engines, stored } = await this.#look();
     for (const { launchId, model } of engines) this.#fault(`left running: ${launchId} (${model})`);
     for (const { launchId, model } of stored) this.#fault(`left in the store: ${launchId} (${model})`);
-    for (const remain of remains(this.#machine.stateDirectory)) this.#fault(`left behind: ${remain}`);
+    const left = [...remains(this.#machine.stateDirectory), ...(await this.#machine.engines.remains())];
+    for (const remain of left) this.#fault(`left behind: ${remain}`);
     for (const fault of faultsOfClients(this.#crowd.entries, this.#outages, this.#crowd.sent))
       this.#fault(fault);
   }
@@ -295,10 +295,10 @@ class Storm {
 
   /** Engines first: whatever lives then was recorded before. */
   async #look(): Promise<Look> {
-    const engines = await this.#machine.source.living();
+    const seen = await this.#machine.engines.source.look();
     const stored = readStoredLaunches(this.#machine.stateDirectory);
-    for (const fault of this.#starts.see(engines)) this.#fault(fault);
-    return { engines, stored };
+    for (const fault of this.#starts.see(seen.engines)) this.#fault(fault);
+    return { ...seen, stored };
   }
 
   async #postMortem(): Promise<PostMortem> {
@@ -307,7 +307,7 @@ class Storm {
       look.engines.map(
         async (engine): Promise<[string, EngineWord]> => [
           engine.launchId,
-          await this.#machine.source.ask(engine),
+          await this.#machine.engines.source.ask(engine),
         ],
       ),
     );
