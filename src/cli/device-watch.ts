@@ -50,21 +50,46 @@ export class DeviceWatch {
   /** Reads the devices, again and again until it succeeds or the gateway ends; then adopts and follows. Never rejects. */
   async open(): Promise<void> {
     const { control, log, ending, devices } = this.#ports;
-    for (let retryMs = DEVICES_RETRY_MS; ; retryMs = Math.min(2 * retryMs, DEVICES_RETRY_MS_MAX)) {
-      if (await this.#readOnce()) break;
-      if (ending.aborted) return;
-      log('error', `the devices could not be read; trying again in ${retryMs / 1000} s`);
-      await untilAborted(retryMs, ending);
+    const isRead = await this.#untilDone('the devices could not be read', () => this.#readOnce());
+    if (!isRead) {
+      log(
+        'warn',
+        'the gateway ends before its devices were read: engines of an earlier one are as they were',
+      );
+      return;
     }
-    if (ending.aborted) return;
     this.#logDevices();
-    const adopted = await control.adopt(this.inventory.devices);
+    let adopted = 0;
+    const isAdopted = await this.#untilDone(
+      'engines of an earlier gateway could not be looked for',
+      async () => {
+        try {
+          adopted = await control.adopt(this.inventory.devices, ending);
+          return true;
+        } catch (error) {
+          log('error', String(error));
+          return false;
+        }
+      },
+    );
+    if (!isAdopted) return;
     if (adopted > 0) log('info', `${adopted} engine(s) of an earlier gateway serve on`);
     this.#following = !ending.aborted;
     devices.follow({
       memory: (readings) => this.#memoryRead(readings),
       inventory: (inventory) => this.#inventoryChanged(inventory),
     });
+  }
+
+  /** Again and again, with growing pauses. False: the gateway ends. */
+  async #untilDone(problem: string, action: () => Promise<boolean>): Promise<boolean> {
+    const { log, ending } = this.#ports;
+    for (let retryMs = DEVICES_RETRY_MS; ; retryMs = Math.min(2 * retryMs, DEVICES_RETRY_MS_MAX)) {
+      if (ending.aborted) return false;
+      if (await action()) return true;
+      log('error', `${problem}; trying again in ${retryMs / 1000} s`);
+      await untilAborted(retryMs, ending);
+    }
   }
 
   /** Says what there is to share, and warns where engines for GPUs would run on the host's memory unasked. */

@@ -65,11 +65,11 @@ export async function runEnginesStop(options: EnginesOptions, output: TextWriter
   }
   const store = opened.value;
   const setup = { config, store, environment: { ...options.environment }, log };
-  const isClean = (await endEngines(setup, 'process')) && (await endEngines(setup, 'docker'));
+  const ends = [await endEngines(setup, 'process'), await endEngines(setup, 'docker')];
   const left = (await store.launches.list()).records.length;
   await store.close();
   output.write(left === 0 ? 'No engine is left.\n' : `${left} engine(s) are left.\n`);
-  return isClean && left === 0 ? 0 : 1;
+  return ends.every((isClean) => isClean) && left === 0 ? 0 : 1;
 }
 
 async function configOf(

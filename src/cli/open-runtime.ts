@@ -66,7 +66,16 @@ export async function endEngines(
     return false;
   }
   const runtime = opened.value;
-  const adopted = await runtime.adopt(() => ({ line: () => {}, exited: () => {} }));
+  const adopted = await runtime
+    .adopt(() => ({ line: () => {}, exited: () => {} }))
+    .catch((error: unknown) => {
+      log('error', `engines of an earlier gateway (runtime ${kind}) cannot be found: ${String(error)}`);
+      return null;
+    });
+  if (adopted === null) {
+    await runtime.close();
+    return false;
+  }
   const ends = await Promise.all(
     adopted.map(async ({ handle }) => {
       const end = await runtime.stop(handle, LEFTOVER_GRACE_MS);

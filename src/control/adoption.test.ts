@@ -20,17 +20,24 @@ test('the noted stage and the word of the engine decide together', () => {
   const table = (kind: LaunchStage['kind']) => words.map((word) => of(kind, word));
   assert.deepEqual(table('serving'), ['asleep 2', 'awake', 'unusable']);
   assert.deepEqual(table('starting'), ['asleep 2', 'awake', 'unusable']);
-  assert.deepEqual(table('falling_asleep'), ['asleep 1', 'falling_asleep 1', 'falling_asleep 1']);
+  assert.deepEqual(table('falling_asleep'), ['falling_asleep 1', 'falling_asleep 1', 'falling_asleep 1']);
   assert.deepEqual(table('asleep'), ['asleep 1', 'awake', 'unusable']);
   assert.deepEqual(table('waking'), ['waking 1', 'awake', 'waking 1']);
   assert.deepEqual(table('stopping'), ['unusable', 'unusable', 'unusable']);
 });
 
-async function find(stage: LaunchStage, probes: readonly ProbeResult[], hasExited = false) {
+async function find(
+  stage: LaunchStage,
+  probes: readonly ProbeResult[],
+  hasExited = false,
+  sleeps: readonly (boolean | null)[] = [false],
+) {
   const world = new FakeLaunchWorld();
   let asked = 0;
+  let sleepAsked = 0;
   const engine: Engine = {
     ...world.ports.engine,
+    isAsleep: async () => sleeps[Math.min(sleepAsked++, sleeps.length - 1)] ?? null,
     probe: async () => {
       asked += 1;
       return probes[Math.min(asked, probes.length) - 1] ?? SILENT;
@@ -62,6 +69,7 @@ test('an engine that is not ready yet goes on starting; one that has served is a
   assert.equal((await find({ kind: 'serving' }, [SILENT, SILENT, READY])).kind, 'awake');
   const given = await find({ kind: 'serving' }, [SILENT]);
   assert.deepEqual([given.kind, given.asked], ['unusable', 4]);
+  assert.equal((await find({ kind: 'serving' }, [SILENT, SILENT, READY])).contextLength, 2048);
 });
 
 test('an engine that was being stopped is not asked; a stranger and a dead one are of no use', async () => {
@@ -78,4 +86,10 @@ test('an engine that was being stopped is not asked; a stranger and a dead one a
     contextLength: 2048,
     asked: 1,
   });
+});
+
+test('an engine whose core is busy for a while is asked again whether it sleeps', async () => {
+  assert.equal((await find({ kind: 'serving' }, [READY], false, [null, null, false])).kind, 'awake');
+  assert.equal((await find({ kind: 'serving' }, [READY], false, [null])).kind, 'unusable');
+  assert.equal((await find({ kind: 'waking', level: 1 }, [READY], false, [null])).kind, 'waking');
 });

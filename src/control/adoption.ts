@@ -4,7 +4,7 @@
  */
 import type { ResolvedModel } from '../config/resolved-config.ts';
 import type { Clock } from '../core/clock.ts';
-import type { Engine, EngineHttp } from '../engines/engine.ts';
+import type { Engine, EngineHttp, ProbeResult } from '../engines/engine.ts';
 import type { LaunchStage } from '../runtimes/runtime.ts';
 import type { AdoptedStage } from '../scheduler/model-policy.ts';
 import { PROBE_TIMEOUT_MS, suspectFault } from './readiness.ts';
@@ -24,6 +24,10 @@ export interface FoundEngine {
   readonly contextLength: number | null;
 }
 
+/** For the second and further tries. */
+const PATIENT_TIMEOUT_MS = 10_000;
+const ASKS_MAX = 3;
+
 const UNUSABLE: FoundEngine = { stage: { kind: 'unusable' }, contextLength: null };
 
 /** `ageMs`: since its launch. Never rejects. */
@@ -38,21 +42,37 @@ export async function findStage(
   const first = await engine.probe(http, model, PROBE_TIMEOUT_MS, signal);
   if (first.kind === 'not_ready' && noted.kind === 'starting' && !hasExited())
     return { stage: { kind: 'starting', ageMs }, contextLength: null };
-  if (first.kind === 'stranger') return UNUSABLE;
   // It has served before: a moment of load is no reason to start it anew.
-  if (first.kind === 'not_ready' && (await suspectFault(ports, hasExited)) !== null) return UNUSABLE;
-  const asleep = await engine.isAsleep(http, PROBE_TIMEOUT_MS);
+  const probed = first.kind === 'not_ready' ? await probedAgain(ports) : first;
+  if (probed.kind !== 'ready') return UNUSABLE;
+  const asleep = await askedAsleep(ports, noted);
   if (hasExited()) return UNUSABLE;
-  const stage = stageOf(noted, asleep);
-  return { stage, contextLength: first.kind === 'ready' ? first.contextLength : null };
+  return { stage: stageOf(noted, asleep), contextLength: probed.contextLength };
+}
+
+async function probedAgain(ports: AdoptionPorts): Promise<ProbeResult> {
+  const { engine, http, model, signal, hasExited } = ports;
+  const fault = await suspectFault(ports, hasExited);
+  if (fault !== null) return { kind: 'not_ready', detail: fault };
+  return engine.probe(http, model, PATIENT_TIMEOUT_MS, signal);
+}
+
+/** The question goes through the engine's core, where a long step may be under way. In the middle of a move nobody waits for it. */
+async function askedAsleep({ engine, http }: AdoptionPorts, noted: LaunchStage): Promise<boolean | null> {
+  const moves = noted.kind === 'falling_asleep' || noted.kind === 'waking';
+  for (let ask = 1; ; ask += 1) {
+    const asleep = await engine.isAsleep(http, ask === 1 ? PROBE_TIMEOUT_MS : PATIENT_TIMEOUT_MS);
+    if (asleep !== null || moves || ask === ASKS_MAX) return asleep;
+  }
 }
 
 /** Pure. `asleep`: its own word, which a pause counts as well; null: it gave none in time. */
 export function stageOf(noted: LaunchStage, asleep: boolean | null): AdoptedStage {
   switch (noted.kind) {
     case 'falling_asleep':
-      // Awake, it may be about to fall asleep by what the earlier gateway asked: it is asked again, and then surely is.
-      return asleep === true ? { kind: 'asleep', level: noted.level } : noted;
+      // Awake, it may be about to fall asleep by what the earlier gateway asked. And a mere pause says that it sleeps, also
+      // where the sleep went wrong or freed nothing. It is asked again, and what it holds then is looked at.
+      return noted;
     case 'waking':
       return asleep === false ? { kind: 'awake' } : noted;
     case 'asleep':

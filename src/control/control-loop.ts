@@ -111,8 +111,13 @@ export class ControlLoop implements Gate {
       report: (event) => this.#send(event),
     });
     const sourceOf = (model: ModelName) => this.#fetches.sourceOf(model);
-    this.#fleet = new EngineFleet(ports, config, this.#sizer, sourceOf, (event) =>
-      this.#launchReported(event),
+    this.#fleet = new EngineFleet(
+      ports,
+      config,
+      this.#sizer,
+      sourceOf,
+      (event) => this.#launchReported(event),
+      () => this.#waiters.look(),
     );
     const models = modelPolicies(config, ports.engineOf, (name) => this.#sizer.needOf(name));
     const setup: SchedulerSetup = {
@@ -215,11 +220,13 @@ export class ControlLoop implements Gate {
 
   /**
    * The devices were read. Engines of an earlier gateway come first: the ready ones that the configuration still wants
-   * serve on, the others are stopped. Then the first engines may start. Answers how many serve on.
+   * serve on, the others are stopped. Then the first engines may start, unless the gateway ends. Answers how many serve on.
+   * Rejects where the runtime cannot say what there is; then it may be tried again.
    */
-  async adopt(devices: readonly Device[]): Promise<number> {
+  async adopt(devices: readonly Device[], ending: AbortSignal): Promise<number> {
     this.#takeDevices(devices);
     const taken = await this.#fleet.adopt();
+    if (ending.aborted) return taken;
     // Only now: before, nothing starts, so that nothing can start on devices that adopted engines hold.
     this.#send({ kind: 'devices_changed', devices: deviceBudgets(devices, new Map()) });
     return taken;

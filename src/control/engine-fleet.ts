@@ -46,6 +46,7 @@ export class EngineFleet {
   readonly #sizer: ModelSizer;
   readonly #sourceOf: (model: ModelName) => LaunchSource | null;
   readonly #report: (event: SchedulerEvent) => void;
+  readonly #onForgotten: () => void;
   readonly #launches = new Map<LaunchId, EngineLaunch>();
   #devices: ReadonlyMap<DeviceId, Device> = new Map();
 
@@ -55,12 +56,14 @@ export class EngineFleet {
     sizer: ModelSizer,
     sourceOf: (model: ModelName) => LaunchSource | null,
     report: (event: SchedulerEvent) => void,
+    onForgotten: () => void,
   ) {
     this.#ports = ports;
     this.#config = config;
     this.#sizer = sizer;
     this.#sourceOf = sourceOf;
     this.#report = report;
+    this.#onForgotten = onForgotten;
   }
 
   /** Launches of which something may be left. */
@@ -115,8 +118,10 @@ export class EngineFleet {
         launch.probe();
         return;
       case 'release':
-        launch.release();
-        this.#launches.delete(launchId);
+        void launch.release().finally(() => {
+          this.#launches.delete(launchId);
+          this.#onForgotten();
+        });
         return;
       default:
         assertNever(effect, 'move');
@@ -199,7 +204,13 @@ export class EngineFleet {
     assert(model !== undefined, 'the configuration has no models');
     // An engine whose model is gone only has to be stopped; any model's ports serve for that.
     const { launchId } = engine.handle;
-    return new EngineLaunch(this.#launchPorts(model, launchId), model, launchId);
+    const ports = this.#launchPorts(model, launchId);
+    // Whatever becomes of it, nothing is concluded for the model whose ports these are.
+    return new EngineLaunch(
+      configured === undefined ? { ...ports, mend: () => null } : ports,
+      model,
+      launchId,
+    );
   }
 
   #launchPorts(model: ResolvedModel, launchId: LaunchId): LaunchPorts {

@@ -40,6 +40,8 @@ export class EngineLaunch {
   #http: EngineHttp | null = null;
   #launching: Promise<void> | null = null;
   #startedMs = 0;
+  /** Reserved on each device by an earlier gateway; null: this one launched it. */
+  #adoptedMib: number | null = null;
   #readiness: ReadinessProbe | null = null;
   #stopping = false;
   #exited = false;
@@ -70,6 +72,7 @@ export class EngineLaunch {
     const http = this.#ports.openHttp(handle);
     this.#handle = handle;
     this.deviceIds = spec.deviceIds;
+    this.#adoptedMib = spec.memoryMibPerDevice;
     this.#http = http;
     const ageMs = Math.max(0, clock.wallMs() - handle.startedWallMs);
     this.#startedMs = clock.nowMs() - ageMs;
@@ -88,7 +91,7 @@ export class EngineLaunch {
   /** Goes on with what an earlier gateway began. The scheduler knows of the adoption already. */
   resume(stage: AdoptedStage): void {
     if (stage.kind === 'starting' && this.#handle !== null) this.#awaitReadiness(this.#handle);
-    else if (stage.kind === 'falling_asleep') this.sleep(stage.level, true);
+    else if (stage.kind === 'falling_asleep') this.sleep(stage.level, this.#adoptedMib);
     // It holds its devices already.
     else if (stage.kind === 'waking') this.wake(stage.level, []);
     else if (stage.kind === 'awake') void this.#note({ kind: 'serving' });
@@ -143,11 +146,12 @@ export class EngineLaunch {
     return this.#stopping;
   }
 
-  /** Forgets the engine and leaves it running. */
-  release(): void {
+  /** Leaves the engine running. Resolves when no launch is under way any more. */
+  async release(): Promise<void> {
     this.#stopping = true;
     this.#abort.abort();
     this.endpoint?.close();
+    await this.#launching;
   }
 
   /** A connection broke: does the engine live? Reports `probed`, unless it ends meanwhile. */
@@ -169,13 +173,13 @@ export class EngineLaunch {
     });
   }
 
-  /** Nothing may run on it. Reports `slept`, unless it ends meanwhile. `isResumed`: as of `putToSleep`. */
-  sleep(level: SleepLevel, isResumed = false): void {
+  /** Nothing may run on it. Reports `slept`, unless it ends meanwhile. `resumedMib`: as of `putToSleep`. */
+  sleep(level: SleepLevel, resumedMib: number | null = null): void {
     const ports = this.#sleepPorts();
     if (ports === null) return;
     const about = { kind: 'slept', model: this.model.name, launchId: this.launchId } as const;
     void this.#note({ kind: 'falling_asleep', level })
-      .then(() => putToSleep(ports, level, isResumed))
+      .then(() => putToSleep(ports, level, resumedMib))
       .catch((error: unknown) => ({ kind: 'failed', detail: String(error) }) as const)
       .then((slept) => {
         if (this.#stopping || this.#exited) return;
@@ -271,13 +275,14 @@ export class EngineLaunch {
     }
     const result: LaunchResult = await runtime.launch(spec, this.observer());
     if (result.kind === 'failed') {
-      const retryable = result.cause === 'resources';
+      const retryable = result.cause === 'resources' || result.cause === 'image_missing';
       const named = result.cause === 'executable_missing' || result.cause === 'image_missing';
       const cause = named ? result.cause : 'unknown';
       this.#failed({ cause, text: result.detail, lastLine: '', retryable });
       return;
     }
     this.#handle = result.handle;
+    if (this.#stopping) return;
     this.#http = this.#ports.openHttp(result.handle);
     this.#ports.log('info', 'engine launched', {
       model: this.model.name,

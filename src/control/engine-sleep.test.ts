@@ -171,3 +171,14 @@ test('a wake that fails, and a first answer that does not come, have failed', as
     detail: 'after waking: /v1/completions answers 500',
   });
 });
+
+test('a sleep that was begun before is judged by what the engine still holds, where that is known', async () => {
+  const world = new SleepWorld();
+  const resumed = () => world.ended(putToSleep(world.ports, 1, 9_000));
+  world.held = [500];
+  assert.deepEqual(await resumed(), { kind: 'asleep', residueMib: 500, hostMib: null });
+  world.held = [9_000];
+  assert.equal((await resumed()).kind, 'failed');
+  world.source = 'device_difference';
+  assert.equal((await resumed()).kind, 'asleep');
+});

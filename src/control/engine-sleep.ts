@@ -45,23 +45,26 @@ export type Woken =
   | { readonly kind: 'no_room'; readonly freeMib: ReadonlyMap<DeviceId, number> };
 
 /**
- * Only with nothing in flight. Never rejects. `isResumed`: an earlier gateway asked it already, so that its memory may be free
- * by now, and no difference proves anything.
+ * Only with nothing in flight. Never rejects. `resumedMib`: an earlier gateway asked it already and had reserved so much on
+ * each device, so that its memory may be free by now, and no difference proves anything.
  */
-export async function putToSleep(ports: SleepPorts, level: SleepLevel, isResumed = false): Promise<Slept> {
+export async function putToSleep(
+  ports: SleepPorts,
+  level: SleepLevel,
+  resumedMib: number | null = null,
+): Promise<Slept> {
   const { engine, http, readMemory, readHost, signal } = ports;
   const [before, hostBefore] = await Promise.all([readMemory(), readHost()]);
   const result = await engine.sleep(http, { level, timeoutMs: SLEEP_TIMEOUT_MS, signal });
   if (result.kind === 'failed') return result;
-  const { after, fault } = isResumed
-    ? { after: await readMemory().catch(() => []), fault: null }
-    : await afterSleep(ports, before);
+  const { after, fault } =
+    resumedMib === null ? await afterSleep(ports, before) : await afterResumed(ports, resumedMib);
   const hostAfter = await readHost();
   if (fault !== null) return { kind: 'failed', detail: fault };
   return {
     kind: 'asleep',
     residueMib: largestUse(ports, after),
-    hostMib: isResumed ? null : hostUse(ports.launchId, hostBefore, hostAfter),
+    hostMib: resumedMib !== null ? null : hostUse(ports.launchId, hostBefore, hostAfter),
   };
 }
 
@@ -82,6 +85,18 @@ export async function wakeUp(
     if (warm.kind === 'failed') return { kind: 'failed', detail: `after waking: ${warm.detail}` };
   }
   return { kind: 'awake' };
+}
+
+/** Where the driver names processes, an engine that still holds what was reserved for it does not sleep. */
+async function afterResumed(ports: SleepPorts, reservedMib: number): Promise<AfterSleep> {
+  const { clock, deviceIds, readMemory } = ports;
+  const { readings: after } = await settledUse(readMemory, deviceIds, clock);
+  const heldMib = largestUse(ports, after);
+  const freesLittle = heldMib !== null && heldMib > (1 - FREED_SHARE_MIN) * reservedMib;
+  const fault = freesLittle
+    ? `it says that it sleeps, and still holds ${heldMib} of ${reservedMib} MiB`
+    : null;
+  return { after, fault };
 }
 
 interface AfterSleep {

@@ -86,7 +86,7 @@ export class ModelFetches {
   }
 
   async #fetch(name: ModelName, signal: AbortSignal, onProgress: OnProgress): Promise<Fetched> {
-    const { config, runtime, openFetcher } = this.#ports;
+    const { config, runtime } = this.#ports;
     const model = config.models.get(name);
     assert(model !== undefined, `there is no configuration of ${name}`);
     try {
@@ -100,8 +100,7 @@ export class ModelFetches {
       });
       if (prepared.kind === 'failed') return imageFailure(prepared);
       if (!hasFiles(model)) return { kind: 'ready', source: null, fetchedBytes: 0 };
-      this.#fetcher ??= openFetcher();
-      const fetcher = await this.#fetcher;
+      const fetcher = await this.#openFetcher();
       return await fetcher.fetch(model, {
         signal,
         onProgress: ({ bytesDone, bytesTotal }) =>
@@ -110,6 +109,17 @@ export class ModelFetches {
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
       return { kind: 'failed', failure: { cause: 'fetch_failed', text, retryable: true } };
+    }
+  }
+
+  /** One that could not be made is tried again by the next fetch. */
+  async #openFetcher(): Promise<WeightsFetcher> {
+    this.#fetcher ??= this.#ports.openFetcher();
+    try {
+      return await this.#fetcher;
+    } catch (error) {
+      this.#fetcher = null;
+      throw error;
     }
   }
 

@@ -54,6 +54,20 @@ describe('the end of a gateway', { concurrency: 3 }, () => {
     assert.equal(await second.stop(), 0);
   });
 
+  test('--leave-engines in the middle of a launch ends, and whatever became of the engine is known', async () => {
+    const config = simulatedConfig({ a: simulatedModel({ loadSeconds: 1 }) });
+    const first = await startGateway({ config, args: ['--leave-engines'] });
+    await until('ready', async () => (await fetch(`${first.url}/ready`)).status === 200);
+    const asked = chatResult(first.url, 'a').catch(() => null);
+    await until('it is being launched', () => first.log.some(({ msg }) => msg.startsWith('start a:')));
+    await first.stop({ keep: true });
+    await asked;
+    const second = await startGateway({ config, directory: first.directory });
+    assert.equal((await chatResult(second.url, 'a')).status, 200);
+    assert.equal((await processesNaming(first.directory)).length, 2, 'the gateway and one engine');
+    assert.equal(await second.stop(), 0);
+  });
+
   test('engines of a gateway that was killed are served on or ended by the next one, never left', async () => {
     const first = await startGateway({
       config: simulatedConfig({ a: simulatedModel(), b: simulatedModel() }),

@@ -16,6 +16,9 @@ import { LAUNCH_ID_LABEL, launchIdIn, REACH_LABEL, STATE_ID_LABEL } from './mark
 /** A daemon that restarts beside us (a reboot) gets this long before adoption gives up. */
 const LIST_LIMIT_MS = 60_000;
 const LIST_RETRY_MS = 500;
+/** Times that one container is asked about: a hiccup of the daemon says nothing about an engine. */
+const ASKS_MAX = 4;
+const ASK_PAUSE_MS = 1_000;
 
 export interface AdoptionSteps {
   /** Watched by this gateway already. */
@@ -41,7 +44,8 @@ export async function adoptContainers(
     const own = containers.filter(({ Labels }) => launchIdIn(Labels) === launchId);
     for (const { Id } of own) kept.add(Id);
     if (steps.isKnown(launchId)) continue;
-    const engine = await takeOver(site, steps, record, own);
+    const engine = await takeOverPatiently(site, steps, record, own);
+    if (engine === 'unknown') continue;
     if (engine !== null) adopted.push(engine);
     else
       await clearDebris(site, launchId, () =>
@@ -69,6 +73,33 @@ export async function containersOf(site: DockerSite, launchId: LaunchId): Promis
   return found.map(({ Id }) => Id);
 }
 
+/** `unknown`: Docker did not say, so it is left as it is, for the next gateway. Null: it does not run, or is of no use. */
+async function takeOverPatiently(
+  site: DockerSite,
+  steps: AdoptionSteps,
+  record: LaunchRecord,
+  own: readonly ContainerInfo[],
+): Promise<AdoptedEngine | null | 'unknown'> {
+  for (let ask = 1; ; ask += 1) {
+    try {
+      return await takeOver(site, steps, record, own);
+    } catch (error) {
+      const { status, text } = faultOf(error);
+      if (status === 404) return null;
+      if (ask < ASKS_MAX) {
+        await sleep(ASK_PAUSE_MS);
+        continue;
+      }
+      site.log(
+        'error',
+        `the engine of ${record.spec.model} (${own[0]?.Names[0]}) is left alone, because Docker does not say how it is: ${text}`,
+      );
+      return 'unknown';
+    }
+  }
+}
+
+/** Rejects where Docker does not answer. */
 async function takeOver(
   site: DockerSite,
   steps: AdoptionSteps,
@@ -79,28 +110,23 @@ async function takeOver(
   const { launchId, model } = record.spec;
   const [first, ...others] = own;
   if (first === undefined || others.length > 0) return null;
-  try {
-    const inspect = () =>
-      connection.call((abortSignal) => connection.docker.getContainer(first.Id).inspect({ abortSignal }));
-    let container = await inspect();
-    if (!container.State.Running) return null;
-    if (container.Config.Labels[REACH_LABEL] === 'network') {
-      // Our own container may be a new one, which is not in the launch's network yet.
-      await networks.join(launchId);
-      container = await inspect();
-    }
-    const handle = steps.handleOf(record, container);
-    if (!handle.ok) {
-      log('warn', `the engine of ${model} (${first.Names[0]}) is not taken over: ${handle.error}`);
-      return null;
-    }
-    const engine = { handle: handle.value, spec: { ...record.spec, environment: {} }, stage: record.stage };
-    steps.begin(engine, record, container);
-    return engine;
-  } catch (error) {
-    log('warn', `the engine of ${model} (${first.Names[0]}) is not taken over: ${faultOf(error).text}`);
+  const inspect = () =>
+    connection.call((abortSignal) => connection.docker.getContainer(first.Id).inspect({ abortSignal }));
+  let container = await inspect();
+  if (!container.State.Running) return null;
+  if (container.Config.Labels[REACH_LABEL] === 'network') {
+    // Our own container may be a new one, which is not in the launch's network yet.
+    await networks.join(launchId);
+    container = await inspect();
+  }
+  const handle = steps.handleOf(record, container);
+  if (!handle.ok) {
+    log('warn', `the engine of ${model} (${first.Names[0]}) is not taken over: ${handle.error}`);
     return null;
   }
+  const engine = { handle: handle.value, spec: { ...record.spec, environment: {} }, stage: record.stage };
+  steps.begin(engine, record, container);
+  return engine;
 }
 
 /** What cannot be removed now is tried again by the next gateway. */

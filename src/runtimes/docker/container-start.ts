@@ -51,7 +51,7 @@ class Starter implements ContainerStarter {
 
   async start(spec: LaunchSpec, onCreated: (containerId: string) => Promise<void>): Promise<StartResult> {
     const image = spec.image ?? this.#site.config.image;
-    const ensured = await this.#images.ensure(image);
+    const ensured = await this.#images.find(image);
     if (ensured.kind === 'failed') return ensured;
     try {
       const plan = await this.#plan(spec, image);

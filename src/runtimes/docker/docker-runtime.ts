@@ -140,6 +140,9 @@ class DockerRuntime implements Runtime {
       await this.#giveUp(spec.launchId);
       return started;
     }
+    // It runs and is on record: the next gateway goes on with it.
+    if (this.#closed.signal.aborted)
+      return { kind: 'failed', cause: 'resources', detail: 'the gateway ends' };
     const handle = handleOf(record, started.container, this.#reachableAs(spec.launchId));
     if (!handle.ok) {
       await this.#giveUp(spec.launchId);

@@ -13,9 +13,9 @@ import { imageMissing, pullFailureOf } from './pull-failure.ts';
 export type ImageResult = { readonly kind: 'present'; readonly imageId: string } | LaunchFailure;
 
 export interface Images {
-  /** For a launch: what is there is taken, what is not is pulled where that is allowed. */
-  ensure(image: string): Promise<ImageResult>;
-  /** Before a launch: as `ensure`, and with `pull: always` the newest is fetched. Never rejects. */
+  /** For a launch, which holds devices: what is there is taken, and nothing is pulled. Never rejects. */
+  find(image: string): Promise<ImageResult>;
+  /** Before a launch: pulls what is not there where that is allowed; with `pull: always` the newest. Never rejects. */
   prepare(image: string, options: PrepareOptions): Promise<ImageResult>;
 }
 
@@ -71,42 +71,54 @@ export function createImages(
     return begun;
   };
 
-  const waitFor = async (image: string, options: PrepareOptions | null): Promise<ImageResult> => {
-    if (options?.signal.aborted === true) return imageMissing(image, 'is not wanted any more');
+  const waitFor = async (image: string, options: PrepareOptions): Promise<ImageResult> => {
+    if (options.signal.aborted) return imageMissing(image, 'is not wanted any more');
     const shared = join(image);
     shared.waiting += 1;
-    if (options !== null) shared.listeners.add(options.onProgress);
+    shared.listeners.add(options.onProgress);
     const left = Promise.withResolvers<ImageResult>();
     const leave = (): void => left.resolve(imageMissing(image, 'is not wanted any more'));
-    options?.signal.addEventListener('abort', leave, { once: true });
+    options.signal.addEventListener('abort', leave, { once: true });
     try {
       return await Promise.race([shared.result, left.promise]);
     } finally {
-      options?.signal.removeEventListener('abort', leave);
-      if (options !== null) shared.listeners.delete(options.onProgress);
+      options.signal.removeEventListener('abort', leave);
+      shared.listeners.delete(options.onProgress);
       shared.waiting -= 1;
       if (shared.waiting === 0) shared.over.abort();
     }
   };
 
-  const get = async (image: string, options: PrepareOptions | null): Promise<ImageResult> => {
+  const present = async (image: string): Promise<ImageResult | null> => {
+    const imageId = await imageIdOf(connection, image);
+    return imageId === null ? null : { kind: 'present', imageId };
+  };
+
+  const find = async (image: string): Promise<ImageResult> => {
     try {
-      const imageId = await imageIdOf(connection, image);
-      const present: ImageResult | null = imageId === null ? null : { kind: 'present', imageId };
-      if (present !== null && (policy !== 'always' || options === null)) return present;
-      if (policy === 'never') {
-        return imageMissing(image, 'is not there, and `runtime.docker.pull` is `never`');
-      }
-      const pulled = await waitFor(image, options);
-      if (present === null || pulled.kind === 'present') return pulled;
-      // An older image serves better than none, for as long as the registry is away.
-      log('warn', `${pulled.detail}; the one that is there is used`);
-      return present;
+      return (await present(image)) ?? imageMissing(image, 'is not there any more');
     } catch (error) {
       return failureOf(connection.host, image, error);
     }
   };
-  return { ensure: (image) => get(image, null), prepare: get };
+
+  const prepare = async (image: string, options: PrepareOptions): Promise<ImageResult> => {
+    try {
+      const before = await present(image);
+      if (before !== null && policy !== 'always') return before;
+      if (policy === 'never') {
+        return imageMissing(image, 'is not there, and `runtime.docker.pull` is `never`');
+      }
+      const pulled = await waitFor(image, options);
+      if (before === null || pulled.kind === 'present') return pulled;
+      // An older image serves better than none, for as long as the registry is away.
+      log('warn', `${pulled.detail}; the one that is there is used`);
+      return before;
+    } catch (error) {
+      return failureOf(connection.host, image, error);
+    }
+  };
+  return { find, prepare };
 }
 
 async function imageIdOf({ docker, call }: DockerConnection, image: string): Promise<string | null> {

@@ -100,6 +100,20 @@ test('a note that no disk takes is given up without a word', async (t) => {
   assert.equal(kept.size, 0);
 });
 
+test('a runtime that is closed during a launch leaves nothing behind that it does not know', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const runtime = await open(directory);
+  const launching = runtime.launch(await specOf(runtime, 'cls-1', WAITS), createRecordingObserver());
+  await runtime.close();
+  const next = await open(directory);
+  t.after(() => next.close());
+  // It was not begun, or it was left and is found.
+  const left = await launching;
+  const adopted = await next.adopt(() => createRecordingObserver());
+  assert.equal(adopted.length, left.kind === 'launched' ? 1 : 0);
+  for (const { handle } of adopted) assert.equal((await next.stop(handle, 10_000)).kind, 'gone');
+});
+
 test('an engine knows the gateway that it belongs to', async (t) => {
   const directory = await temporaryDirectory(t);
   const runtime = await open(directory);

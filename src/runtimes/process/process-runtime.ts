@@ -29,7 +29,7 @@ import type {
 import { createFreePorts, LOOPBACK_HOST } from './free-port.ts';
 import type { ProcessTable } from './process-table.ts';
 import { LAUNCH_ID_VARIABLE, openProcessTable, STATE_ID_VARIABLE } from './process-table.ts';
-import { spawnDetached } from './spawn.ts';
+import { type SpawnResult, spawnDetached } from './spawn.ts';
 import type { StateDirectory } from './state-directory.ts';
 import { openStateDirectory } from './state-directory.ts';
 import { gatherSurvival, judgeSurvival } from './survival.ts';
@@ -74,6 +74,8 @@ class ProcessRuntime implements Runtime {
   readonly #outputLimitBytes: number;
   readonly #ports = createFreePorts();
   readonly #launches = new Map<LaunchId, WatchedLaunch>();
+  /** Launches that have begun and are not watched yet. */
+  readonly #beginning = new Set<Promise<LaunchResult>>();
   #closed = false;
 
   constructor(table: ProcessTable, directory: StateDirectory, options: ProcessRuntimeOptions) {
@@ -110,6 +112,16 @@ class ProcessRuntime implements Runtime {
     assert(!this.#closed, 'launch after close');
     assert(LAUNCH_ID.test(spec.launchId), `launch id ${spec.launchId}`);
     assert(!this.#launches.has(spec.launchId), `launch ${spec.launchId} exists`);
+    const launching = this.#launch(spec, observer);
+    this.#beginning.add(launching);
+    try {
+      return await launching;
+    } finally {
+      this.#beginning.delete(launching);
+    }
+  }
+
+  async #launch(spec: LaunchSpec, observer: LaunchObserver): Promise<LaunchResult> {
     const outputFile = this.#directory.outputPath(spec.launchId);
     const { environment: _, ...kept } = spec;
     const record: LaunchRecord = {
@@ -128,7 +140,12 @@ class ProcessRuntime implements Runtime {
       this.#ports.give(spec.launchId);
       return { kind: 'failed', cause: 'resources', detail: `no launch record: ${messageOf(error)}` };
     }
-    return await this.#spawn(spec, outputFile, createWatchedLaunch(this.#table, record, observer));
+    const watched = createWatchedLaunch(this.#table, record, observer);
+    if (this.#closed) {
+      await this.#forget(watched);
+      return { kind: 'failed', cause: 'resources', detail: 'the gateway ends' };
+    }
+    return await this.#spawn(spec, outputFile, watched);
   }
 
   async #spawn(spec: LaunchSpec, outputFile: string, watched: WatchedLaunch): Promise<LaunchResult> {
@@ -137,7 +154,7 @@ class ProcessRuntime implements Runtime {
       [LAUNCH_ID_VARIABLE]: spec.launchId,
       [STATE_ID_VARIABLE]: this.#stateId,
     };
-    const spawned = await spawnDetached(spec.argv, environment, outputFile, (child, pid) =>
+    const spawned = await this.#spawnOrFail(spec.argv, environment, outputFile, (child, pid) =>
       watched.ownsChild(child, identityOf(this.#table, pid)),
     );
     if (spawned.kind === 'failed') {
@@ -155,6 +172,15 @@ class ProcessRuntime implements Runtime {
       return { kind: 'failed', cause: 'resources', detail: messageOf(error) };
     }
     return { kind: 'launched', handle: watched.handle() };
+  }
+
+  /** An output file that cannot be opened is a failure like any other. */
+  async #spawnOrFail(...of: Parameters<typeof spawnDetached>): Promise<SpawnResult> {
+    try {
+      return await spawnDetached(...of);
+    } catch (error) {
+      return { kind: 'failed', cause: 'resources', detail: messageOf(error) };
+    }
   }
 
   async note(handle: EngineHandle, stage: LaunchStage): Promise<void> {
@@ -246,8 +272,9 @@ class ProcessRuntime implements Runtime {
     // A torn database forgets launches; the mark of their processes does not.
     const forgotten = [...marked].filter((launchId) => !known.has(launchId) && !this.#launches.has(launchId));
     await Promise.all([...debris, ...forgotten.map((launchId) => this.#clear(launchId, null))]);
-    await this.#removeStraySockets();
-    await this.#directory.pruneOutputs(new Set(this.#launches.keys()));
+    // Tidying only: engines that were found must not be lost for it.
+    await this.#removeStraySockets().catch(() => undefined);
+    await this.#directory.pruneOutputs(new Set(this.#launches.keys())).catch(() => undefined);
     return adopted;
   }
 
@@ -303,6 +330,8 @@ class ProcessRuntime implements Runtime {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    // Whoever is left watching would keep this process from ending. Each has limits of its own.
+    await Promise.allSettled(this.#beginning);
     await Promise.all([...this.#launches.values()].map((watched) => watched.abandon()));
     this.#launches.clear();
   }
