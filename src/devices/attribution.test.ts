@@ -10,7 +10,12 @@ const settled = (launchId: string, differenceMib: number | null): LaunchOnDevice
   differenceMib,
 });
 const moving = (launchId: string): LaunchOnDevice => ({ launchId, moving: true, differenceMib: 0 });
-const QUIET: Quiet = { foreignMib: 700, foreignSource: 'per_process', unattributedMib: 200 };
+const QUIET: Quiet = {
+  foreignMib: 700,
+  foreignSource: 'per_process',
+  unattributedMib: 200,
+  foreignPids: new Set([9]),
+};
 
 type Case = readonly [
   name: string,
@@ -84,6 +89,21 @@ const CASES: readonly Case[] = [
     'A2: a foreign process that grows in our move is seen',
     { usedMib: 5000, processes: [{ pid: 9, usedMib: 1500 }], launches: [moving('a')], quiet: QUIET },
     1700,
+    'per_process',
+    {},
+  ],
+  [
+    'A3: a new process while no process of ours is seen in our move may be ours',
+    {
+      usedMib: 9000,
+      processes: [
+        { pid: 9, usedMib: 500 },
+        { pid: 8_000_001, usedMib: 8000 },
+      ],
+      launches: [moving('a')],
+      quiet: QUIET,
+    },
+    700,
     'per_process',
     {},
   ],

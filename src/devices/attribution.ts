@@ -5,6 +5,8 @@
  *      container, or nothing at all, must not turn our own memory into foreign memory.
  *  A2. While a launch moves, device and process figures are of different moments. What no process accounts for (the
  *      driver's share, graphics) is then taken from the last quiet reading, so that a move of ours is not seen as foreign.
+ *  A3. While a launch moves and no process of ours is seen, a process that came since the last quiet reading may be ours under a number that
+ *      we do not know (a gateway in a container): it counts when the move is over and A1 has judged.
  */
 import type { LaunchId } from '../core/ids.ts';
 import type { LaunchUse, UseSource } from './device.ts';
@@ -17,6 +19,8 @@ export interface Quiet {
   readonly foreignSource: UseSource;
   /** Used by no listed process; null where processes are not told. */
   readonly unattributedMib: number | null;
+  /** Processes that were listed and are not ours. */
+  readonly foreignPids: ReadonlySet<number>;
 }
 
 export interface AttributionInput {
@@ -40,6 +44,7 @@ interface Rows {
   readonly own: ReadonlyMap<LaunchId, number>;
   readonly ownMib: number;
   readonly foreignMib: number;
+  readonly foreign: ReadonlyMap<number, number>;
 }
 
 export function attribute(input: AttributionInput): Attribution {
@@ -71,6 +76,7 @@ export function attribute(input: AttributionInput): Attribution {
 function rowsOf({ processes, ownerOf }: AttributionInput): Rows | null {
   if (processes === null) return null;
   const own = new Map<LaunchId, number>();
+  const foreign = new Map<number, number>();
   let ownMib = 0;
   let foreignMib = 0;
   for (const { pid, usedMib } of processes) {
@@ -78,12 +84,13 @@ function rowsOf({ processes, ownerOf }: AttributionInput): Rows | null {
     const owner = ownerOf(pid);
     if (owner === null) {
       foreignMib += usedMib;
+      foreign.set(pid, (foreign.get(pid) ?? 0) + usedMib);
     } else {
       ownMib += usedMib;
       own.set(owner, (own.get(owner) ?? 0) + usedMib);
     }
   }
-  return { own, ownMib, foreignMib };
+  return { own, ownMib, foreignMib, foreign };
 }
 
 function launchUses(
@@ -105,6 +112,7 @@ function quietOf(usedMib: number, rows: Rows | null, launches: readonly LaunchOn
       foreignMib: Math.max(0, usedMib - rows.ownMib),
       foreignSource: 'per_process',
       unattributedMib: Math.max(0, usedMib - rows.ownMib - rows.foreignMib),
+      foreignPids: new Set(rows.foreign.keys()),
     };
   }
   let ownMib = 0;
@@ -113,10 +121,10 @@ function quietOf(usedMib: number, rows: Rows | null, launches: readonly LaunchOn
     ownMib += differenceMib;
   }
   const foreignMib = Math.max(0, usedMib - ownMib);
-  return { foreignMib, foreignSource: 'device_difference', unattributedMib: null };
+  return { foreignMib, foreignSource: 'device_difference', unattributedMib: null, foreignPids: new Set() };
 }
 
-/** A2. */
+/** A2, A3. */
 function foreignInMove(
   usedMib: number,
   rows: Rows | null,
@@ -124,7 +132,11 @@ function foreignInMove(
 ): { readonly foreignMib: number; readonly foreignSource: UseSource } | null {
   if (quiet === null) return null;
   if (rows !== null && quiet.unattributedMib !== null) {
-    const foreignMib = Math.min(usedMib, rows.foreignMib + quiet.unattributedMib);
+    let listedMib = 0;
+    for (const [pid, mib] of rows.foreign) {
+      if (rows.own.size > 0 || quiet.foreignPids.has(pid)) listedMib += mib;
+    }
+    const foreignMib = Math.min(usedMib, listedMib + quiet.unattributedMib);
     return { foreignMib, foreignSource: 'per_process' };
   }
   return { foreignMib: Math.min(usedMib, quiet.foreignMib), foreignSource: quiet.foreignSource };
