@@ -11,6 +11,9 @@ export const LONE_DEATHS_MAX = 2;
 export const POISON_REFUSAL_MS = 10 * 60_000;
 /** Poison fingerprints remembered at once; the oldest is forgotten first. */
 export const POISON_FINGERPRINTS_MAX = 1000;
+/** After a fetch that only a person can mend, requests are refused for so long before it is tried again. */
+export const FETCH_REFUSED_MS = 30_000;
+
 /** Engine deaths within `DEATH_WINDOW_MS` that turn a model to `failed`. */
 export const DEATHS_MAX = 3;
 export const DEATH_WINDOW_MS = 10 * 60_000;

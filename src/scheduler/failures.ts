@@ -1,5 +1,11 @@
 /** What follows when an engine does not start or dies: a pause that grows, and an end of trying. */
-import { DEATH_WINDOW_MS, DEATHS_MAX, START_BACKOFF_MAX_MS, START_BACKOFF_MS } from '../core/limits.ts';
+import {
+  DEATH_WINDOW_MS,
+  DEATHS_MAX,
+  FETCH_REFUSED_MS,
+  START_BACKOFF_MAX_MS,
+  START_BACKOFF_MS,
+} from '../core/limits.ts';
 import type { ColdState, FailedState } from './engine-state.ts';
 import type { EngineFailure } from './events.ts';
 import { startFailed } from './refusals.ts';
@@ -37,7 +43,9 @@ export function afterFailedFetch(
   failure: EngineFailure,
 ): ColdState | FailedState {
   model.failedFetches += 1;
-  if (!failure.retryable) return failed(d, failure, model.failedFetches);
+  // Somebody may mend it without our knowledge (a token, another fetch), and to look again costs little.
+  if (!failure.retryable)
+    return { kind: 'failed', failure, deaths: model.failedFetches, untilMs: d.nowMs + FETCH_REFUSED_MS };
   return { kind: 'cold', notBeforeMs: d.nowMs + backoffMs(model.failedFetches), failure };
 }
 

@@ -60,7 +60,7 @@ test('what only a token can mend is not tried again and again', () => {
   world.request('a');
   world.clock.advanceTo(6_000);
   assert.equal(world.engineKind('a'), 'failed');
-  world.clock.advanceTo(100_000);
+  world.clock.advanceTo(30_000);
   assert.equal(world.request('a').refusal?.code, 'start_failed_for_good');
   assert.equal(world.count('fetch'), 1);
   world.send({ kind: 'operator_command', command: { kind: 'reset', model: 'a' } });
@@ -160,4 +160,15 @@ test('the estimate of a fetch follows its bytes, which never go back', () => {
   assert.equal(found.phase, 'fetching');
   assert.equal(found.percent, 25);
   assert.equal(found.readyInMs, 32_000);
+});
+
+test('what a person has mended meanwhile is served after a short pause', () => {
+  const world = new SchedulerWorld(testSetup([testPolicy('a', FETCHES)]));
+  world.fetchAnswer = () => ({ ...OFFLINE, cause: 'gated_repository', retryable: false });
+  world.request('a');
+  world.fetchAnswer = () => null;
+  world.clock.advanceTo(40_000);
+  const record = world.request('a');
+  world.clock.advanceTo(60_000);
+  assert.notEqual(record.dispatchedMs, null);
 });
