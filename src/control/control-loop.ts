@@ -27,19 +27,15 @@ import { learnedCosts } from './cost-keeper.ts';
 import { EngineFleet, type FleetPorts } from './engine-fleet.ts';
 import { openExternalEndpoints } from './external-endpoints.ts';
 import type { Admission, Gate, GiveBackCause, Outcome, Waiter } from './gate.ts';
-import { hostBudgetMib } from './host-budget.ts';
+import { believedSleep, hostEvent } from './host-follower.ts';
+import { lightModels } from './light-models.ts';
 import { ModelFetches } from './model-fetches.ts';
 import type { ModelSizer } from './model-sizer.ts';
 import { PoisonList } from './poison-list.ts';
 import { deviceBudgets, modelPolicies, schedulingPolicy } from './policies.ts';
-import { movesInHost, restingUses, withSleepers } from './resting-uses.ts';
+import { restingUses } from './resting-uses.ts';
 import type { RunRecorder } from './run-record.ts';
 import type { SizingReport } from './sizer-ports.ts';
-
-/** Changes of the host's budget below this are not heeded. */
-const HOST_STEP_MIB = 512;
-/** A sleeper is not believed to hold more of the host than so many times what was reckoned. */
-const HOST_DOUBT = 2;
 
 export interface ControlPorts extends FleetPorts {
   /** Makes what finds out what models take; it tells of each need that has changed. */
@@ -97,7 +93,7 @@ export class ControlLoop implements Gate {
     this.#config = config;
     this.#poison = new PoisonList(ports.clock);
     this.#waiters = new ConditionWaiters(ports.clock);
-    this.#lightModels = lightModels(config, ports);
+    this.#lightModels = lightModels(config, ports.engineOf);
     this.#remedies = new AnswerRemedies(ports.clock, ports.log);
     const { engineOf, openEndpoint } = ports;
     this.#external = openExternalEndpoints(config.models.values(), config.server, engineOf, openEndpoint);
@@ -256,7 +252,8 @@ export class ControlLoop implements Gate {
       if (memoryMibPerDevice === use.reservedMib) continue;
       this.#send({ kind: 'measured', launchId, model, memoryMibPerDevice });
     }
-    if (host !== null) this.#hostRead(host);
+    const event = host === null ? null : hostEvent(this.#state, this.#config.devices, host);
+    if (event !== null) this.#send(event);
   }
 
   shutdown(step: 'drain' | 'stop', leaveEngines: boolean): void {
@@ -370,30 +367,8 @@ export class ControlLoop implements Gate {
     });
   }
 
-  /** Coarse steps: a breath of the host must not cost a sleeper. */
-  #hostRead(host: HostMemory): void {
-    // In the middle of a move nobody can say whose the host's memory is.
-    if (movesInHost(this.#state)) return;
-    const { hostMemoryMib, hostMemoryFloorMib } = this.#config.devices;
-    const budgetMib = hostBudgetMib({
-      host: withSleepers(this.#state, host),
-      limitMib: hostMemoryMib,
-      floorMib: hostMemoryFloorMib,
-    });
-    const known = this.#state.hostBudgetMib;
-    if (known !== null && Math.abs(known - budgetMib) < HOST_STEP_MIB) return;
-    this.#send({ kind: 'host_memory', budgetMib: Math.floor(budgetMib) });
-  }
-
-  /** What else began on the host while it fell asleep may be in the figure: it is believed within reason. */
-  #believed(event: Extract<SchedulerEvent, { kind: 'slept' }>): SchedulerEvent {
-    const expectedMib = this.#state.models.get(event.model)?.need?.hostAsleepMib ?? null;
-    if (event.hostMib === null || expectedMib === null) return event;
-    return { ...event, hostMib: Math.min(event.hostMib, HOST_DOUBT * expectedMib) };
-  }
-
   #launchReported(reported: SchedulerEvent): void {
-    const event = reported.kind === 'slept' ? this.#believed(reported) : reported;
+    const event = reported.kind === 'slept' ? believedSleep(this.#state, reported) : reported;
     if (event.kind === 'stopped' && event.verified) this.#fleet.forget(event.launchId);
     if (event.kind === 'slept' && event.ok) this.#sizer.asleepMeasured(event);
     this.#send(event);
@@ -408,13 +383,4 @@ export class ControlLoop implements Gate {
       this.#tickets.get(requestId)?.admission.body ?? (lost?.requestId === requestId ? lost.body : null);
     if (body !== null) this.#poison.blame(model, body);
   }
-}
-
-function lightModels(config: ResolvedConfig, { engineOf }: ControlPorts): Map<string, Set<ModelName>> {
-  const models = new Map<string, Set<ModelName>>();
-  for (const model of config.models.values()) {
-    for (const path of engineOf(model).capabilities.routesAsleep)
-      models.set(path, (models.get(path) ?? new Set()).add(model.name));
-  }
-  return models;
 }
