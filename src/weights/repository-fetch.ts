@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import type { HubAccess, ReachableHub } from '../readers/hub-access.ts';
 import { type HubFile, hubCommit, hubFileList } from '../readers/hub-files.ts';
 import { ReadError } from '../readers/read-fault.ts';
+import { makeDirectory } from '../store/make-directory.ts';
 import type { Log } from '../telemetry/log.ts';
 import {
   blobPath,
@@ -32,7 +33,6 @@ import type { ProgressMeter } from './fetch-progress.ts';
 import { chooseFiles, filesOfIndex, neededIndex, type Wanted } from './file-choice.ts';
 import { asFetch, type HubTransport, wholeBody } from './hub-transport.ts';
 import { type LocalSnapshot, listOf, localSnapshot } from './local-snapshot.ts';
-import { makeDirectory } from './make-directory.ts';
 import type { RepositoryLocks } from './repository-lock.ts';
 import { Slots } from './slots.ts';
 import { tryAgain } from './try-again.ts';

@@ -2,12 +2,12 @@
 import { createHash } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDirectory } from '../store/make-directory.ts';
 import { INCOMPLETE_SUFFIX, OWN_FOLDER } from './cache-layout.ts';
 import { checkSpace } from './disk-space.ts';
 import { download } from './download.ts';
 import { AbsentError, FetchError } from './fetch-error.ts';
 import { originText } from './hub-transport.ts';
-import { makeDirectory } from './make-directory.ts';
 import type { FetchWork } from './repository-fetch.ts';
 import { tryAgain } from './try-again.ts';
 

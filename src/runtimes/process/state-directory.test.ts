@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
+import { smallDisk } from '../../store/small-disk-fixtures.ts';
 import { openStateDirectory } from './state-directory.ts';
 
 async function place(t: TestContext): Promise<string> {
@@ -33,7 +36,20 @@ test('no place for a socket is an error that says what to change', async (t) => 
 test('a file in the place of a directory is refused', async (t) => {
   const root = await place(t);
   await writeFile(join(root, 'f'), '');
-  await assert.rejects(openStateDirectory(join(root, 'f')), /EEXIST|not a directory/);
+  await assert.rejects(openStateDirectory(join(root, 'f')), /ENOTDIR|not a directory/);
+});
+
+test('where nothing can be written, the true reason and the remedy are told', async (t) => {
+  const told = /cannot be written \((?:EROFS|ENOENT|EACCES)\).*`runtime\.state_directory`/;
+  if (existsSync('/proc/self'))
+    // Node's own way of making directories never comes back from here.
+    await assert.rejects(openStateDirectory('/proc/nope/state'), told);
+  const disk = smallDisk(t, 64);
+  if (disk === null) return t.skip('needs the right to mount a tmpfs');
+  await openStateDirectory(join(disk, 'old'));
+  execFileSync('mount', ['-o', 'remount,ro', disk]);
+  await assert.rejects(openStateDirectory(join(disk, 'new', 'state')), /cannot be written \(EROFS\)/);
+  await assert.rejects(openStateDirectory(join(disk, 'old')), /cannot be written \(EROFS\)/);
 });
 
 test('a link to a directory of ours is followed', async (t) => {

@@ -3,12 +3,13 @@
  * engine's socket reaches its development routes, and those run any code.
  */
 import { createHash } from 'node:crypto';
-import { chmod, lstat, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { access, chmod, constants, lstat, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { LaunchId } from '../../core/ids.ts';
 import { LAUNCH_ID } from '../../core/ids.ts';
 import { SOCKET_PATH_BYTES_MAX } from '../../core/limits.ts';
+import { makeDirectory } from '../../store/make-directory.ts';
 import { OLDER_OUTPUT_SUFFIX } from './output-tail.ts';
 
 /** Outputs of ended engines that are kept for people to read. */
@@ -30,10 +31,10 @@ export interface StateDirectory {
   pruneOutputs(living: ReadonlySet<LaunchId>): Promise<void>;
 }
 
-/** Makes what is missing. Throws when a directory cannot be made private. */
+/** Makes what is missing. Throws when a directory cannot be made private, or written. */
 export async function openStateDirectory(path: string, temporary = tmpdir()): Promise<StateDirectory> {
   const root = resolve(path);
-  await makePrivate(root);
+  await makeWritable(root);
   const outputs = join(root, 'output');
   const sockets = socketDirectory(root, temporary);
   await makePrivate(outputs);
@@ -64,9 +65,23 @@ function socketDirectory(root: string, temporary: string): string {
   );
 }
 
+/** Whose launches nobody can record must not launch any. */
+async function makeWritable(root: string): Promise<void> {
+  try {
+    await makePrivate(root);
+    await access(root, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    throw new Error(
+      `${root} cannot be written (${code}): mend that, or choose another directory (\`runtime.state_directory\`)`,
+    );
+  }
+}
+
 /** In a shared place another user may have been there first: then it is neither ours nor private, and refused. */
 async function makePrivate(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory, 0o700);
   const found = await lstat(directory);
   const target = found.isSymbolicLink() ? await stat(directory) : found;
   const uid = process.getuid?.();
