@@ -114,11 +114,12 @@ class ContainerTool implements UtilityTool {
     await this.#cleaned;
     const container = await connection.docker.createContainer(this.#spec(argv));
     const remove = (): void => void container.remove({ force: true }).catch(() => undefined);
+    let output: Readable | null = null;
     try {
       calledOff.throwIfAborted();
       // Removing it ends every call below.
       calledOff.addEventListener('abort', remove, { once: true });
-      const output = (await container.attach({
+      output = (await container.attach({
         stream: true,
         stdout: true,
         stderr: true,
@@ -130,6 +131,8 @@ class ContainerTool implements UtilityTool {
       return StatusCode;
     } finally {
       calledOff.removeEventListener('abort', remove);
+      // Docker keeps the connection to a container that never started, and that would keep our process.
+      output?.destroy();
       remove();
     }
   }
