@@ -39,7 +39,12 @@ export class LaunchFiles {
       if (tidies && name.endsWith(UNFINISHED_SUFFIX)) await rm(path, { force: true });
       const launchId = name.slice(0, -SUFFIX.length);
       if (!name.endsWith(SUFFIX) || !LAUNCH_ID.test(launchId)) continue;
-      const record = parseLaunchRecord(await readFile(path, 'utf8').catch(() => ''));
+      const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+        // A disk that does not let it be read now says nothing about the engine.
+        if (error.code === 'ENOENT') return '';
+        throw error;
+      });
+      const record = parseLaunchRecord(text);
       // Another launch's name inside: a copied file must not make two launches of one.
       if (record?.spec.launchId === launchId) records.push(record);
       else unreadable.push(launchId);

@@ -160,6 +160,17 @@ test('what is no record is named by its launch, and can be removed', async (t) =
   assert.deepEqual((await listed(t, directory)).unreadable, ['bad-3', 'bad-4', 'bad-5', 'bad-6']);
 });
 
+test('a table or a file that cannot be read is not taken for no engines', async (t) => {
+  const directory = await place(t);
+  const { database, records, close } = await open(t, directory);
+  await records.save(recordFixture('a-1'));
+  database.close();
+  await assert.rejects(openLaunchRecords(database), /does not say which engines run/);
+  await close();
+  await mkdir(join(directory, 'launches', 'b-2.json'), { recursive: true });
+  await assert.rejects(open(t, directory), /EISDIR/);
+});
+
 test('files of an earlier version are taken over once; what is no record stays and is named', async (t) => {
   const directory = await place(t);
   const launches = join(directory, 'launches');

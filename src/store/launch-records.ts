@@ -11,7 +11,6 @@ import type { LaunchId } from '../core/ids.ts';
 import type { LaunchSpec, LaunchStage } from '../runtimes/runtime.ts';
 import { LaunchFiles } from './launch-files.ts';
 import { launchRecordText, parseLaunchRecord, stageOf, withoutSecrets } from './launch-record-text.ts';
-import { textIn } from './rows.ts';
 import { messageOf, type Statement } from './sqlite-file.ts';
 import type { StateDatabase } from './state-database.ts';
 
@@ -61,7 +60,7 @@ export interface LaunchRecords {
 const DIRECTORY_NAME = 'launches';
 const WHAT = 'which engines run';
 
-/** Takes over what files say, unless the database is only read. Rejects where they cannot be read. */
+/** Takes over what files say, unless the database is only read. Rejects where the one or the other cannot be read. */
 export async function openLaunchRecords(database: StateDatabase): Promise<LaunchRecords> {
   const records = new DatabaseLaunchRecords(database);
   await records.open();
@@ -186,20 +185,21 @@ class DatabaseLaunchRecords implements LaunchRecords {
   }
 }
 
-/** Null for a row that cannot be read. */
+/** Null for a row that cannot be read; one without a name is nobody's. Throws where the table cannot be read: that is not none. */
 function readLaunches(database: StateDatabase): readonly (readonly [LaunchId, LaunchRecord | null])[] {
-  return database.read(WHAT, [], (connection) =>
-    connection
-      .prepare('SELECT launch_id, stage, sleep_level, record FROM launches')
-      .all()
-      .map((row): readonly [LaunchId, LaunchRecord | null] => {
-        const launchId = textIn(row, 'launch_id');
-        const stage = stageOf(row['stage'], row['sleep_level']);
-        const record = parseLaunchRecord(textIn(row, 'record'));
-        const isWhole = record?.spec.launchId === launchId && stage !== null;
-        return [launchId, isWhole ? { ...record, stage } : null];
-      }),
+  const rows = database.read(WHAT, null, (connection) =>
+    connection.prepare('SELECT launch_id, stage, sleep_level, record FROM launches').all(),
   );
+  if (rows === null) throw new Error(`the state database does not say ${WHAT}`);
+  return rows.flatMap((row): (readonly [LaunchId, LaunchRecord | null])[] => {
+    const launchId = row['launch_id'];
+    if (typeof launchId !== 'string') return [];
+    const stage = stageOf(row['stage'], row['sleep_level']);
+    const text = row['record'];
+    const record = typeof text === 'string' ? parseLaunchRecord(text) : null;
+    const isWhole = record?.spec.launchId === launchId && stage !== null;
+    return [[launchId, isWhole ? { ...record, stage } : null]];
+  });
 }
 
 function replacing(record: LaunchRecord): Statement {

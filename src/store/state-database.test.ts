@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -181,6 +191,55 @@ test('D1: the file of a newer gateway is left alone and refused', (t) => {
     readdirSync(directory).filter((name) => name.includes('broken')),
     [],
   );
+});
+
+test('D1: a file that somebody holds is neither broken nor empty: the owner waits, then refuses to start', (t) => {
+  const directory = place(t);
+  open(t, directory).database.close();
+  const path = join(directory, 'state.db');
+  const holder = new DatabaseSync(path);
+  holder.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+  const options = { directory, access: 'own', onFault: assert.fail } as const;
+  const refused = openStateDatabase({ ...options, openingTimeoutMs: 20 });
+  assert.ok(!refused.ok);
+  assert.match(
+    refused.error,
+    /state\.db cannot be read now \(database is locked\), .* would be ended: end what holds it .*, and start again$/,
+  );
+  holder.close();
+  assert.deepEqual(open(t, directory).notices, []);
+  assert.deepEqual(
+    readdirSync(directory).filter((name) => name.includes('broken')),
+    [],
+  );
+});
+
+test('D1: the owner waits for a tool that has the file for a moment', async (t) => {
+  const directory = place(t);
+  open(t, directory).database.close();
+  const code = `
+    const { DatabaseSync } = process.getBuiltinModule('node:sqlite');
+    const holder = new DatabaseSync(process.argv[1]);
+    holder.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+    process.stdout.write('held');
+    setTimeout(() => holder.close(), 600);`;
+  const holder = spawn(process.execPath, ['-e', code, join(directory, 'state.db')], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  await once(holder.stdout, 'data');
+  const { notices, database } = open(t, directory);
+  assert.deepEqual([notices, database.kept], [[], true]);
+});
+
+test('D1: a file that the disk does not give is refused too', (t) => {
+  const directory = place(t);
+  mkdirSync(join(directory, 'state.db'));
+  const refused = openStateDatabase({ directory, access: 'own', onFault: assert.fail });
+  assert.ok(!refused.ok);
+  assert.match(refused.error, /cannot be read now \(unable to open database file\).*mend its disk/);
+  const beside = openStateDatabase({ directory, access: 'read', onFault: assert.fail });
+  assert.ok(beside.ok);
+  assert.equal(beside.value.notices.length, 1);
 });
 
 test('D1: where no file can be kept, what is learned lives until the end', async (t) => {

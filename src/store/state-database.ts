@@ -2,8 +2,9 @@
  * One SQLite file in the state directory for what engines run and for what the gateway has learned on this machine. Losing it
  * costs a few slow starts, and engines that nobody knows any more are ended.
  *
- *  D1. It never keeps the gateway from starting, except where a newer gateway wrote it: a file that is broken is set aside,
- *      and where none can be written, what is learned, and what can still be read, lives in memory until the end.
+ *  D1. A file that is broken is set aside, and where none can be written, what is learned, and what can still be read, lives
+ *      in memory until the end. The gateway only does not start where a newer one wrote the file, or where the file is there
+ *      and cannot be read now: taken for empty, it would have healthy engines ended.
  *  D2. After opening nothing throws. A failure is told once for each kind of access, and the caller goes on without.
  *  D3. A change is whole or absent, and what has resolved survives a power cut (synchronous FULL).
  *  D4. In a gateway that serves, changes are made by the store's thread; this one only reads, at the start.
@@ -18,6 +19,7 @@ import {
   copyOfSqliteFile,
   failureOf,
   isBrokenAtOpening,
+  isBusy,
   messageOf,
   NewerFormat,
   openSqliteFile,
@@ -30,6 +32,8 @@ import type { StoreThread } from './store-thread.ts';
 
 /** Beside us only an operator's shell may hold the file; the whole gateway stands still meanwhile. */
 const BUSY_TIMEOUT_MS = 250;
+/** At the owner's start, when nobody waits for the gateway yet. */
+const OPENING_BUSY_TIMEOUT_MS = 5_000;
 
 const FILE_NAME = 'state.db';
 const IN_MEMORY = ':memory:';
@@ -43,6 +47,8 @@ export interface StateDatabaseOptions {
   readonly onFault: (text: string) => void;
   /** Makes the changes; without it they are made at once, in the caller's thread. */
   readonly thread?: StoreThread;
+  /** How long the owner waits for a file that somebody holds. Shorter, for tests. */
+  readonly openingTimeoutMs?: number;
 }
 
 export interface OpenedStateDatabase {
@@ -51,25 +57,42 @@ export interface OpenedStateDatabase {
   readonly notices: readonly Notice[];
 }
 
-/** The error is a sentence for the operator: the file is of a newer gateway. */
+/** The error is a sentence for the operator: the file is of a newer gateway, or cannot be read now. */
 export function openStateDatabase(options: StateDatabaseOptions): Result<OpenedStateDatabase, string> {
   const { directory, access } = options;
   const path = join(directory, FILE_NAME);
   const notices: Notice[] = [];
   const opened = (connection: DatabaseSync, kept: boolean) =>
     success({ database: new StateDatabase(options, connection, kept), notices });
-  if (access === 'read' && !existsSync(path)) return opened(inMemory(), false);
+  if (access === 'read' && !isThere(path)) return opened(inMemory(), false);
   try {
-    if (access === 'own') return opened(connectOwn(directory, path, notices), true);
+    if (access === 'own') return opened(connectOwn(options, path, notices), true);
     return opened(openSqliteReader(path, BUSY_TIMEOUT_MS, STATE_MIGRATIONS.length), false);
   } catch (error) {
     if (error instanceof NewerFormat) return failure(error.message);
     const copy = access === 'own' && failureOf(error) === 'disk' ? copied(path) : null;
+    if (access === 'own' && copy === null && isThere(path)) return failure(unreadableText(path, error));
     const consequence =
       access === 'own' ? 'what is learned is lost at the end' : 'nothing that was learned is known';
     notices.push({ level: 'warn', text: `${path} cannot be used, so ${consequence}: ${messageOf(error)}` });
     return opened(copy ?? inMemory(), false);
   }
+}
+
+/** A file that may not even be looked at is there. */
+function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOTDIR';
+  }
+}
+
+function unreadableText(path: string, error: unknown): string {
+  const remedy = isBusy(error)
+    ? 'end what holds it (a shell or a tool that has it open), and start again'
+    : 'mend its disk or its permissions, and start again';
+  return `${path} cannot be read now (${messageOf(error)}), and without it engines that run well would be ended: ${remedy}`;
 }
 
 /** What can still be read of a file on a full disk: its engines run on. Null: nothing. */
@@ -82,10 +105,17 @@ function copied(path: string): DatabaseSync | null {
 }
 
 /** The file, or a new one in its place if it is broken. Throws where there cannot be one. */
-function connectOwn(directory: string, path: string, notices: Notice[]): DatabaseSync {
+function connectOwn(options: StateDatabaseOptions, path: string, notices: Notice[]): DatabaseSync {
+  const { directory, openingTimeoutMs = OPENING_BUSY_TIMEOUT_MS } = options;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const connection = orSetAside(path, notices, () => connect(path, openingTimeoutMs));
+  connection.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+  return connection;
+}
+
+function orSetAside(path: string, notices: Notice[], open: () => DatabaseSync): DatabaseSync {
   try {
-    return connect(path);
+    return open();
   } catch (error) {
     if (!isBrokenAtOpening(error)) throw error;
     const aside = setAside(path);
@@ -93,14 +123,14 @@ function connectOwn(directory: string, path: string, notices: Notice[]): Databas
       level: 'warn',
       text: `${path} is broken (${messageOf(error)}); it is kept as ${aside}, and what was learned begins anew`,
     });
-    return connect(path);
+    return open();
   }
 }
 
-function connect(path: string): DatabaseSync {
+function connect(path: string, busyTimeoutMs = BUSY_TIMEOUT_MS): DatabaseSync {
   return openSqliteFile(path, {
     synchronous: 'FULL',
-    busyTimeoutMs: BUSY_TIMEOUT_MS,
+    busyTimeoutMs,
     migrations: STATE_MIGRATIONS,
     check: true,
   });
