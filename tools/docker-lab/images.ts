@@ -41,7 +41,7 @@ export async function importImages(socketPath: string): Promise<void> {
   await importArchive(docker, simArchive(), SIM_IMAGE);
 }
 
-async function importArchive(docker: Docker, file: string, image: string): Promise<void> {
+export async function importArchive(docker: Docker, file: string, image: string): Promise<void> {
   const [repo, tag] = image.split(':');
   const stream = (await docker.importImage(file, { repo, tag })) as Readable;
   let text = '';
@@ -49,7 +49,8 @@ async function importArchive(docker: Docker, file: string, image: string): Promi
   if (!text.includes('sha256:')) throw new Error(`${image} cannot be imported: ${text}`);
 }
 
-function cacheDirectory(): string {
+/** Where what takes long to make is kept, outside of the checkout. */
+export function cacheDirectory(): string {
   const cache = process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache');
   const directory = path.join(cache, 'vllm-gateway-test', 'docker');
   mkdirSync(directory, { recursive: true });
@@ -57,7 +58,7 @@ function cacheDirectory(): string {
 }
 
 /** An archive that `fill` makes once for each `key`. */
-function archive(name: string, key: string, fill: (root: string) => void): string {
+export function archive(name: string, key: string, fill: (root: string) => void): string {
   const hash = createHash('sha256').update(`${FORMAT} ${key}`).digest('hex').slice(0, 16);
   const file = path.join(cacheDirectory(), `${name}-${hash}.tar`);
   if (existsSync(file)) return file;
