@@ -112,10 +112,13 @@ withGateway(
   { outputLimitBytes: 20_000 },
 );
 
-withGateway('launches at the same time all find out that limits cannot be raised here', async ({ launch }) => {
-  const engines = await Promise.all([1, 2, 3].map(() => launch('echo up; sleep 300')));
-  for (const { heard } of engines) await heard.waitForLine(/up/);
-});
+withGateway(
+  'launches at the same time all find out that limits cannot be raised here',
+  async ({ launch }) => {
+    const engines = await Promise.all([1, 2, 3].map(() => launch('echo up; sleep 300')));
+    for (const { heard } of engines) await heard.waitForLine(/up/);
+  },
+);
 
 withGateway('an image that is not there fails the launch', async ({ runtime }) => {
   const spec = await specOf(runtime, program('echo up'), { image: 'nowhere/to-be-found:1' });
@@ -166,7 +169,7 @@ withGateway(
       assert.ok(result.kind === 'launched');
       t.after(() => gateway.kill(result.handle));
       await heard.waitForLine(/up/);
-      assert.ok(result.handle.listen.kind === 'unix' && gateway.capabilities.isPrivate);
+      assert.ok(result.handle.listen.kind === 'unix' && gateway.capabilities.unixSockets);
       assert.equal(await overSocket(result.handle.listen.socketPath), 'executed /collective_rpc');
       await siblingFails(w, result.handle, gateway === other ? 'vgt_siblings' : 'bridge', launch);
       await gateway.kill(result.handle);

@@ -46,7 +46,6 @@ export async function openGateway(options: GatewayOptions): Promise<Runtime> {
     outputLimitBytes: options.outputLimitBytes ?? 1_000_000,
     stateId,
     launches: openFileRecords(join(directory, 'launches')),
-    huggingFaceHome: join(directory, 'hf'),
     hubCache: join(directory, 'hf', 'hub'),
     log: (level, text) => {
       logged?.push(`${level} ${text}`);

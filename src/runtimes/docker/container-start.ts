@@ -63,19 +63,18 @@ class Starter implements ContainerStarter {
   }
 
   async #plan(spec: LaunchSpec, image: string): Promise<ContainerPlan | LaunchFailure> {
-    const { config, stateId, sockets, networks, toSource, huggingFaceHome, hubCache, outputLimitBytes } =
-      this.#site;
+    const { config, stateId, sockets, networks, toSource, hubCache, outputLimitBytes } = this.#site;
     const reach = this.#reachOf(spec);
     let socket: SocketMount | null = null;
     try {
       // A bind mount of a directory that is not there fails, and an empty cache is a cache.
-      if (config.huggingFaceCache === null) await mkdir(huggingFaceHome, { recursive: true });
+      if (config.huggingFaceCache === null) await mkdir(hubCache, { recursive: true });
       if (reach === 'socket') socket = await sockets.make(spec.launchId);
     } catch (error) {
       const detail = `a directory for the engine cannot be made: ${faultOf(error).text}`;
       return { kind: 'failed', cause: 'resources', detail };
     }
-    const mounts = engineMounts({ config, spec, huggingFaceHome, hubCache, socket, toSource });
+    const mounts = engineMounts({ config, spec, hubCache, socket, toSource });
     if (!mounts.ok) return { kind: 'failed', cause: 'resources', detail: mounts.error };
     return {
       spec,

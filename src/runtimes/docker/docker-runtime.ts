@@ -67,7 +67,7 @@ class DockerRuntime implements Runtime {
       unixSockets: reach.unix !== null,
       survivesUs: true,
       sharesHost: false,
-      isPrivate: reach.exposure === '',
+      isPrivate: reach.tcp !== 'port',
       exposure: reach.exposure,
     };
     this.#images = createImages(connection, config.pull, environment, this.#closed.signal, log);

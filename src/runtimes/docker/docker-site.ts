@@ -19,7 +19,6 @@ export interface DockerSite {
   readonly toSource: PathMap;
   readonly sockets: SocketDirectories;
   readonly networks: LaunchNetworks;
-  readonly huggingFaceHome: string;
   readonly hubCache: string;
   readonly outputLimitBytes: number;
   readonly environment: NodeJS.ProcessEnv;

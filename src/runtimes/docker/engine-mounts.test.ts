@@ -9,7 +9,6 @@ function mountsOf(changed: Partial<MountInputs>): readonly string[] {
   const made = engineMounts({
     config: DOCKER_CONFIG,
     spec: { environment: {}, files: [] },
-    huggingFaceHome: '/home/me/.cache/huggingface',
     hubCache: '/home/me/.cache/huggingface/hub',
     socket: null,
     toSource: createPathMap(null),
@@ -21,7 +20,7 @@ function mountsOf(changed: Partial<MountInputs>): readonly string[] {
   );
 }
 
-const HUGGING_FACE = 'bind /home/me/.cache/huggingface /root/.cache/huggingface';
+const HUGGING_FACE = 'bind /home/me/.cache/huggingface/hub /root/.cache/huggingface/hub';
 const COMPILE = 'volume vllm-gateway-compile-cache /var/cache/vllm-gateway';
 
 test('an engine gets the caches, its files, its volumes and its socket directory', () => {
@@ -42,6 +41,29 @@ test('an engine gets the caches, its files, its volumes and its socket directory
   );
 });
 
+test('of our own cache an engine gets the snapshots alone, and a place to write for the rest', () => {
+  const made = engineMounts({
+    config: { ...DOCKER_CONFIG, compileCache: null },
+    spec: { environment: {}, files: [] },
+    hubCache: '/home/me/.cache/huggingface/hub',
+    socket: null,
+    toSource: createPathMap(null),
+  });
+  assert.ok(made.ok);
+  const { HF_HOME, HF_MODULES_CACHE, HF_XET_CACHE, HF_ASSETS_CACHE } = made.value.environment;
+  assert.equal(HF_HOME, '/root/.cache/huggingface');
+  for (const path of [HF_MODULES_CACHE, HF_XET_CACHE, HF_ASSETS_CACHE]) assert.match(path ?? '', /^\/tmp\//);
+  // Where the operator names a directory, all of it is given, as it was before.
+  const named = engineMounts({
+    config: { ...DOCKER_CONFIG, huggingFaceCache: '/srv/hf' },
+    spec: { environment: {}, files: [] },
+    hubCache: '/x/hub',
+    socket: null,
+    toSource: createPathMap(null),
+  });
+  assert.ok(named.ok && named.value.environment.HF_MODULES_CACHE === undefined);
+});
+
 test('configured caches are Docker’s host’s, and HF_HOME of the model says where they go', () => {
   const config = { ...DOCKER_CONFIG, huggingFaceCache: '/srv/hf', compileCache: '/srv/compile' };
   assert.deepEqual(mountsOf({ config, spec: { environment: { HF_HOME: '/hf' }, files: [] } }), [
@@ -53,7 +75,6 @@ test('configured caches are Docker’s host’s, and HF_HOME of the model says w
 test('snapshots that lie elsewhere are given too, unless the cache is one of Docker’s host', () => {
   const hubCache = '/data/hub';
   assert.deepEqual(mountsOf({ hubCache }), [
-    HUGGING_FACE,
     'bind /data/hub /root/.cache/huggingface/hub',
     COMPILE,
   ]);
@@ -63,7 +84,7 @@ test('snapshots that lie elsewhere are given too, unless the cache is one of Doc
 
 test('another user than root gets places where it may go', () => {
   assert.deepEqual(mountsOf({ config: { ...DOCKER_CONFIG, user: '1000' } }), [
-    'bind /home/me/.cache/huggingface /var/cache/huggingface',
+    'bind /home/me/.cache/huggingface/hub /var/cache/huggingface/hub',
   ]);
 });
 
@@ -74,13 +95,13 @@ test('paths of a gateway in a container are found through its mounts, or named w
   ]);
   const socket = { directory: '/state/s/l-1', target: '/run/vllm-gateway/l-1' };
   assert.deepEqual(mountsOf({ toSource, socket }), [
-    'bind /srv/hf /root/.cache/huggingface',
+    'bind /srv/hf/hub /root/.cache/huggingface/hub',
     COMPILE,
     'bind /var/lib/docker/volumes/state/_data/s/l-1 /run/vllm-gateway/l-1',
   ]);
   const [error = ''] = mountsOf({ toSource, spec: { environment: {}, files: ['/models/a'] } });
   assert.match(error, /cannot be given \/models\/a: .* only inside of the gateway's own container: mount/);
-  const [cache = ''] = mountsOf({ toSource, huggingFaceHome: '/elsewhere' });
+  const [cache = ''] = mountsOf({ toSource, hubCache: '/elsewhere/hub' });
   assert.match(cache, /Hugging Face cache: .*HOST_CACHE_DIR/);
 });
 

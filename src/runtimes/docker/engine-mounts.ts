@@ -11,8 +11,13 @@ import type { PathMap } from './path-map.ts';
 const HUGGING_FACE_TARGET = '/root/.cache/huggingface';
 /** Where other users may enter. */
 const HUGGING_FACE_TARGET_OF_USER = '/var/cache/huggingface';
-/** Below Hugging Face's directory, where nothing else is said. */
+/** Snapshots, below Hugging Face's directory. */
 const HUB = 'hub';
+/**
+ * Of our own cache an engine gets the snapshots alone: beside them lie the operator's tokens. What else its libraries keep
+ * below HF_HOME goes to a place that every user of an image may write: Docker makes a mount's parents for root.
+ */
+const HUGGING_FACE_SCRATCH = '/tmp/vllm-gateway/huggingface';
 const COMPILE_TARGET = '/var/cache/vllm-gateway';
 const COMPILE_VOLUME = 'vllm-gateway-compile-cache';
 
@@ -31,9 +36,7 @@ export interface EngineMounts {
 export interface MountInputs {
   readonly config: DockerConfig;
   readonly spec: Pick<LaunchSpec, 'environment' | 'files'>;
-  /** The Hugging Face directory that we use ourselves. */
-  readonly huggingFaceHome: string;
-  /** Where snapshots lie, which may be elsewhere (HF_HUB_CACHE). */
+  /** Where the snapshots lie that we fetch. */
   readonly hubCache: string;
   readonly socket: SocketMount | null;
   readonly toSource: PathMap;
@@ -46,14 +49,9 @@ export function engineMounts(inputs: MountInputs): Result<EngineMounts, string> 
   const isUsers = config.user !== null;
   const huggingFaceTarget =
     spec.environment.HF_HOME ?? (isUsers ? HUGGING_FACE_TARGET_OF_USER : HUGGING_FACE_TARGET);
-  const cache = huggingFaceSource(inputs);
+  const cache = huggingFaceMount(inputs, huggingFaceTarget);
   if (!cache.ok) return cache;
-  mounts.push(mountOf(cache.value, huggingFaceTarget, false));
-  if (config.huggingFaceCache === null && inputs.hubCache !== join(inputs.huggingFaceHome, HUB)) {
-    const hub = toSource(inputs.hubCache);
-    if (!hub.ok) return failure(`engines cannot be given HF_HUB_CACHE: ${hub.error}`);
-    mounts.push(mountOf(hub.value, join(huggingFaceTarget, HUB), false));
-  }
+  mounts.push(cache.value);
   // A fresh volume belongs to root, and an engine that cannot write there fails.
   const compile = config.compileCache ?? (isUsers ? null : COMPILE_VOLUME);
   if (compile !== null) mounts.push(mountOf(compile, COMPILE_TARGET, false));
@@ -74,18 +72,31 @@ export function engineMounts(inputs: MountInputs): Result<EngineMounts, string> 
   }
   const environment = {
     HF_HOME: huggingFaceTarget,
+    ...(config.huggingFaceCache === null ? scratchVariables() : {}),
     ...(compile === null ? {} : compileVariables()),
   };
   return success({ mounts: withoutRepeats(mounts), environment });
 }
 
-function huggingFaceSource({ config, huggingFaceHome, toSource }: MountInputs): Result<string, string> {
-  if (config.huggingFaceCache !== null) return success(config.huggingFaceCache);
-  const source = toSource(huggingFaceHome);
-  if (source.ok) return source;
+/** A configured cache is the operator's gift as a whole; it may be a volume, of which no part can be mounted. */
+function huggingFaceMount(
+  { config, hubCache, toSource }: MountInputs,
+  target: string,
+): Result<MountSettings, string> {
+  if (config.huggingFaceCache !== null) return success(mountOf(config.huggingFaceCache, target, false));
+  const source = toSource(hubCache);
+  if (source.ok) return success(mountOf(source.value, join(target, HUB), false));
   return failure(
     `engines cannot be given the Hugging Face cache: ${source.error}; or name the directory of Docker's host in \`runtime.docker.hugging_face_cache\` (HOST_CACHE_DIR)`,
   );
+}
+
+function scratchVariables(): Readonly<Record<string, string>> {
+  return {
+    HF_MODULES_CACHE: `${HUGGING_FACE_SCRATCH}/modules`,
+    HF_ASSETS_CACHE: `${HUGGING_FACE_SCRATCH}/assets`,
+    HF_XET_CACHE: `${HUGGING_FACE_SCRATCH}/xet`,
+  };
 }
 
 function compileVariables(): Readonly<Record<string, string>> {

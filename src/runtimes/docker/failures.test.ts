@@ -49,6 +49,12 @@ test('a pull’s failures are told apart', () => {
     ],
     ['net/http: request canceled (Client.Timeout exceeded)', 'image_missing', /cannot be reached/],
     ['write /var/lib/docker/tmp/x: no space left on device', 'resources', /make room/],
+    [
+      'toomanyrequests: You have reached your unauthenticated pull rate limit. https://www.docker.com/increase-rate-limit',
+      'image_missing',
+      /docker login.*or wait/,
+    ],
+    ['unexpected status from HEAD request: 429 Too Many Requests', 'image_missing', /docker login.*or wait/],
   ];
   for (const [text, cause, remedy] of table) {
     const failed = pullFailureOf('a/b:c', text);

@@ -32,9 +32,9 @@ export interface DockerRuntimeOptions {
   /** Id of the state directory: what carries it is ours. */
   readonly stateId: string;
   readonly launches: LaunchRecords;
-  /** The Hugging Face directory that we fetch into, as we see it. */
-  readonly huggingFaceHome: string;
-  /** Where its snapshots lie. */
+  /** Not used any more: engines get the snapshots alone. */
+  readonly huggingFaceHome?: string;
+  /** Where the snapshots lie that we fetch, as we see it. */
   readonly hubCache: string;
   readonly log: Log;
   /** For Docker's own variables (DOCKER_CONFIG, DOCKER_CERT_PATH); the process's where absent. */
@@ -60,7 +60,7 @@ export async function openDockerRuntime(options: DockerRuntimeOptions): Promise<
   const sockets = await openSocketDirectories(options.socketDirectory);
   if (!sockets.ok) return sockets;
   try {
-    const info = await infoPatiently(connection.value, options.daemonLimitMs ?? DAEMON_LIMIT_MS);
+    const info = await infoPatiently(connection.value, options.daemonLimitMs ?? DAEMON_LIMIT_MS, log);
     const surroundings = options.surroundings ?? readSurroundings();
     const own = await findOwnContainer(connection.value, config.gatewayContainer, surroundings);
     const toSource = createPathMap(own?.mounts ?? null);
@@ -90,7 +90,6 @@ export async function openDockerRuntime(options: DockerRuntimeOptions): Promise<
         toSource,
         sockets: sockets.value,
         networks: createLaunchNetworks(connection.value, stateId, own?.id ?? null),
-        huggingFaceHome: options.huggingFaceHome,
         hubCache: options.hubCache,
         outputLimitBytes: options.outputLimitBytes,
         environment,
@@ -105,7 +104,12 @@ export async function openDockerRuntime(options: DockerRuntimeOptions): Promise<
   }
 }
 
-async function infoPatiently(connection: DockerConnection, limitMs: number): Promise<DaemonInfo> {
+async function infoPatiently(
+  connection: DockerConnection,
+  limitMs: number,
+  log: Log,
+): Promise<DaemonInfo> {
+  let isTold = false;
   const deadlineMs = performance.now() + limitMs;
   for (;;) {
     try {
@@ -121,8 +125,16 @@ async function infoPatiently(connection: DockerConnection, limitMs: number): Pro
         isRootless: SecurityOptions?.some((option) => option.includes('name=rootless')) ?? false,
       };
     } catch (error) {
-      const mayCome = faultOf(error).isUnreachable && !/EACCES|EPERM/.test(faultOf(error).text);
+      const { isUnreachable, text } = faultOf(error);
+      const mayCome = isUnreachable && !/EACCES|EPERM/.test(text);
       if (!mayCome || performance.now() >= deadlineMs) throw error;
+      if (!isTold) {
+        log(
+          'warn',
+          `Docker does not answer at ${connection.host} (${text}); it is waited for, at most ${Math.ceil(limitMs / 1000)} s`,
+        );
+      }
+      isTold = true;
       await sleep(DAEMON_RETRY_MS);
     }
   }
@@ -143,5 +155,5 @@ function reachText(host: string, { unix, tcp, exposure }: Reach, ownName: string
       : tcp === 'network'
         ? `a network for each launch that ${ownName} joins`
         : 'ports on loopback';
-  return `engines run in containers of Docker at ${host} and are reached by ${how}${exposure === '' ? '' : `; ${exposure}`}`;
+  return `engines run in containers of Docker at ${host} and are reached by ${how}${unix !== null || exposure === '' ? '' : `; ${exposure}`}`;
 }

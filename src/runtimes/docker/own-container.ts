@@ -26,7 +26,9 @@ export interface OwnSurroundings {
 
 const CONTAINER_ID = /\b[0-9a-f]{64}\b/g;
 /** Ids that are asked for, should /proc name very many. */
-const CANDIDATES_MAX = 16;
+const NAMED_MAX = 16;
+/** Running containers that are compared by their host name. */
+const COMPARED_MAX = 256;
 
 export function readSurroundings(): OwnSurroundings {
   const read = (path: string): string => {
@@ -43,31 +45,47 @@ export function readSurroundings(): OwnSurroundings {
   };
 }
 
-/** Null where we run in none, or in one that this Docker does not know. Rejects where Docker does not answer. */
+/**
+ * Null where we run in none, or in one that this Docker does not know. Rejects where Docker does not answer. A configured
+ * name only decides between containers that /proc names: another stack may have the same name in its variables.
+ */
 export async function findOwnContainer(
-  { docker, call }: DockerConnection,
+  connection: DockerConnection,
   configuredName: string | null,
   surroundings: OwnSurroundings,
 ): Promise<OwnContainer | null> {
   if (!surroundings.isInContainer) return null;
-  const named = surroundings.text.match(CONTAINER_ID) ?? [];
-  const candidates = new Set([configuredName ?? '', surroundings.hostName, ...named]);
-  candidates.delete('');
-  for (const candidate of [...candidates].slice(0, CANDIDATES_MAX)) {
+  const ids = new Set(surroundings.text.match(CONTAINER_ID) ?? []);
+  const named = await runningOf(connection, [...ids].slice(0, NAMED_MAX));
+  if (named.length > 0) {
+    const found = named.find(({ Name }) => Name === `/${configuredName}`) ?? named[0];
+    return found === undefined ? null : ownContainerOf(found);
+  }
+  const { docker, call } = connection;
+  const all = await call((abortSignal) => docker.listContainers({ abortSignal }));
+  const running = await runningOf(
+    connection,
+    all.slice(0, COMPARED_MAX).map(({ Id }) => Id),
+  );
+  const [found, ...others] = running.filter(({ Config }) => Config.Hostname === surroundings.hostName);
+  return found === undefined || others.length > 0 ? null : ownContainerOf(found);
+}
+
+async function runningOf(
+  { docker, call }: DockerConnection,
+  ids: readonly string[],
+): Promise<readonly ContainerInspectInfo[]> {
+  const running: ContainerInspectInfo[] = [];
+  for (const id of ids) {
     try {
-      const found = await call((abortSignal) => docker.getContainer(candidate).inspect({ abortSignal }));
-      if (isOurs(found, surroundings)) return ownContainerOf(found);
+      const found = await call((abortSignal) => docker.getContainer(id).inspect({ abortSignal }));
+      if (found.State.Running) running.push(found);
     } catch (error) {
       const { status, isUnreachable } = faultOf(error);
       if (isUnreachable || status === null) throw error;
     }
   }
-  return null;
-}
-
-/** A container that only has the configured name may be another gateway's. */
-function isOurs(found: ContainerInspectInfo, { text, hostName }: OwnSurroundings): boolean {
-  return found.State.Running && (text.includes(found.Id) || found.Config.Hostname === hostName);
+  return running;
 }
 
 /**

@@ -10,6 +10,12 @@ export function pullFailureOf(image: string, text: string): LaunchFailure {
       detail: `image ${image} does not fit on the disk of Docker's host (${text}): make room there (\`docker system df\`)`,
     };
   }
+  if (RATE_LIMITED.test(text)) {
+    return imageMissing(
+      image,
+      `cannot be pulled now: its registry limits how often (${text}). Run \`docker login ${registryShown(image)}\` as the user that runs the gateway, which raises the limit, or wait: it is tried again`,
+    );
+  }
   if (/access denied|unauthorized|authentication required|forbidden|denied:|no basic auth/i.test(text)) {
     return imageMissing(
       image,
@@ -31,6 +37,9 @@ export function pullFailureOf(image: string, text: string): LaunchFailure {
   }
   return imageMissing(image, `cannot be pulled: ${text}`);
 }
+
+/** 429 and its words; a registry's text may also say `denied` or that a login raises the limit. */
+const RATE_LIMITED = /toomanyrequests|too many requests|rate limit|\b429\b/i;
 
 function registryShown(image: string): string {
   const registry = registryOf(image);

@@ -19,9 +19,9 @@ function decide(changed: Partial<ReachFacts>): string {
 
 test('sockets where there can be any, then a network of ours, then a port', () => {
   const table: readonly (readonly [Partial<ReachFacts>, string])[] = [
-    [{}, 'socket port private'],
+    [{}, 'socket port exposed'],
     [{ isInContainer: true, own: BRIDGED }, 'socket network private'],
-    [{ isInContainer: true, own: ON_HOST_NETWORK }, 'socket port private'],
+    [{ isInContainer: true, own: ON_HOST_NETWORK }, 'socket port exposed'],
     [{ isInContainer: true }, 'socket - private'],
     [{ sockets: APART }, '- port exposed'],
     [{ sockets: APART, isInContainer: true, own: BRIDGED }, '- network private'],
@@ -29,7 +29,7 @@ test('sockets where there can be any, then a network of ours, then a port', () =
     [{ sockets: APART, isInContainer: true, own: BRIDGED, isLocal: false }, '- network private'],
     [{ wanted: 'port' }, '- port exposed'],
     [{ wanted: 'network', isInContainer: true, own: BRIDGED }, '- network private'],
-    [{ wanted: 'socket' }, 'socket port private'],
+    [{ wanted: 'socket' }, 'socket port exposed'],
   ];
   for (const [facts, wanted] of table) assert.equal(decide(facts), wanted, JSON.stringify(facts));
 });

@@ -16,7 +16,7 @@ export interface Reach {
   readonly unix: 'socket' | null;
   /** For engines that know only ports. */
   readonly tcp: 'network' | 'port' | null;
-  /** Why what an engine gets is not private; empty where it is. */
+  /** Why a port that an engine gets is not private; empty where it is, and where no engine gets one. */
   readonly exposure: string;
 }
 
@@ -37,7 +37,9 @@ export function decideReach(facts: ReachFacts): Result<Reach, string> {
   const { wanted, sockets } = facts;
   const tcp = tcpReach(facts);
   const wantsSockets = wanted === 'socket' || wanted === 'auto';
-  if (wantsSockets && sockets.ok) return success({ unix: 'socket', tcp, exposure: '' });
+  if (wantsSockets && sockets.ok) {
+    return success({ unix: 'socket', tcp, exposure: tcp === 'port' ? EXPOSED_PORTS : '' });
+  }
   if (wanted === 'socket') {
     return failure(
       `runtime.docker.reach is \`socket\`, and engines cannot be reached so: ${sockets.ok ? '' : sockets.error}`,
@@ -70,6 +72,9 @@ function unreachable({ wanted, isInContainer, sockets }: ReachFacts): string {
     ? `engines cannot be reached: the gateway runs in a container that this Docker does not know.${because} Name it in \`runtime.docker.gateway_container\` (GATEWAY_CONTAINER_NAME)`
     : `engines cannot be reached: Docker runs on another host.${because} Run the gateway there, or in a container there`;
 }
+
+const EXPOSED_PORTS =
+  "an engine that knows only ports listens on one of Docker's host, where others reach its development routes too: let its `command` take {socket}, or run the gateway in a container of this Docker";
 
 function exposureOf({ wanted, sockets }: ReachFacts): string {
   const why =
