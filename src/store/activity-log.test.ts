@@ -101,6 +101,31 @@ test('entries come back as they were, in their order, soon and without being clo
   assert.equal(log.dropped, 0);
 });
 
+test('A1: a store that stands still keeps nobody waiting; it goes on where it stood', async (t) => {
+  const directory = place(t);
+  const thread = new StoreThread({
+    onFault: assert.fail,
+    file: new URL('crashing-store.fixture.ts', import.meta.url),
+  });
+  const { log, faults, close } = open(t, directory, { thread });
+  const stuck = join(directory, 'activity.db.stuck');
+  t.after(async () => {
+    rmSync(stuck, { force: true });
+    await log.close();
+    await thread.close();
+  });
+  writeFileSync(stuck, '');
+  // The first batch is with the thread, and nothing but this test frees it: who waited would wait for ever.
+  for (const one of numbered(10_000)) log.add(one);
+  assert.ok(log.dropped > 1_000, 'what does not fit is counted');
+  assert.deepEqual([readdirSync(directory), faults], [['activity.db.stuck'], []]);
+  const { dropped } = log;
+  rmSync(stuck);
+  await until(() => readActivity(directory, ALL).ok && kept(directory).length === 10_000 - dropped);
+  await close();
+  assert.equal(log.dropped, dropped);
+});
+
 test('questions: a model, since when, what went wrong, how many', async (t) => {
   const directory = place(t);
   const { log, close } = open(t, directory);

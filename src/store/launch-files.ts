@@ -2,32 +2,72 @@
  * Records of launches as files, one each: where earlier versions kept them, and where they go while the database cannot be
  * written. The next start takes them over.
  */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LaunchId } from '../core/ids.ts';
 import { LAUNCH_ID } from '../core/ids.ts';
 import { syncDirectory, UNFINISHED_SUFFIX, writeDurably } from './durable-file.ts';
 import { launchRecordText, parseLaunchRecord } from './launch-record-text.ts';
 import type { LaunchRecord, LaunchRecordList } from './launch-records.ts';
+import { makeDirectory } from './make-directory.ts';
 
 const SUFFIX = '.json';
+/** A disk that hangs for longer counts as failed: launches and stops wait for these files. */
+const WRITE_LIMIT_MS = 5_000;
 
 export class LaunchFiles {
   readonly #directory: string;
+  readonly #limitMs: number;
+  /** The last write; each waits for the one before, so that a disk that hangs holds one thread of Node's and not all four. */
+  #last: Promise<unknown> = Promise.resolve();
+  /** A write is beyond its limit: nothing more is tried until the disk has answered. */
+  #isHanging = false;
 
-  constructor(directory: string) {
+  constructor(directory: string, limitMs = WRITE_LIMIT_MS) {
     this.#directory = directory;
+    this.#limitMs = limitMs;
   }
 
-  /** Replaces the file of that launch, durably. */
+  /** Replaces the file of that launch, durably. Rejects within a bounded time. */
   async save(record: LaunchRecord): Promise<void> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    await writeDurably(this.#pathOf(record.spec.launchId), launchRecordText(record));
+    await this.#inTurn(async () => {
+      await makeDirectory(this.#directory, 0o700);
+      await writeDurably(this.#pathOf(record.spec.launchId), launchRecordText(record));
+    });
   }
 
+  /** Rejects within a bounded time. */
   async remove(launchId: LaunchId): Promise<void> {
-    await rm(this.#pathOf(launchId), { force: true });
-    await syncDirectory(this.#directory);
+    await this.#inTurn(async () => {
+      await rm(this.#pathOf(launchId), { force: true });
+      await syncDirectory(this.#directory);
+    });
+  }
+
+  async #inTurn(write: () => Promise<void>): Promise<void> {
+    const late = new Error(`the disk has not answered within ${this.#limitMs / 1000} s`);
+    if (this.#isHanging) throw late;
+    let isLate = false;
+    const begin = async (): Promise<void> => {
+      // Its caller has gone on.
+      if (isLate) return;
+      await write();
+    };
+    const written = this.#last.then(begin, begin).finally(() => {
+      if (isLate) this.#isHanging = false;
+    });
+    this.#last = written;
+    const { promise: timedOut, reject } = Promise.withResolvers<never>();
+    const limit = setTimeout(() => {
+      isLate = true;
+      this.#isHanging = true;
+      reject(late);
+    }, this.#limitMs);
+    try {
+      await Promise.race([written, timedOut]);
+    } finally {
+      clearTimeout(limit);
+    }
   }
 
   /** `tidies`: what was never finished is removed; only the owner may, who writes none now. What is not ours is left alone. */

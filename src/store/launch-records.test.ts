@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open as openFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -15,6 +15,7 @@ import { fill, smallDisk } from './small-disk-fixtures.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
 import { StoreThread } from './store-thread.ts';
 
+const CRASHING = new URL('crashing-store.fixture.ts', import.meta.url);
 const SAVING = fileURLToPath(new URL('saving-gateway.fixture.ts', import.meta.url));
 
 async function place(t: TestContext): Promise<string> {
@@ -270,8 +271,67 @@ test('L3: where neither can be kept, saving fails and says so', async (t) => {
   shell.close();
   await assert.rejects(
     records.save(recordFixture('a-1')),
-    /^Error: neither the state database nor a file in .* can be written: EEXIST/,
+    /^Error: neither the state database nor a file in .* can be written: ENOTDIR/,
   );
+});
+
+test('L4: a store that hangs: a stage is given up, a new record goes to a file', async (t) => {
+  const directory = await place(t);
+  const thread = new StoreThread({ onFault: () => {}, file: CRASHING, jobLimitMs: 100 });
+  const faults: string[] = [];
+  const onFault = (text: string): void => void faults.push(text);
+  const opened = openStateDatabase({ directory, access: 'own', onFault, thread });
+  assert.ok(opened.ok);
+  const { database } = opened.value;
+  const stuck = join(directory, 'state.db.stuck');
+  t.after(async () => {
+    await rm(stuck, { force: true });
+    await thread.close();
+    database.close();
+  });
+  const records = await openLaunchRecords(database);
+  // However long the machine takes to start the thread.
+  while ((await database.tryChange('a flag', [])) !== 'made');
+  await writeFile(stuck, '');
+  const { launchId } = recordFixture('a-1').spec;
+  await records.save(recordFixture('a-1'));
+  const filed = await readdir(join(directory, 'launches'));
+  assert.deepEqual(filed, ['a-1.json']);
+  await assert.rejects(
+    records.setStage(launchId, { kind: 'stopping' }),
+    /stage of a-1 could not be kept: the disk does not answer/,
+  );
+  await records.remove(launchId);
+  assert.match(faults.join(), /which engines run: no answer within 0\.1 s$/);
+});
+
+test('L4: a disk that hangs at a file: saving fails within a limit, then at once, until the disk answers', async (t) => {
+  const directory = await place(t);
+  const { database } = await open(t, directory);
+  const records = await openLaunchRecords(database, { fileLimitMs: 100 });
+  const shell = new DatabaseSync(join(directory, 'state.db'));
+  shell.exec('DROP TABLE launches');
+  shell.close();
+  const launches = join(directory, 'launches');
+  await mkdir(launches);
+  // Who opens a pipe to write hangs until somebody reads.
+  const pipe = join(launches, 'a-1.json.tmp');
+  execFileSync('mkfifo', [pipe]);
+  const hangs = /can be written: the disk has not answered within 0\.1 s/;
+  await assert.rejects(records.save(recordFixture('a-1')), hangs);
+  await assert.rejects(records.save(recordFixture('b-2')), hangs);
+  await records.remove('a-1');
+  const reader = await openFile(pipe, 'r');
+  await reader.close();
+  await rm(pipe);
+  for (;;) {
+    const isSaved = await records.save(recordFixture('b-2')).then(
+      () => true,
+      () => false,
+    );
+    if (isSaved) break;
+  }
+  assert.deepEqual(await readdir(launches), ['b-2.json']);
 });
 
 test('a full disk keeps no engine from being recorded: the database has room in reserve', async (t) => {

@@ -5,6 +5,7 @@
  *  L2. No environment and no `authorization` is kept: they are secrets.
  *  L3. While the database cannot be written, records go to files beside it (launch-files.ts): a file that breaks must not
  *      keep models from starting. A file that is there is newer than the row. Only where neither can be kept a launch fails.
+ *  L4. Nothing waits for ever for a disk that hangs: the store's thread and the files have limits.
  */
 import { join } from 'node:path';
 import type { LaunchId } from '../core/ids.ts';
@@ -12,7 +13,7 @@ import type { LaunchSpec, LaunchStage } from '../runtimes/runtime.ts';
 import { LaunchFiles } from './launch-files.ts';
 import { launchRecordText, parseLaunchRecord, stageOf, withoutSecrets } from './launch-record-text.ts';
 import { messageOf, type Statement } from './sqlite-file.ts';
-import type { StateDatabase } from './state-database.ts';
+import type { ChangeOutcome, StateDatabase } from './state-database.ts';
 
 /** Identity of a process that no later process can have. */
 export interface ProcessIdentity {
@@ -57,12 +58,20 @@ export interface LaunchRecords {
   list(): Promise<LaunchRecordList>;
 }
 
+export interface LaunchRecordsOptions {
+  /** How long a write of a file may take. Shorter, for tests. */
+  readonly fileLimitMs?: number;
+}
+
 const DIRECTORY_NAME = 'launches';
 const WHAT = 'which engines run';
 
 /** Takes over what files say, unless the database is only read. Rejects where the one or the other cannot be read. */
-export async function openLaunchRecords(database: StateDatabase): Promise<LaunchRecords> {
-  const records = new DatabaseLaunchRecords(database);
+export async function openLaunchRecords(
+  database: StateDatabase,
+  options: LaunchRecordsOptions = {},
+): Promise<LaunchRecords> {
+  const records = new DatabaseLaunchRecords(database, options);
   await records.open();
   return records;
 }
@@ -77,9 +86,9 @@ class DatabaseLaunchRecords implements LaunchRecords {
   /** The last change under way of each launch. */
   readonly #turns = new Map<LaunchId, Promise<void>>();
 
-  constructor(database: StateDatabase) {
+  constructor(database: StateDatabase, { fileLimitMs }: LaunchRecordsOptions) {
     this.#database = database;
-    this.#files = new LaunchFiles(join(database.directory, DIRECTORY_NAME));
+    this.#files = new LaunchFiles(join(database.directory, DIRECTORY_NAME), fileLimitMs);
   }
 
   async open(): Promise<void> {
@@ -98,7 +107,7 @@ class DatabaseLaunchRecords implements LaunchRecords {
       this.#unreadable.delete(launchId);
       this.#records.set(launchId, record);
       // What the database does not take stays where it is.
-      if (await this.#change([replacing(record)])) await this.#removeFile(launchId);
+      if ((await this.#change([replacing(record)])) === 'made') await this.#removeFile(launchId);
     }
   }
 
@@ -107,7 +116,7 @@ class DatabaseLaunchRecords implements LaunchRecords {
     const { launchId } = kept.spec;
     this.#records.set(launchId, kept);
     this.#unreadable.delete(launchId);
-    await this.#inTurn(launchId, () => this.#keep(launchId, replacing(kept)));
+    await this.#inTurn(launchId, () => this.#keep(launchId, replacing(kept), 'record'));
   }
 
   async setStage(launchId: LaunchId, stage: LaunchStage): Promise<void> {
@@ -117,7 +126,7 @@ class DatabaseLaunchRecords implements LaunchRecords {
     this.#records.set(launchId, record);
     // A launch with a file may have no row.
     await this.#inTurn(launchId, () =>
-      this.#keep(launchId, this.#filed.has(launchId) ? replacing(record) : staging(launchId, stage)),
+      this.#keep(launchId, this.#filed.has(launchId) ? replacing(record) : staging(launchId, stage), 'stage'),
     );
   }
 
@@ -136,8 +145,12 @@ class DatabaseLaunchRecords implements LaunchRecords {
     return { records, unreadable: [...this.#unreadable].sort() };
   }
 
-  async #keep(launchId: LaunchId, statement: Statement): Promise<void> {
-    if (await this.#change([statement])) return await this.#removeFile(launchId);
+  async #keep(launchId: LaunchId, statement: Statement, what: 'record' | 'stage'): Promise<void> {
+    const outcome = await this.#change([statement]);
+    if (outcome === 'made') return await this.#removeFile(launchId);
+    // The same disk would hang again, and a stage is a hint: the record is there, and the engine can be asked.
+    if (outcome === 'lost' && what === 'stage')
+      throw new Error(`the stage of ${launchId} could not be kept: the disk does not answer`);
     // It was removed meanwhile, and that comes next.
     const record = this.#records.get(launchId);
     if (record === undefined) return;
@@ -162,8 +175,8 @@ class DatabaseLaunchRecords implements LaunchRecords {
     }
   }
 
-  async #change(statements: readonly Statement[]): Promise<boolean> {
-    return this.#database.kept && (await this.#database.change(WHAT, statements));
+  async #change(statements: readonly Statement[]): Promise<ChangeOutcome> {
+    return this.#database.kept ? await this.#database.tryChange(WHAT, statements) : 'refused';
   }
 
   async #removeFile(launchId: LaunchId): Promise<void> {

@@ -57,6 +57,9 @@ export interface OpenedStateDatabase {
   readonly notices: readonly Notice[];
 }
 
+/** `lost`: the disk did not answer in time, or the writing thread died; nobody knows whether it was made. */
+export type ChangeOutcome = 'made' | 'refused' | 'lost';
+
 /** The error is a sentence for the operator: the file is of a newer gateway, or cannot be read now. */
 export function openStateDatabase(options: StateDatabaseOptions): Result<OpenedStateDatabase, string> {
   const { directory, access } = options;
@@ -177,11 +180,18 @@ export class StateDatabase {
    * Never rejects; false: nothing was changed.
    */
   async change(what: string, statements: readonly Statement[]): Promise<boolean> {
-    if (this.#thread === null || !this.#connection.isOpen) return this.#changeHere(what, statements);
+    return (await this.tryChange(what, statements)) === 'made';
+  }
+
+  /** As `change`, for whoever has another place for it. */
+  async tryChange(what: string, statements: readonly Statement[]): Promise<ChangeOutcome> {
+    if (this.#thread === null || !this.#connection.isOpen)
+      return this.#changeHere(what, statements) ? 'made' : 'refused';
     const job = { kind: 'change', path: this.#path, inode: this.#inode, statements } as const;
     const answer = await this.#thread.run(job);
-    if (!answer.ok) this.#tell(`could not keep ${what}`, answer.text);
-    return answer.ok;
+    if (answer.ok) return 'made';
+    this.#tell(`could not keep ${what}`, answer.text);
+    return answer.failure === 'lost' ? 'lost' : 'refused';
   }
 
   /** For values that are refused before they come to the file. */

@@ -50,12 +50,15 @@ export interface StoreThreadOptions {
   readonly file?: URL;
   /** Shorter, for tests. */
   readonly idleMs?: number;
+  /** Shorter, for tests. */
+  readonly jobLimitMs?: number;
 }
 
 export class StoreThread {
   readonly #onFault: (text: string) => void;
   readonly #file: URL;
   readonly #idleMs: number;
+  readonly #jobLimitMs: number;
   readonly #waiting = new Map<number, Waiting>();
   #thread: Worker | null = null;
   #startedMs = 0;
@@ -73,6 +76,7 @@ export class StoreThread {
     this.#onFault = options.onFault;
     this.#file = options.file ?? THREAD_FILE;
     this.#idleMs = options.idleMs ?? IDLE_MS;
+    this.#jobLimitMs = options.jobLimitMs ?? JOB_LIMIT_MS;
   }
 
   run(job: StoreJob): Promise<StoreAnswer> {
@@ -80,7 +84,7 @@ export class StoreThread {
     if (refusal !== null) return Promise.resolve({ ok: false, text: refusal, failure: 'disk' });
     return new Promise((settle) => {
       const id = this.#nextId++;
-      const limit = setTimeout(() => this.#giveUp(id), JOB_LIMIT_MS);
+      const limit = setTimeout(() => this.#giveUp(id), this.#jobLimitMs);
       limit.unref();
       this.#waiting.set(id, { job, settle, limit, attempts: 1, isOver: false });
       this.#post({ id, job });
@@ -161,7 +165,7 @@ export class StoreThread {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
     waiting.isOver = true;
-    waiting.settle({ ok: false, text: `no answer within ${JOB_LIMIT_MS / 1000} s`, failure: 'lost' });
+    waiting.settle({ ok: false, text: `no answer within ${this.#jobLimitMs / 1000} s`, failure: 'lost' });
     if ([...this.#waiting.values()].every(({ isOver }) => isOver)) this.#thread?.unref();
   }
 
