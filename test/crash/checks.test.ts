@@ -146,4 +146,7 @@ test('what serves on as the same process was adopted, what was never recorded is
   assert.deepEqual(aftermath(before, now), { ...NO_AFTERMATH, adopted: 2, endedDebris: 1 });
   const restarted = { ...now, engines: [engine('a'), engine('b', 'm', '9:9'), engine('c')] };
   assert.deepEqual(aftermath(before, restarted), { ...NO_AFTERMATH, adopted: 1 });
+  const created = { ...left([], []), remnants: [{ launchId: 'd', what: 'a created container' }] };
+  assert.deepEqual(aftermath(created, look([], [])), { ...NO_AFTERMATH, endedDebris: 1 });
+  assert.deepEqual(aftermath(created, look([], [], created.remnants)), NO_AFTERMATH);
 });
