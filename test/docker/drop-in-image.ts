@@ -49,7 +49,9 @@ export async function gatewayImage(world: DockerWorld, tag: string): Promise<Bui
   const startMs = performance.now();
   await importArchive(world.docker, base.file, BASE_IMAGE);
   const failure = await build(world, tag, sources);
-  if (failure !== null) return { kind: 'unavailable', reason: failure };
+  // Without the registry there is nothing to try; whatever else fails is our fault.
+  if (failure !== null && !ASKS_REGISTRY.test(failure.step)) throw new Error(failure.text);
+  if (failure !== null) return { kind: 'unavailable', reason: failure.text };
   const seconds = (performance.now() - startMs) / 1000;
   await save(world, tag, file);
   return { kind: 'built', seconds };
@@ -78,12 +80,21 @@ function keyOf(base: string, sources: readonly string[]): string {
   return hash.digest('hex').slice(0, 16);
 }
 
-/** Null, or why it failed, with the last lines of the build. */
+interface BuildFailure {
+  /** The last line of the Dockerfile that was begun. */
+  readonly step: string;
+  /** With the last lines of the build. */
+  readonly text: string;
+}
+
+const ASKS_REGISTRY = /npm ci /;
+
+/** Null where it succeeds. */
 async function build(
   { docker, daemon }: DockerWorld,
   tag: string,
   sources: readonly string[],
-): Promise<string | null> {
+): Promise<BuildFailure | null> {
   const registry = npmRegistry();
   const proxy = await proxyTo(daemon, new URL(registry));
   try {
@@ -111,7 +122,8 @@ function npmRegistry(): string {
 
 const LINES_TOLD = 12;
 
-async function failureIn(stream: Readable): Promise<string | null> {
+async function failureIn(stream: Readable): Promise<BuildFailure | null> {
+  let step = '';
   const told: string[] = [];
   let rest = '';
   for await (const chunk of stream) {
@@ -122,9 +134,12 @@ async function failureIn(stream: Readable): Promise<string | null> {
         readonly stream?: string;
         readonly error?: string;
       };
+      if (text.startsWith('Step ')) step = text;
       if (text.trim() !== '') told.push(text.trim());
-      if (error !== undefined)
-        return [`the image cannot be built: ${error}`, ...told.slice(-LINES_TOLD)].join('\n');
+      if (error !== undefined) {
+        const last = [`the image cannot be built: ${error}`, ...told.slice(-LINES_TOLD)];
+        return { step, text: last.join('\n') };
+      }
     }
   }
   return null;
@@ -145,5 +160,5 @@ async function save({ docker }: DockerWorld, tag: string, file: string): Promise
 async function load({ docker }: DockerWorld, file: string): Promise<void> {
   const stream = (await docker.loadImage(createReadStream(file))) as Readable;
   const failure = await failureIn(stream);
-  if (failure !== null) throw new Error(failure);
+  if (failure !== null) throw new Error(failure.text);
 }
