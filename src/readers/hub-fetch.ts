@@ -6,10 +6,14 @@
  *  3. Every answer is bounded: by the range that was asked for, or by RESPONSE_BYTES_MAX.
  *  4. Whatever is not a success is a ReadError that says what to do.
  */
-import { EnvHttpProxyAgent, fetch as undiciFetch } from 'undici';
+import { fetch as undiciFetch } from 'undici';
 import type { ReachableHub } from './hub-access.ts';
+import { createProxyDispatcher, ProxyError } from './hub-proxy.ts';
 import { TEXT_BYTES_MAX } from './model-files.ts';
 import { ReadError } from './read-fault.ts';
+
+/** The limit of the whole reading is shorter as a rule. */
+const HUB_TIMES = { connectTimeoutMs: 10_000, stallTimeoutMs: 300_000 };
 
 export interface HubFetch {
   readonly fetch: typeof fetch;
@@ -20,11 +24,7 @@ export interface HubFetch {
 }
 
 export function createHubFetch(access: ReachableHub, repo: string, signal: AbortSignal): HubFetch {
-  const dispatcher = new EnvHttpProxyAgent({
-    httpProxy: access.httpProxy ?? '',
-    httpsProxy: access.httpsProxy ?? '',
-    noProxy: access.noProxy ?? '',
-  });
+  const dispatcher = createProxyDispatcher(access, HUB_TIMES);
   const { origin } = new URL(access.endpoint);
   const authorization = authorizationOf(access);
   let answered = false;
@@ -38,7 +38,7 @@ export function createHubFetch(access: ReachableHub, repo: string, signal: Abort
       signal,
       dispatcher,
     }).catch((error: unknown) => {
-      throw unreachable(error, access);
+      throw unreachable(error, access, signal);
     });
     if (!response.ok) {
       answered = true;
@@ -53,7 +53,7 @@ export function createHubFetch(access: ReachableHub, repo: string, signal: Abort
         `${origin} does not serve parts of files, and whole ones are not read`,
       );
     }
-    const bytes = await boundedBody(response.body, range ?? TEXT_BYTES_MAX, access);
+    const bytes = await boundedBody(response.body, range ?? TEXT_BYTES_MAX, access, signal);
     answered = true;
     return new Response(bytes, { status: response.status, headers: [...response.headers] });
   };
@@ -75,6 +75,7 @@ async function boundedBody(
   body: AsyncIterable<Uint8Array> | null,
   limit: number,
   access: ReachableHub,
+  signal: AbortSignal,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -89,7 +90,7 @@ async function boundedBody(
       chunks.push(chunk);
     }
   } catch (error) {
-    throw unreachable(error, access);
+    throw unreachable(error, access, signal);
   }
   const whole = new Uint8Array(length);
   let offset = 0;
@@ -100,11 +101,11 @@ async function boundedBody(
   return whole;
 }
 
-function unreachable(error: unknown, { endpoint }: ReachableHub): unknown {
+function unreachable(error: unknown, { endpoint }: ReachableHub, signal: AbortSignal): unknown {
   if (error instanceof ReadError) return error;
+  if (signal.aborted) return new ReadError('timeout', `${endpoint} did not answer in time`);
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (cause.name === 'TimeoutError' || cause.name === 'AbortError')
-      return new ReadError('timeout', `${endpoint} did not answer in time`);
+    if (cause instanceof ProxyError) return new ReadError('unreachable', cause.message);
     if ('code' in cause && typeof cause.code === 'string')
       return new ReadError('unreachable', `${endpoint} cannot be reached (${cause.code})`);
   }

@@ -6,8 +6,10 @@
  */
 import type { Dispatcher, request as undiciRequest } from 'undici';
 import type { HubAccess, ReachableHub } from '../readers/hub-access.ts';
+import type { ProxyError } from '../readers/hub-proxy.ts';
 import { codeOf, FetchError, PassingError } from './fetch-error.ts';
 import { ANSWER_BYTES_MAX, type FetchLimits, REDIRECTS_MAX } from './fetch-limits.ts';
+import { untilAborted } from './until-aborted.ts';
 
 export interface OpenAnswer {
   readonly status: number;
@@ -48,7 +50,7 @@ export function createHubTransport(access: HubAccess, limits: FetchLimits): HubT
     const { request, dispatcher } = await client;
     const authorization = authorizationFor(url, access);
     try {
-      return await request(bare(url), {
+      const answer = request(bare(url), {
         dispatcher,
         signal,
         headers: {
@@ -58,8 +60,10 @@ export function createHubTransport(access: HubAccess, limits: FetchLimits): HubT
           ...(authorization === null ? {} : { authorization }),
         },
       });
+      // undici itself heeds the signal only once there is a connection.
+      return await untilAborted(answer, signal, discard);
     } catch (error) {
-      throw connectionError(error, url);
+      throw connectionError(error, url, signal);
     }
   };
   return {
@@ -68,7 +72,7 @@ export function createHubTransport(access: HubAccess, limits: FetchLimits): HubT
       for (let redirects = 0; redirects <= REDIRECTS_MAX; redirects += 1) {
         const response = await ask(url, headers, signal);
         const location = headerOf(response, 'location');
-        if (response.statusCode < 300 || response.statusCode === 416) return answerOf(response, url);
+        if (response.statusCode < 300 || response.statusCode === 416) return answerOf(response, url, signal);
         discard(response);
         if (location === null || response.statusCode >= 400) throw statusError(response, url, what, access);
         url = addressOf(new URL(location, url).href);
@@ -89,16 +93,11 @@ interface HubClient {
 }
 
 async function openClient(access: HubAccess, limits: FetchLimits): Promise<HubClient> {
-  const { EnvHttpProxyAgent, request } = await import('undici');
-  const dispatcher = new EnvHttpProxyAgent({
-    httpProxy: access.httpProxy ?? '',
-    httpsProxy: access.httpsProxy ?? '',
-    noProxy: access.noProxy ?? '',
-    connect: { timeout: limits.connectTimeoutMs },
-    headersTimeout: limits.stallTimeoutMs,
-    bodyTimeout: limits.stallTimeoutMs,
-  });
-  return { request, dispatcher };
+  const [{ request }, { createProxyDispatcher }] = await Promise.all([
+    import('undici'),
+    import('../readers/hub-proxy.ts'),
+  ]);
+  return { request, dispatcher: createProxyDispatcher(access, limits) };
 }
 
 /** The `fetch` that the hub's library is given; answers are bounded, and read whole. */
@@ -159,12 +158,12 @@ function basic(user: string): string {
   return `Basic ${Buffer.from(user).toString('base64')}`;
 }
 
-function answerOf(response: Dispatcher.ResponseData, url: URL): OpenAnswer {
+function answerOf(response: Dispatcher.ResponseData, url: URL, signal: AbortSignal): OpenAnswer {
   const body = async function* (): AsyncGenerator<Uint8Array> {
     try {
       for await (const chunk of response.body) yield chunk as Uint8Array;
     } catch (error) {
-      throw connectionError(error, url);
+      throw connectionError(error, url, signal);
     }
   };
   return {
@@ -189,10 +188,13 @@ export function originText(url: URL): string {
   return url.origin;
 }
 
-function connectionError(error: unknown, url: URL): unknown {
-  if (error instanceof FetchError) return error;
+function connectionError(error: unknown, url: URL, signal: AbortSignal): unknown {
+  if (error instanceof FetchError || signal.aborted) return error;
+  if (isProxyError(error))
+    return error.isPassing
+      ? new PassingError(error.message)
+      : new FetchError('repository_unreachable', error.message, false);
   const code = codeOf(error);
-  if (code === 'UND_ERR_ABORTED' || (error instanceof Error && error.name === 'AbortError')) return error;
   const where = originText(url);
   switch (code) {
     case null:
@@ -203,6 +205,8 @@ function connectionError(error: unknown, url: URL): unknown {
       return new PassingError(`${where} accepted a request and did not answer`);
     case 'UND_ERR_CONNECT_TIMEOUT':
       return new PassingError(`${where} cannot be reached (no answer to a connection)`);
+    // Not by us: our signal is not aborted.
+    case 'UND_ERR_ABORTED':
     case 'UND_ERR_SOCKET':
     case 'ECONNRESET':
     case 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH':
@@ -210,6 +214,11 @@ function connectionError(error: unknown, url: URL): unknown {
     default:
       return new PassingError(`${where} cannot be reached (${code})`);
   }
+}
+
+/** By its name: its class comes with undici, which is not loaded for this. */
+function isProxyError(error: unknown): error is ProxyError {
+  return error instanceof Error && error.name === 'ProxyError';
 }
 
 function statusError(
@@ -229,6 +238,12 @@ function statusError(
     return new PassingError(`${where} ${word} (status ${status})`, retryAfterMs);
   }
   if (status >= 500 || status === 408) return new PassingError(`${where} answered with status ${status}`);
+  if (status === 407)
+    return new FetchError(
+      'repository_unreachable',
+      `a proxy on the way to ${where} refused (407): set HTTPS_PROXY or HTTP_PROXY with a user and a password that it takes`,
+      false,
+    );
   const { repo, file } = what;
   if (repo === null || !isHub) return strangerError(status, where, what);
   if (status === 401 || status === 403) return refusedError(repo, access as ReachableHub, response);
