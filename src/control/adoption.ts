@@ -28,7 +28,12 @@ export interface FoundEngine {
 const PATIENT_TIMEOUT_MS = 10_000;
 const ASKS_MAX = 3;
 
-const UNUSABLE: FoundEngine = { stage: { kind: 'unusable' }, contextLength: null };
+function unusable(why: string): FoundEngine {
+  return { stage: { kind: 'unusable', why }, contextLength: null };
+}
+
+const SILENT = 'that does not say whether it sleeps';
+const BEING_STOPPED = 'that was being stopped';
 
 /** `ageMs`: since its launch. Never rejects. */
 export async function findStage(
@@ -38,15 +43,15 @@ export async function findStage(
 ): Promise<FoundEngine> {
   const { engine, http, model, signal, hasExited } = ports;
   // It was told to end: it may still answer, and will not for long.
-  if (noted.kind === 'stopping') return UNUSABLE;
+  if (noted.kind === 'stopping') return unusable(BEING_STOPPED);
   const first = await engine.probe(http, model, PROBE_TIMEOUT_MS, signal);
   if (first.kind === 'not_ready' && noted.kind === 'starting' && !hasExited())
     return { stage: { kind: 'starting', ageMs }, contextLength: null };
   // It has served before: a moment of load is no reason to start it anew.
   const probed = first.kind === 'not_ready' ? await probedAgain(ports) : first;
-  if (probed.kind !== 'ready') return UNUSABLE;
+  if (probed.kind !== 'ready') return unusable(`that does not answer as it should: ${probed.detail}`);
   const asleep = await askedAsleep(ports, noted);
-  if (hasExited()) return UNUSABLE;
+  if (hasExited()) return unusable('that has ended');
   return { stage: stageOf(noted, asleep), contextLength: probed.contextLength };
 }
 
@@ -76,14 +81,14 @@ export function stageOf(noted: LaunchStage, asleep: boolean | null): AdoptedStag
     case 'waking':
       return asleep === false ? { kind: 'awake' } : noted;
     case 'asleep':
-      if (asleep === null) return { kind: 'unusable' };
+      if (asleep === null) return { kind: 'unusable', why: SILENT };
       return asleep ? noted : { kind: 'awake' };
     case 'starting':
     case 'serving':
-      if (asleep === null) return { kind: 'unusable' };
+      if (asleep === null) return { kind: 'unusable', why: SILENT };
       // Somebody else's doing. The way of waking from level 2 is right for both levels.
       return asleep ? { kind: 'asleep', level: 2 } : { kind: 'awake' };
     case 'stopping':
-      return { kind: 'unusable' };
+      return { kind: 'unusable', why: BEING_STOPPED };
   }
 }

@@ -154,7 +154,9 @@ export class EngineFleet {
     this.#launches.set(launchId, launch);
     // It may have died while it was asked, and its devices may be gone.
     const fits = !launch.hasExited && deviceIds.every((id) => this.#devices.has(id));
-    const stage = fits ? found.stage : ({ kind: 'unusable' } as const);
+    const stage = fits
+      ? found.stage
+      : ({ kind: 'unusable', why: launch.hasExited ? 'that has ended' : 'whose devices are gone' } as const);
     this.#ports.log(
       'info',
       `an engine of ${model} was found (${handle.reference}): ${stage.kind.replace('_', ' ')}`,

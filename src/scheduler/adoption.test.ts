@@ -76,7 +76,7 @@ test('a waking under way is finished; one that fails is started anew, and its re
 });
 
 test('what nobody can use is ended before others start on its devices', () => {
-  const world = adopting({ kind: 'unusable' });
+  const world = adopting({ kind: 'unusable', why: 'that does not answer' });
   const record = world.request('a');
   assert.equal(world.count('stop'), 1);
   assert.equal(world.count('start'), 0);
@@ -172,7 +172,11 @@ test('an engine that nobody wants is not stopped beside one that starts', () => 
   const launch = (model: string, launchId: string, stage: AdoptedStage) => ({
     ...{ model, launchId, deviceIds: ['gpu-0'], memoryMibPerDevice: 5_000, signature: 'a', stage },
   });
-  world.send({ kind: 'adopted', launch: launch('gone', 'old-1', { kind: 'unusable' }), contextLength: null });
+  world.send({
+    kind: 'adopted',
+    launch: launch('gone', 'old-1', { kind: 'unusable', why: 'that does not answer' }),
+    contextLength: null,
+  });
   world.send({
     kind: 'adopted',
     launch: launch('a', 'old-2', { kind: 'starting', ageMs: 1 }),

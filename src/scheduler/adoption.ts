@@ -35,8 +35,13 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
     exclusive: model?.need?.memoryMibPerDevice === null,
     signature: launch.signature,
   };
-  if (model === undefined || launch.stage.kind === 'unusable' || !isWantedAs(d, model, launch)) {
-    endUnwanted(d, launch.model, reservation);
+  if (launch.stage.kind === 'unusable') {
+    endUnwanted(d, launch.model, reservation, `it is an engine of an earlier gateway ${launch.stage.why}`);
+    return;
+  }
+  if (model === undefined || !isWantedAs(d, model, launch)) {
+    const reason = 'the configuration has no place for this engine of an earlier gateway';
+    endUnwanted(d, launch.model, reservation, reason);
     return;
   }
   cancelFetch(d, model, 'an engine of an earlier gateway serves it');
@@ -106,7 +111,7 @@ function isWantedAs(d: Decision, model: ModelState, launch: AdoptedLaunch): bool
 }
 
 /** Its memory is accounted for under a name of its own until it is gone. */
-function endUnwanted(d: Decision, name: ModelName, reservation: Reservation): void {
+function endUnwanted(d: Decision, name: ModelName, reservation: Reservation, reason: string): void {
   const { state } = d;
   const { launchId } = reservation;
   if (state.closing === 'stop' && state.leaveEngines) {
@@ -120,7 +125,7 @@ function endUnwanted(d: Decision, name: ModelName, reservation: Reservation): vo
   // Stopped as soon as no neighbour is at a delicate point, and not before all have been found.
   leftover.engine = awakeState(reservation, 'cold', d.nowMs);
   noteOverBudget(d, reservation.deviceIds);
-  beginDrain(d, leftover, null, 'the configuration has no place for this engine of an earlier gateway');
+  beginDrain(d, leftover, null, reason);
 }
 
 /** What an engine that was adopted before its model was sized takes, now that it is known. */

@@ -94,5 +94,5 @@ export type AdoptedStage =
   | { readonly kind: 'awake' }
   | { readonly kind: 'starting'; readonly ageMs: number }
   | { readonly kind: 'falling_asleep' | 'asleep' | 'waking'; readonly level: 1 | 2 }
-  /** Nobody can use it: it is ended. */
-  | { readonly kind: 'unusable' };
+  /** Nobody can use it: it is ended. `why` completes "an engine of an earlier gateway". */
+  | { readonly kind: 'unusable'; readonly why: string };

@@ -171,7 +171,7 @@ const STAGES: readonly AdoptedStage[] = [
   { kind: 'falling_asleep', level: 1 },
   { kind: 'asleep', level: 2 },
   { kind: 'waking', level: 1 },
-  { kind: 'unusable' },
+  { kind: 'unusable', why: 'that does not answer' },
 ];
 
 /** A gateway that finds engines of an earlier one, each on a device of its own, before it knows its devices. */

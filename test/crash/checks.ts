@@ -113,7 +113,7 @@ function isOnItsWay(stage: string): boolean {
 
 /** Reasons of a stop that a gateway gives for engines which it could not keep. */
 const NOT_KEPT =
-  /has no place for this engine|it died|its start failed|could not be put to sleep|did not wake/;
+  /has no place for this engine|an earlier gateway that (does not|has ended)|whose devices are gone|it died|its start failed|could not be put to sleep|did not wake/;
 
 /**
  * Engines that should have lived through the death, and do not run as the same process, unless the gateway itself has since
