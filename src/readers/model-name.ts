@@ -20,7 +20,7 @@ export type GgufChoice =
 
 const REPOSITORY = /^([\w.-]{1,96}\/)?[\w.-]{1,96}$/;
 const FILE_IN_REPOSITORY = /^([\w.-]{1,96}\/[\w.-]{1,96})\/(.+\.gguf)$/i;
-const PACKING_OF_REPOSITORY = /^([\w.-]{1,96}\/[\w.-]{1,96}):(\w{1,32})$/;
+const PACKING_OF_REPOSITORY = /^([\w.-]{1,96}\/[\w.-]{1,96}):([\w-]{1,32})$/;
 const ADDRESS =
   /^https?:\/\/[^/]+\/([\w.-]{1,96}\/[\w.-]{1,96})\/(?:resolve|blob)\/([\w.-]+)\/(.+\.gguf)(?:\?.*)?$/i;
 

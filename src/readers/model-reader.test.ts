@@ -179,6 +179,30 @@ test('GGUF on the hub: by file, by packing, by address, in parts', async () => {
   assert.match((await fault('owner/model')).text, /3 GGUF files/);
 });
 
+test('GGUF on the hub: beside a model lie its projector and its importance, and other variants of its packing', async () => {
+  const tensors = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({ name: `blk.${index}.a.weight`, type: 0, shape: [8, 8] }));
+  const beside = { 'mmproj-F16.gguf': ggufFile(TINY_GGUF, tensors(9)) };
+  repository({ ...beside, 'tiny-F16.gguf': ggufFile(TINY_GGUF, tensors(1)) });
+  assert.equal((await facts('owner/model')).facts.stored?.bytes, 256, 'the only model');
+  repository({
+    ...beside,
+    'imatrix_Q4_K_XL.gguf': ggufFile(TINY_GGUF, tensors(9)),
+    'a.mmproj-Q4_K_XL.gguf': ggufFile(TINY_GGUF, tensors(9)),
+    'mtp/mmproj-Q4_K_XL.gguf': ggufFile(TINY_GGUF, tensors(9)),
+    'tiny-F16.gguf': ggufFile(TINY_GGUF, tensors(1)),
+    'tiny-Q4_K_XL.gguf': ggufFile(TINY_GGUF, tensors(2)),
+    'UD/tiny-UD-Q4_K_XL.gguf': ggufFile(TINY_GGUF, tensors(3)),
+  });
+  for (const [word, tensorCount] of [
+    ['F16', 1],
+    ['Q4_K_XL', 2],
+    ['UD-Q4_K_XL', 3],
+  ] as const)
+    assert.equal((await facts(`owner/model:${word}`)).facts.stored?.bytes, tensorCount * 256, word);
+  assert.equal((await facts('owner/model/mmproj-F16.gguf')).facts.stored?.bytes, 9 * 256, 'by its name');
+});
+
 test('a token is sent, from the variable or from the file that a login left', async () => {
   repository(TINY, { token: 'hf_secret' });
   const stranger = await fault('owner/model');

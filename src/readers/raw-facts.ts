@@ -23,7 +23,7 @@ export async function readRawFacts(files: ModelFiles, gguf: GgufChoice | null): 
     const tensors = await tensorTable(files, listed);
     return { kind: 'config', config: await withQuantization(files, listed, config), tensors };
   }
-  const whole = listed.filter(({ path }) => path.endsWith('.gguf'));
+  const whole = listed.filter(({ path }) => isGgufModel(path));
   if (whole.length === 1) return ggufFacts(files, whole);
   throw new ReadError(
     'not_found',
@@ -49,9 +49,19 @@ async function ggufFacts(files: ModelFiles, parts: readonly ModelFile[]): Promis
   return { kind: 'gguf', metadata, tensors: groups };
 }
 
+/** Files beside a model that have its packings' names too: the projector of what it sees or hears, and the weights' importance. */
+const BESIDE_MODEL = /(^|\/)(mmproj|imatrix)[-._]|[-._]mmproj[-._]/i;
+
+function isGgufModel(path: string): boolean {
+  return path.endsWith('.gguf') && !BESIDE_MODEL.test(path);
+}
+
 const PART = /-(\d{5})-of-(\d{5})\.gguf$/;
 
-/** All parts of the chosen model, in order. `label`: of the repository, for the fault where it has no such file. */
+/**
+ * All parts of the chosen model, in order. Of several with the packing's word the shortest name is it: the others are variants
+ * (`UD-Q4_K_XL` beside `Q4_K_XL`). `label`: of the repository, for the fault where it has no such file.
+ */
 export function chosenParts<File extends ModelFile>(
   label: string,
   listed: readonly File[],
@@ -60,8 +70,10 @@ export function chosenParts<File extends ModelFile>(
   const wanted = (path: string) =>
     choice.kind === 'file'
       ? path === choice.path
-      : path.endsWith('.gguf') && new RegExp(`(^|[-._/])${choice.word}([-._/]|$)`, 'i').test(path);
-  const first = listed.filter(({ path }) => wanted(path)).sort((a, b) => (a.path < b.path ? -1 : 1))[0];
+      : isGgufModel(path) && new RegExp(`(^|[-._/])${choice.word}([-._/]|$)`, 'i').test(path);
+  const first = listed
+    .filter(({ path }) => wanted(path))
+    .sort((a, b) => a.path.length - b.path.length || (a.path < b.path ? -1 : 1))[0];
   if (first === undefined) {
     const what = choice.kind === 'file' ? choice.path : `GGUF file for ${choice.word}`;
     throw new ReadError('not_found', `${label} has no ${what}`);

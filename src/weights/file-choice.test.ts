@@ -84,6 +84,25 @@ test('a large file that is no vocabulary is left where it is', () => {
   assert.deepEqual(paths, ['tokenizer.json', 'model.safetensors']);
 });
 
+test('a packing is that of the model, not that of its projector, and no variant where there is the plain one', () => {
+  const chosenFor = (word: string, ...paths: string[]) =>
+    chooseFiles(files(...paths), { kind: 'gguf', choice: { kind: 'packing', word } }, null).map(
+      ({ path }) => path,
+    );
+  const paths = [
+    'mmproj-Q8_0.gguf',
+    'imatrix-Q8_0.gguf',
+    'x-UD-Q8_0.gguf',
+    'x.mmproj-Q8_0.gguf',
+    'x-Q8_0.gguf',
+  ];
+  assert.deepEqual(chosenFor('Q8_0', ...paths), ['x-Q8_0.gguf']);
+  assert.deepEqual(chosenFor('UD-Q8_0', ...paths), ['x-UD-Q8_0.gguf']);
+  assert.throws(() => chosenFor('Q8_0', 'mmproj-Q8_0.gguf'), /no GGUF file for Q8_0/);
+  const gguf = { kind: 'gguf', choice: { kind: 'packing', word: 'Q8_0' } } as const;
+  assert.equal(completeness(files('mmproj-Q8_0.gguf'), gguf, null).kind, 'missing');
+});
+
 test('completeness by names', () => {
   const model = { kind: 'model', format: 'auto' } as const;
   const judge = (...paths: string[]) => completeness(files(...paths), model, null);

@@ -106,7 +106,7 @@ function keyOf(wanted: Wanted): string {
   if (wanted.kind === 'model') return `model-${wanted.format}-1`;
   if (wanted.kind === 'adapter') return 'adapter-1';
   const choice = JSON.stringify(wanted.choice);
-  return `gguf-${createHash('sha256').update(choice).digest('hex').slice(0, 12)}-1`;
+  return `gguf-${createHash('sha256').update(choice).digest('hex').slice(0, 12)}-2`;
 }
 
 function taken(cache: RepositoryCache, { commit, files }: LocalSnapshot, work: FetchWork): FetchedRepository {
