@@ -16,6 +16,8 @@ import { openStateDatabase, type StateDatabase } from './state-database.ts';
 import { StoreThread } from './store-thread.ts';
 
 const CRASHING = new URL('crashing-store.fixture.ts', import.meta.url);
+/** A program of the system. */
+const [MAKE_PIPE] = ['mkfifo'] as const;
 const SAVING = fileURLToPath(new URL('saving-gateway.fixture.ts', import.meta.url));
 
 async function place(t: TestContext): Promise<string> {
@@ -316,7 +318,7 @@ test('L4: a disk that hangs at a file: saving fails within a limit, then at once
   await mkdir(launches);
   // Who opens a pipe to write hangs until somebody reads.
   const pipe = join(launches, 'a-1.json.tmp');
-  execFileSync('mkfifo', [pipe]);
+  execFileSync(MAKE_PIPE, [pipe]);
   const hangs = /can be written: the disk has not answered within 0\.1 s/;
   await assert.rejects(records.save(recordFixture('a-1')), hangs);
   await assert.rejects(records.save(recordFixture('b-2')), hangs);

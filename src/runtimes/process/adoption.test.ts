@@ -12,6 +12,7 @@ import { runtimeConformance } from '../conformance.ts';
 import type { ForeignProcess, RuntimeSite } from '../conformance-bench.ts';
 import { createRecordingObserver } from '../recording-observer.ts';
 import type { LaunchSpec, Runtime } from '../runtime.ts';
+import type { ProcessRuntimeOptions } from './process-runtime.ts';
 import {
   carriers,
   isAlive,
@@ -172,16 +173,23 @@ test('a torn database orphans nothing: what carries our mark and is in no record
   for (const name of await readdir(directory)) {
     if (name.startsWith('state.db')) await writeFile(join(directory, name), 'torn');
   }
-  const next = await openTolerant(directory);
+  const told: unknown[] = [];
+  const next = await openTolerant(directory, (...of) => told.push(of));
   t.after(() => next.close());
   assert.deepEqual(await next.adopt(() => createRecordingObserver()), []);
   assert.deepEqual(await carriers('torn-1'), []);
+  assert.deepEqual(told, [['torn-1', null]]);
+  await next.adopt(() => createRecordingObserver());
+  assert.equal(told.length, 1, 'once');
 });
 
 /** A store that has something to say of what it found. */
-async function openTolerant(directory: string): Promise<Runtime> {
+async function openTolerant(
+  directory: string,
+  onForgotten: NonNullable<ProcessRuntimeOptions['onForgotten']>,
+): Promise<Runtime> {
   await withRecords(directory, async () => undefined);
-  return await open(directory);
+  return await open(directory, undefined, onForgotten);
 }
 
 test('a launch of another runtime is left to that runtime', async (t) => {

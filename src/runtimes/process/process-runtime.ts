@@ -51,6 +51,11 @@ export interface ProcessRuntimeOptions {
   /** Where launches are kept; may hold those of other runtimes too, which are left alone. */
   readonly launches: LaunchRecords;
   readonly outputLimitBytes: number;
+  /**
+   * Told of each launch that was ended because no record knows it (any more). `left` says what could not be ended and is tried
+   * again by the next gateway; null: nothing.
+   */
+  readonly onForgotten?: (launchId: LaunchId, left: string | null) => void;
 }
 
 /** The error is a sentence for the operator: why the directory cannot be used. */
@@ -72,6 +77,7 @@ class ProcessRuntime implements Runtime {
   readonly #stateId: string;
   readonly #records: LaunchRecords;
   readonly #outputLimitBytes: number;
+  readonly #onForgotten: NonNullable<ProcessRuntimeOptions['onForgotten']>;
   readonly #ports = createFreePorts();
   readonly #launches = new Map<LaunchId, WatchedLaunch>();
   /** Launches that have begun and are not watched yet. */
@@ -84,6 +90,7 @@ class ProcessRuntime implements Runtime {
     this.#stateId = options.stateId;
     this.#records = options.launches;
     this.#outputLimitBytes = options.outputLimitBytes;
+    this.#onForgotten = options.onForgotten ?? (() => undefined);
     this.capabilities = {
       unixSockets: process.platform !== 'win32',
       survivesUs: judgeSurvival(gatherSurvival(table.bootId !== null)).survivesUs,
@@ -261,7 +268,7 @@ class ProcessRuntime implements Runtime {
     const marked = await this.#table.marked();
     const { records, unreadable } = await this.#records.list();
     const adopted: AdoptedEngine[] = [];
-    const debris: Promise<void>[] = unreadable.map((launchId) => this.#clear(launchId, null));
+    const debris: Promise<unknown>[] = [];
     for (const record of records) {
       if (record.runtime !== this.kind || this.#launches.has(record.spec.launchId)) continue;
       const engine = (await this.#isOurs(record)) ? await this.#takeOver(record, observerFor) : null;
@@ -271,7 +278,11 @@ class ProcessRuntime implements Runtime {
     const known = new Set([...records.map(({ spec }) => spec.launchId), ...unreadable]);
     // A torn database forgets launches; the mark of their processes does not.
     const forgotten = [...marked].filter((launchId) => !known.has(launchId) && !this.#launches.has(launchId));
-    await Promise.all([...debris, ...forgotten.map((launchId) => this.#clear(launchId, null))]);
+    const ends = [...forgotten, ...unreadable].map(async (launchId) => {
+      const left = await this.#clear(launchId, null);
+      if (marked.has(launchId)) this.#onForgotten(launchId, left);
+    });
+    await Promise.all([...debris, ...ends]);
     // Tidying only: engines that were found must not be lost for it.
     await this.#removeStraySockets().catch(() => undefined);
     await this.#directory.pruneOutputs(new Set(this.#launches.keys())).catch(() => undefined);
@@ -307,8 +318,11 @@ class ProcessRuntime implements Runtime {
     return engine;
   }
 
-  /** What is left of a launch that is not worth keeping: processes that carry its id, its socket, its record. */
-  async #clear(launchId: LaunchId, record: LaunchRecord | null): Promise<void> {
+  /**
+   * What is left of a launch that is not worth keeping: processes that carry its id, its socket, its record. Answers what could
+   * not be ended.
+   */
+  async #clear(launchId: LaunchId, record: LaunchRecord | null): Promise<string | null> {
     const identity = record?.process ?? null;
     // A process that has the leader's pid and time but surely not its id is a stranger: nothing is concluded from it.
     const leader =
@@ -316,9 +330,10 @@ class ProcessRuntime implements Runtime {
     const mark = { launchId, leader, watched: false };
     const { left } = await terminate(this.#table, mark, 0, new AbortController().signal);
     // What cannot be killed now is tried again by the next gateway.
-    if (left !== null) return;
+    if (left !== null) return left;
     if (record !== null) await this.#removeSocket(record.spec);
     await this.#records.remove(launchId);
+    return null;
   }
 
   async #removeStraySockets(): Promise<void> {

@@ -8,7 +8,7 @@ import type { TestContext } from 'node:test';
 import type { LaunchRecords } from '../../store/launch-records.ts';
 import { openStateStore } from '../../store/state-store.ts';
 import type { LaunchSpec, Runtime } from '../runtime.ts';
-import { openProcessRuntime } from './process-runtime.ts';
+import { openProcessRuntime, type ProcessRuntimeOptions } from './process-runtime.ts';
 import { LAUNCH_ID_VARIABLE } from './process-table.ts';
 
 export const PATH = process.env.PATH ?? '/usr/bin:/bin';
@@ -21,11 +21,18 @@ export function program(script: string): Pick<LaunchSpec, 'argv' | 'environment'
 export async function openRuntimeWithStore(
   stateDirectory: string,
   outputLimitBytes = 1_000_000,
+  onForgotten: NonNullable<ProcessRuntimeOptions['onForgotten']> = () => undefined,
 ): Promise<Runtime> {
   const store = await openStateStore({ directory: stateDirectory, onFault: (text) => assert.fail(text) });
   assert.ok(store.ok, store.ok ? '' : store.error);
   const { stateId, launches } = store.value;
-  const opened = await openProcessRuntime({ stateDirectory, stateId, launches, outputLimitBytes });
+  const opened = await openProcessRuntime({
+    stateDirectory,
+    stateId,
+    launches,
+    outputLimitBytes,
+    onForgotten,
+  });
   assert.ok(opened.ok, opened.ok ? '' : opened.error);
   const runtime = opened.value;
   const close = runtime.close.bind(runtime);
