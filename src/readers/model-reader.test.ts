@@ -181,7 +181,11 @@ test('GGUF on the hub: by file, by packing, by address, in parts', async () => {
 
 test('GGUF on the hub: beside a model lie its projector and its importance, and other variants of its packing', async () => {
   const tensors = (count: number) =>
-    Array.from({ length: count }, (_, index) => ({ name: `blk.0.a${index}.weight`, type: 0, shape: [8, 8] }));
+    Array.from({ length: count }, (_, index) => ({
+      name: `blk.0.a${index}.weight`,
+      type: 0 as const,
+      shape: [8, 8],
+    }));
   const beside = { 'mmproj-F16.gguf': ggufFile(TINY_GGUF, tensors(9)) };
   repository({ ...beside, 'tiny-F16.gguf': ggufFile(TINY_GGUF, tensors(1)) });
   assert.equal((await facts('owner/model')).facts.stored?.bytes, 256, 'the only model');

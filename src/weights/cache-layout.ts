@@ -3,8 +3,9 @@
  * (links to blobs) and `refs/<revision>` (a file with the commit). Beside these, `.vllm-gateway/` is ours: lists of what we
  * have fetched, so that a complete snapshot is known without a hub.
  */
-import { copyFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { makeDirectory } from '../store/make-directory.ts';
 import { codeOf, FetchError } from './fetch-error.ts';
 
 export interface RepositoryCache {
@@ -71,7 +72,7 @@ export async function linkIntoSnapshot(
 ): Promise<void> {
   const pointer = join(snapshotPath(cache, file.commit), file.path);
   const blob = blobPath(cache, file.blob);
-  await mkdir(dirname(pointer), { recursive: true });
+  await makeDirectory(dirname(pointer));
   await rm(pointer, { force: true });
   try {
     await makeLink(relative(dirname(pointer), blob), pointer);
@@ -93,7 +94,7 @@ export async function writeRef(
   if (revision === commit || revision.split('/').includes('..')) return;
   const path = join(directory, 'refs', revision);
   if ((await readFile(path, 'utf8').catch(() => '')) === commit) return;
-  await mkdir(dirname(path), { recursive: true });
+  await makeDirectory(dirname(path));
   const beside = `${path}.${process.pid}.tmp`;
   await writeFile(beside, commit);
   await rename(beside, path);
@@ -127,7 +128,7 @@ export async function writeFetchedList(
   list: FetchedList,
 ): Promise<void> {
   const path = fetchedListPath(directory, commit, key);
-  await mkdir(dirname(path), { recursive: true });
+  await makeDirectory(dirname(path));
   const beside = `${path}.${process.pid}.tmp`;
   await writeFile(beside, JSON.stringify(list));
   await rename(beside, path);

@@ -32,6 +32,6 @@ export async function checkSpace(
     'fetch_failed',
     `${need.what} needs ${byteText(need.missingBytes)} more on the disk of ${directory}, which has ${byteText(freeNow)} free ` +
       `(${byteText(need.reserveBytes)} stay free): free ${byteText(short)} there, or set HF_HOME to a larger disk`,
-    false,
+    true,
   );
 }

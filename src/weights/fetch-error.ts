@@ -51,11 +51,20 @@ function diskError(error: unknown, directory: string): FetchError | null {
       return new FetchError(
         'fetch_failed',
         `the disk of ${directory} is full${code === 'EDQUOT' ? ' (quota)' : ''}: free some space; what is there already is kept`,
-        false,
+        true,
       );
     case 'ENOTDIR':
     case 'EEXIST':
       return new FetchError('fetch_failed', `${directory} cannot be made: a file is in its place`, false);
+    case 'ENOENT':
+      // Other files may vanish under us; that a directory cannot be made is the file system's nature (`/proc`).
+      return isOfMkdir(error)
+        ? new FetchError(
+            'fetch_failed',
+            `${directory} cannot be made, its file system takes no directories: set HF_HOME to a directory of this user`,
+            false,
+          )
+        : null;
     default:
       return null;
   }
@@ -66,6 +75,10 @@ export function codeOf(error: unknown): string | null {
     if ('code' in cause && typeof cause.code === 'string') return cause.code;
   }
   return null;
+}
+
+function isOfMkdir(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'mkdir';
 }
 
 /** The failure in whatever was thrown; a defect of ours is told as such, because nobody above may be hurt by it. */

@@ -179,7 +179,7 @@ test('room on the disk is looked at first: the numbers, and not one file', async
     {},
     { free: () => Promise.resolve(3 * MIB), limits: { diskReserveBytes: 2 * MIB } },
   );
-  assert.ok(result.kind === 'failed' && !result.failure.retryable);
+  assert.ok(result.kind === 'failed' && result.failure.retryable, 'somebody may free some');
   assert.match(
     result.failure.text,
     /^acme\/small needs 2\.0 MiB more on the disk of .*, which has 3\.0 MiB free \(2\.0 MiB stay free\): free 1\.0 MiB there/,
@@ -199,6 +199,9 @@ test('a cache that cannot be written is told with its path', async (t) => {
   const result = await world.fetch({ environment: { HF_HUB_CACHE: join(world.home, 'file', 'hub') } });
   assert.ok(result.kind === 'failed');
   assert.match(result.failure.text, /cannot be made: a file is in its place/);
+  const nowhere = await world.fetch({ environment: { HF_HOME: '/proc/nope', HF_HUB_CACHE: '' } });
+  assert.ok(nowhere.kind === 'failed' && !nowhere.failure.retryable, JSON.stringify(nowhere));
+  assert.match(nowhere.failure.text, /^\/proc\/nope\/hub cannot be made, .*HF_HOME/);
   if (process.getuid?.() === 0) return;
   const locked = join(world.home, 'locked');
   await mkdir(locked);

@@ -45,6 +45,29 @@ test('a thread fetches, tells its progress, and is not needed for what is there'
   assert.ok(failed.kind === 'failed' && failed.failure.cause === 'model_not_found', 'a new thread is had');
 });
 
+test('what somebody else has fetched after a failure is found by the next fetch, quickly and without a hub', async (t) => {
+  const world = await fetchWorld(t);
+  putModel(world.hub);
+  const open = world.hub.repositories.get('acme/small');
+  assert.ok(open !== undefined);
+  world.hub.repositories.set('acme/small', { ...open, gatedFor: 'hf_mine' });
+  const fetcher = createThreadedFetcher({
+    environment: { HF_HOME: world.home, HF_ENDPOINT: world.hub.endpoint },
+    log: () => {},
+    limits: SHORT_LIMITS,
+  });
+  t.after(() => fetcher.close());
+  const options = { signal: new AbortController().signal, onProgress: () => {} };
+  const refused = await fetcher.fetch(fetchedModel(), options);
+  assert.ok(refused.kind === 'failed' && !refused.failure.retryable);
+  assert.equal((await world.fetch({ environment: { HF_TOKEN: 'hf_mine' } })).kind, 'ready');
+  await world.hub.close();
+  const asked = world.hub.requests.length;
+  const ready = await fetcher.fetch(fetchedModel(), options);
+  assert.ok(ready.kind === 'ready' && ready.fetchedBytes === 0 && ready.source.isComplete);
+  assert.equal(world.hub.requests.length, asked);
+});
+
 test('a fetch is ended by its signal, and all of them by the end of the fetcher', async (t) => {
   const world = await fetchWorld(t);
   putModel(world.hub);

@@ -3,9 +3,9 @@
  * lock of the kernel. Where the file system has no locks, or the lock is another user's, the second one is gone without:
  * contents are checked before they get their name, so that at worst bytes are fetched twice.
  */
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { acquireFileLock } from '../store/file-lock.ts';
+import { makeDirectory } from '../store/make-directory.ts';
 import type { Log } from '../telemetry/log.ts';
 
 export type Release = () => void;
@@ -44,7 +44,7 @@ export class RepositoryLocks {
   async #kernelLock(path: string, signal: AbortSignal): Promise<Release> {
     try {
       // With this user's usual rights: the folder is shared with the library's own locks.
-      await mkdir(dirname(path), { recursive: true });
+      await makeDirectory(dirname(path));
       const onWait = (): void =>
         this.#log('info', 'another process fetches this repository; waiting for it', { lock: path });
       const lock = await acquireFileLock(path, { signal, onWait });
