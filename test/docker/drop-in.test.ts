@@ -252,6 +252,8 @@ test('models.yaml, compose file, clients: all as they were', { skip }, async (t)
       'Engines run in containers of unix:///var/run/docker.sock',
     ])
       assert.ok(log.includes(line), `${line}\n${log}`);
+    // The cache is read from, also by the user that is not root.
+    assert.ok(!/cannot be computed/.test(log), log);
     // The engines' own memory is nobody else's, though the gateway cannot know the numbers of their processes.
     assert.ok(!/may be reserved now/.test(log), log);
   });
