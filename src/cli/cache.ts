@@ -1,5 +1,7 @@
 /** `vllm-gateway cache`: what the Hugging Face cache holds, for which models, and what broken downloads have left in it. */
+import { readdir } from 'node:fs/promises';
 import type { Environment } from '../config/environment.ts';
+import { formatFault } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
 import type { ResolvedModel } from '../config/resolved-config.ts';
 import { hubAccess } from '../readers/hub-access.ts';
@@ -29,6 +31,8 @@ export interface CacheCommand {
 
 interface CacheReport {
   readonly scan: CacheScan;
+  /** Why the directory cannot be looked into; null: it can, or is not there. */
+  readonly unreadable: string | null;
   /** Null: the file system does not tell. */
   readonly freeBytes: number | null;
   readonly uses: readonly Use[];
@@ -40,14 +44,26 @@ interface Use {
   readonly target: RepositoryTarget;
 }
 
-/** The exit code: always 0, because an empty cache is one too. */
+interface Gathered {
+  readonly reports: readonly CacheReport[];
+  /** Of the configuration: for whom things are in the cache is not told then. */
+  readonly faults: readonly string[];
+}
+
+/** The exit code: 0 also for an empty cache; 1 where the configuration has faults, or a cache cannot be looked into. */
 export async function runCache(options: CacheCommand, output: TextWriter): Promise<number> {
-  const reports = await gather(options);
+  const { reports, faults } = await gather(options);
   const pruned = options.prune === true ? await prune(reports) : null;
-  const shown = pruned === null ? reports : await gather(options);
-  if (options.json === true)
-    output.write(`${JSON.stringify({ caches: shown.map(jsonReport), ...(pruned ?? {}) }, null, 2)}\n`);
-  else {
+  const shown = pruned === null ? reports : (await gather(options)).reports;
+  if (options.json === true) {
+    const told = {
+      caches: shown.map(jsonReport),
+      ...(pruned ?? {}),
+      ...(faults.length > 0 ? { faults } : {}),
+    };
+    output.write(`${JSON.stringify(told, null, 2)}\n`);
+  } else {
+    if (faults.length > 0) output.write(`${faults.join('\n')}\n\n`);
     const lines = shown.flatMap((report) => [...textReport(report, options.prune === true), '']);
     const removed =
       pruned === null
@@ -57,23 +73,36 @@ export async function runCache(options: CacheCommand, output: TextWriter): Promi
           ];
     output.write(`${[...lines, ...removed].join('\n').trimEnd()}\n`);
   }
-  return 0;
+  return faults.length > 0 || shown.some(({ unreadable }) => unreadable !== null) ? 1 : 0;
 }
 
-/** The gateway's own cache first, then those that models name. A configuration with faults counts as none. */
-async function gather({ file, environment }: CacheCommand): Promise<readonly CacheReport[]> {
+/** The gateway's own cache first, then those that models name. */
+async function gather({ file, environment }: CacheCommand): Promise<Gathered> {
   const loaded = await loadConfig({ file, environment });
   const models = loaded.ok ? [...loaded.value.models.values()] : [];
   const own = (await hubAccess(environment)).cacheDirectory;
   const uses = (await Promise.all(models.map((model) => usesOf(model, environment)))).flat();
   const directories = new Set([own, ...uses.map(({ target }) => target.cacheDirectory)]);
-  return Promise.all(
+  const reports = await Promise.all(
     [...directories].map(async (directory) => ({
       scan: await scanCache(directory),
+      unreadable: await unreadableBecause(directory),
       freeBytes: await freeBytes(directory).catch(() => null),
       uses: uses.filter(({ target }) => target.cacheDirectory === directory),
     })),
   );
+  return { reports, faults: loaded.ok ? [] : loaded.error.map(formatFault) };
+}
+
+/** A cache that is not there is an empty one. */
+async function unreadableBecause(directory: string): Promise<string | null> {
+  try {
+    await readdir(directory);
+    return null;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return code === 'ENOENT' ? null : (code ?? message);
+  }
 }
 
 async function usesOf(model: ResolvedModel, environment: Environment): Promise<readonly Use[]> {
@@ -118,6 +147,7 @@ function jsonReport(report: CacheReport): object {
   const { scan } = report;
   return {
     directory: scan.directory,
+    unreadable: report.unreadable,
     size_bytes: sum(scan.repositories) + sum(scan.files),
     free_bytes: report.freeBytes,
     repositories: scan.repositories.map(({ repo, sizeBytes, lastUsedMs, revisions }) => ({
@@ -149,7 +179,8 @@ function jsonReport(report: CacheReport): object {
 }
 
 function textReport(report: CacheReport, isPruning: boolean): readonly string[] {
-  const { scan } = report;
+  const { scan, unreadable } = report;
+  if (unreadable !== null) return [`${scan.directory}: cannot be looked into (${unreadable})`];
   const total = byteText(sum(scan.repositories) + sum(scan.files));
   const free = report.freeBytes === null ? '' : `, ${byteText(report.freeBytes)} free on its disk`;
   const what = counted(scan.repositories.length, 'repository', 'repositories');

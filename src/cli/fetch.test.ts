@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type FakeFileHub, startFakeFileHub } from '../../test/fakes/fake-hub-files.ts';
 import { tryFileLock } from '../store/file-lock.ts';
-import { runCache } from './cache.ts';
+import { type CacheCommand, runCache } from './cache.ts';
 import { type FetchCommand, runFetch } from './fetch.ts';
 
 const COMMIT = 'a'.repeat(40);
@@ -153,4 +153,26 @@ test('cache: repositories, revisions, sizes, how complete they are and for whom'
   };
   const [revision] = caches[0]?.repositories[0]?.revisions ?? [];
   assert.deepEqual([revision?.complete, revision?.models], [false, ['small', 'again']]);
+});
+
+test('cache: a configuration that is not there and a cache that cannot be looked into are told', async (t) => {
+  const { home, config } = await world(t);
+  const cache = async (options: Partial<CacheCommand>) => {
+    let text = '';
+    const output = { write: (part: string) => (text += part) };
+    const environment = { HF_HOME: home, HOME: home };
+    return { code: await runCache({ file: config, environment, ...options }, output), text: () => text };
+  };
+  const absent = await cache({ file: join(home, 'nosuch.yaml') });
+  assert.equal(absent.code, 1);
+  assert.match(absent.text(), /^.*nosuch\.yaml.*\n\n.*hub: 0 bytes in 0 repositories/);
+  const { faults } = JSON.parse((await cache({ file: join(home, 'nosuch.yaml'), json: true })).text()) as {
+    faults: string[];
+  };
+  assert.match(faults.join(), /nosuch\.yaml/);
+  assert.equal((await cache({})).code, 0);
+  await writeFile(join(home, 'hub'), 'in the way');
+  const blocked = await cache({});
+  assert.equal(blocked.code, 1);
+  assert.match(blocked.text(), /hub: cannot be looked into \(ENOTDIR\)\n$/);
 });
