@@ -52,7 +52,8 @@ async function ggufFacts(files: ModelFiles, parts: readonly ModelFile[]): Promis
 /** Files beside a model that have its packings' names too: the projector of what it sees or hears, and the weights' importance. */
 const BESIDE_MODEL = /(^|\/)(mmproj|imatrix)[-._]|[-._]mmproj[-._]/i;
 
-function isGgufModel(path: string): boolean {
+/** Not the projector that lies beside it. */
+export function isGgufModel(path: string): boolean {
   return path.endsWith('.gguf') && !BESIDE_MODEL.test(path);
 }
 

@@ -33,7 +33,7 @@ export interface DownloadTarget {
 
 export interface DownloadOptions extends RetryOptions {
   readonly transport: HubTransport;
-  /** Bytes that are there now and were not before; negative where the file is begun anew. */
+  /** Bytes that came; negative where the file is begun anew. What an earlier fetch left is the caller's to count. */
   readonly onBytes: (change: number) => void;
   /** The whole size, once the server has told it. */
   readonly onSize?: (sizeBytes: number) => void;
@@ -48,12 +48,22 @@ export async function download(target: DownloadTarget, options: DownloadOptions)
   try {
     await work.run();
     await file.sync();
+  } catch (error) {
+    const { size } = await file.stat().catch(() => ({ size: 1 }));
+    // Nothing to go on with: a leftover that only puzzles.
+    if (size === 0) await removeUnfinished(target);
+    throw error;
   } finally {
     await file.close();
   }
   await rename(target.unfinishedPath, target.finalPath);
   await rm(target.unfinishedPath + VALIDATOR_SUFFIX, { force: true });
   return work.fetchedBytes;
+}
+
+async function removeUnfinished({ unfinishedPath }: DownloadTarget): Promise<void> {
+  for (const path of [unfinishedPath, unfinishedPath + VALIDATOR_SUFFIX])
+    await rm(path, { force: true }).catch(() => {});
 }
 
 class Download {
@@ -96,6 +106,7 @@ class Download {
     this.#hash = this.#newHash();
     const { size } = await this.#file.stat();
     if (size === 0) return;
+    // Nobody has counted it.
     if (this.#sizeBytes !== null && size > this.#sizeBytes) {
       await this.#file.truncate(0);
       return;
@@ -110,7 +121,6 @@ class Download {
     }
     this.#offset = size;
     this.#furthest = size;
-    this.#options.onBytes(size);
     this.#validator = await readFile(this.#target.unfinishedPath + VALIDATOR_SUFFIX, 'utf8').catch(
       () => null,
     );

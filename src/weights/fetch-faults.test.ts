@@ -5,7 +5,18 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { HubFault } from '../../test/fakes/fake-hub-files.ts';
-import { COMMIT, type FetchWorld, fetchWorld, MIB, putModel } from './weights-fetcher.fixture.ts';
+import { FETCH_LIMITS } from './fetch-limits.ts';
+import type { FetchProgress } from './fetcher.ts';
+import {
+  COMMIT,
+  type FetchWorld,
+  fetchedModel,
+  fetchWorld,
+  MIB,
+  putModel,
+  SHORT_LIMITS,
+} from './weights-fetcher.fixture.ts';
+import { createWeightsFetcher } from './weights-fetcher.ts';
 
 const PART = 'model-00001-of-00002.safetensors';
 
@@ -209,6 +220,104 @@ test('a cache that cannot be written is told with its path', async (t) => {
   const refused = await world.fetch({ environment: { HF_HUB_CACHE: join(locked, 'hub') } });
   assert.ok(refused.kind === 'failed');
   assert.match(refused.failure.text, /may not be written by this user/);
+});
+
+test('a repository that gives nothing leaves nothing behind', async (t) => {
+  const world = await fetchWorld(t);
+  putModel(world.hub);
+  world.hub.fault('/resolve/', { kind: 'status', status: 401, code: 'GatedRepo' }, 100);
+  const refused = await world.fetch();
+  assert.ok(refused.kind === 'failed' && refused.failure.cause === 'gated_repository');
+  assert.deepEqual(await readdir(world.cache), ['.locks']);
+
+  const full = await fetchWorld(t);
+  putModel(full.hub);
+  assert.equal((await full.fetch({}, { free: () => Promise.resolve(0) })).kind, 'failed');
+  assert.deepEqual(await readdir(full.cache), ['.locks']);
+
+  const some = await fetchWorld(t);
+  putModel(some.hub);
+  some.hub.fault(`main/${PART}`, { kind: 'status', status: 403, code: 'GatedRepo' }, 100);
+  some.hub.fault(`${COMMIT}/${PART}`, { kind: 'status', status: 403, code: 'GatedRepo' }, 100);
+  assert.equal((await some.fetch()).kind, 'failed');
+  const directory = join(some.cache, 'models--acme--small', 'blobs');
+  const blobs = await readdir(directory);
+  assert.ok(blobs.length > 0, 'what came is kept');
+  for (const blob of blobs) assert.ok((await stat(join(directory, blob))).size > 0, blob);
+});
+
+test('what an earlier fetch left counts as present from the first figure on', async (t) => {
+  const world = await fetchWorld(t);
+  putModel(world.hub);
+  world.hub.fault(`small/${PART}`, { kind: 'cut', afterBytes: 500_000 }, 1);
+  world.hub.fault(`small/${PART}`, { kind: 'truncate', afterBytes: 10 }, 6);
+  assert.equal((await world.fetch()).kind, 'failed');
+  const directory = join(world.cache, 'models--acme--small', 'blobs');
+  let hereBytes = 0;
+  for (const blob of await readdir(directory)) hereBytes += (await stat(join(directory, blob))).size;
+  world.progress.length = 0;
+  const ready = await world.fetch();
+  assert.ok(ready.kind === 'ready');
+  const [first] = world.progress;
+  assert.ok(first !== undefined && first.bytesTotal !== null);
+  assert.equal(first.bytesTotal - first.bytesDone, ready.fetchedBytes);
+  assert.ok(first.bytesDone >= hereBytes, 'files with the same content count each');
+  const last = world.progress.at(-1);
+  assert.equal(last?.bytesDone, last?.bytesTotal);
+});
+
+test('two large models are no hindrance for a small one, and a fetch that waits for a place is ended at once', async (t) => {
+  const world = await fetchWorld(t);
+  for (const name of ['acme/large', 'acme/huge', 'acme/small']) putModel(world.hub, name);
+  const slow = { kind: 'slow', pieceBytes: 1024, pauseMs: 20 } as const;
+  for (const name of ['large', 'huge']) world.hub.fault(`${name}/model-0000`, slow, 100);
+  const limits = {
+    ...FETCH_LIMITS,
+    ...SHORT_LIMITS,
+    filesAtOnceMax: 2,
+    filesOfRepositoryMax: 1,
+    filesBesideMax: 1,
+  };
+  const fetcher = createWeightsFetcher({
+    environment: { HF_HOME: world.home, HF_ENDPOINT: world.hub.endpoint },
+    log: () => {},
+    limits,
+  });
+  t.after(() => fetcher.close());
+  const begin = (repo: string) => {
+    const abort = new AbortController();
+    const begun = Promise.withResolvers<void>();
+    const onProgress = ({ file }: FetchProgress): void => {
+      if (file.startsWith('model-0000')) begun.resolve();
+    };
+    const result = fetcher.fetch(fetchedModel({ repo }), { signal: abort.signal, onProgress });
+    return { abort, result, begun: begun.promise };
+  };
+  const [large, huge] = [begin('acme/large'), begin('acme/huge')];
+  await Promise.all([large.begun, huge.begun]);
+  assert.equal((await begin('acme/small').result).kind, 'ready');
+
+  putModel(world.hub, 'acme/beside');
+  putModel(world.hub, 'acme/waits');
+  world.hub.fault('beside/model-0000', slow, 100);
+  const beside = begin('acme/beside');
+  await beside.begun;
+  const told = Promise.withResolvers<void>();
+  const abort = new AbortController();
+  const waits = fetcher.fetch(fetchedModel({ repo: 'acme/waits' }), {
+    signal: abort.signal,
+    onProgress: () => told.resolve(),
+  });
+  // The list is there, and every place is taken.
+  await told.promise;
+  abort.abort();
+  assert.equal((await waits).kind, 'failed');
+  assert.equal(
+    world.hub.requests.filter(({ path }) => /waits\/resolve\/.*model-0000\d-of/.test(path)).length,
+    0,
+  );
+  for (const each of [large, huge, beside]) each.abort.abort();
+  await Promise.all([large.result, huge.result, beside.result]);
 });
 
 test('a fetch that is ended keeps what came, and leaves nothing that looks whole', async (t) => {

@@ -3,8 +3,10 @@
 export interface FetchLimits {
   /** Files fetched at once, over all repositories. */
   readonly filesAtOnceMax: number;
-  /** Of one repository, so that a large one does not keep the others waiting. */
+  /** Of one repository. */
   readonly filesOfRepositoryMax: number;
+  /** Further ones, each the only file of its repository, so that large repositories do not keep small ones waiting. */
+  readonly filesBesideMax: number;
   /** Tries of one file in a row that bring less than `progressBytesMin`. */
   readonly fruitlessTriesMax: number;
   /** Bytes that make a try count as progress, so that a hub that drips is given up on. */
@@ -30,6 +32,7 @@ export interface FetchLimits {
 export const FETCH_LIMITS: FetchLimits = {
   filesAtOnceMax: 8,
   filesOfRepositoryMax: 4,
+  filesBesideMax: 24,
   fruitlessTriesMax: 6,
   progressBytesMin: 1024 * 1024,
   corruptionsMax: 2,

@@ -70,7 +70,19 @@ test('a packing that is not there: the files that are', async (t) => {
   );
   const whole = await world.fetch({ repo: 'acme/small-GGUF' });
   assert.ok(whole.kind === 'failed');
-  assert.match(whole.failure.text, /no weights that vLLM reads; its GGUF files are small-Q8_0\.gguf/);
+  assert.equal(
+    whole.failure.text,
+    'acme/small-GGUF has no weights that vLLM reads; its GGUF files are small-Q8_0.gguf: name one of them, such as `acme/small-GGUF/small-Q8_0.gguf` or `acme/small-GGUF:Q8_0`',
+  );
+  put(world, { 'mmproj-F16.gguf': gguf(), 'UD/small-UD-Q4_K_XL.gguf': gguf() }, 'acme/other-GGUF');
+  const other = await world.fetch({ repo: 'acme/other-GGUF' });
+  assert.ok(other.kind === 'failed');
+  assert.match(
+    other.failure.text,
+    /such as `acme\/other-GGUF\/UD\/small-UD-Q4_K_XL\.gguf` or `acme\/other-GGUF:UD-Q4_K_XL`$/,
+  );
+  const { kind } = await world.fetch({ repo: 'acme/other-GGUF:UD-Q4_K_XL' });
+  assert.equal(kind, 'ready');
 });
 
 test('a file in parts is fetched whole, and its first part is named', async (t) => {

@@ -5,10 +5,11 @@
  *  3. The revision's name is set last, so that a reader of this cache sees an old whole snapshot or a new whole one.
  */
 import { createHash } from 'node:crypto';
-import { rm, stat } from 'node:fs/promises';
+import { rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HubAccess, ReachableHub } from '../readers/hub-access.ts';
 import { type HubFile, hubCommit, hubFileList } from '../readers/hub-files.ts';
+import { isGgufModel } from '../readers/raw-facts.ts';
 import { ReadError } from '../readers/read-fault.ts';
 import { makeDirectory } from '../store/make-directory.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -34,7 +35,7 @@ import { chooseFiles, filesOfIndex, neededIndex, type Wanted } from './file-choi
 import { asFetch, type HubTransport, wholeBody } from './hub-transport.ts';
 import { type LocalSnapshot, listOf, localSnapshot } from './local-snapshot.ts';
 import type { RepositoryLocks } from './repository-lock.ts';
-import { Slots } from './slots.ts';
+import type { Slots } from './slots.ts';
 import { tryAgain } from './try-again.ts';
 
 export interface RepositoryTarget {
@@ -193,7 +194,7 @@ function chosenFrom(
   if (wanted.kind === 'model' && wanted.format !== 'none' && !hasWeights)
     throw new FetchError(
       'model_not_found',
-      `${repo} has no weights that vLLM reads${ggufText(listed)}`,
+      `${repo} has no weights that vLLM reads${ggufText(listed)}${ggufRemedy(repo, listed)}`,
       false,
     );
   return files;
@@ -224,6 +225,17 @@ function ggufText(listed: readonly HubFile[]): string {
   return `; its GGUF files are ${names.slice(0, NAMES_MAX).join(', ')}${more}`;
 }
 
+/** A packing within a name, as in `small-UD-Q4_K_XL.gguf`. */
+const PACKING = /(?:^|[-._/])((?:UD-)?(?:I?Q\d\w*|TQ\d\w*|MXFP4\w*|BF16|F16|F32))(?=[-.])/i;
+
+function ggufRemedy(repo: string, listed: readonly HubFile[]): string {
+  const path = listed.map((file) => file.path).find(isGgufModel);
+  if (path === undefined) return '';
+  const packing = PACKING.exec(path)?.[1];
+  const byPacking = packing === undefined ? '' : ` or \`${repo}:${packing}\``;
+  return `: name one of them, such as \`${repo}/${path}\`${byPacking}`;
+}
+
 interface FilesWork {
   readonly cache: RepositoryCache;
   readonly commit: string;
@@ -240,23 +252,45 @@ interface MissingFile {
 
 async function fetchFiles({ cache, commit, files, address }: FilesWork, work: FetchWork): Promise<number> {
   const { progress, limits } = work;
-  await makeDirectory(join(cache.directory, 'blobs'));
+  const blobs = join(cache.directory, 'blobs');
+  await makeDirectory(blobs);
+  try {
+    const { missing, missingBytes } = await lookFor({ cache, commit, files }, progress);
+    progress.flush();
+    const need = { missingBytes, reserveBytes: limits.diskReserveBytes, what: cache.repo };
+    await checkSpace(need, cache.directory, work.free);
+    return await fetchMissing({ cache, commit, files, address }, missing, work);
+  } catch (error) {
+    // A repository of which nothing came is not in the cache. Full directories stay.
+    for (const directory of [blobs, cache.directory]) await rmdir(directory).catch(() => {});
+    throw error;
+  }
+}
+
+/** What is here counts as present, also the beginnings that earlier fetches left. */
+async function lookFor(
+  { cache, commit, files }: Omit<FilesWork, 'address'>,
+  progress: ProgressMeter,
+): Promise<{ readonly missing: readonly MissingFile[]; readonly missingBytes: number }> {
   const missing: MissingFile[] = [];
+  const unfinished = new Set<string>();
   let missingBytes = 0;
   for (const file of files) {
     progress.addTotal(file.sizeBytes);
     const blob = blobOf(file, cache.repo);
     const hasBlob = (await sizeOf(blobPath(cache, blob))) === file.sizeBytes;
-    if ((await cachedSize(cache, commit, file.path)) === file.sizeBytes || hasBlob)
-      progress.addPresent(file.sizeBytes);
-    else missingBytes += file.sizeBytes - (await unfinishedBytes(cache, blob, file.sizeBytes));
-    if ((await cachedSize(cache, commit, file.path)) !== file.sizeBytes)
-      missing.push({ file, blob, hasBlob });
+    const isLinked = (await cachedSize(cache, commit, file.path)) === file.sizeBytes;
+    if (!isLinked) missing.push({ file, blob, hasBlob });
+    if (isLinked || hasBlob) progress.addPresent(file.sizeBytes);
+    // Two files with one content are fetched once.
+    else if (!unfinished.has(blob)) {
+      unfinished.add(blob);
+      const here = await unfinishedBytes(cache, blob, file.sizeBytes);
+      progress.addPresent(here);
+      missingBytes += file.sizeBytes - here;
+    }
   }
-  progress.flush();
-  const need = { missingBytes, reserveBytes: limits.diskReserveBytes, what: cache.repo };
-  await checkSpace(need, cache.directory, work.free);
-  return fetchMissing({ cache, commit, files, address }, missing, work);
+  return { missing, missingBytes };
 }
 
 async function fetchMissing(
@@ -267,11 +301,8 @@ async function fetchMissing(
   const failed = new AbortController();
   const signal = AbortSignal.any([work.signal, failed.signal]);
   const running = new Map<string, Promise<number>>();
-  const own = new Slots(work.limits.filesOfRepositoryMax);
-  const inTurn = <T>(fetchIt: () => Promise<T>): Promise<T> => own.run(() => work.slots.run(fetchIt));
   const fetchBlob = ({ file, blob }: MissingFile): Promise<number> =>
-    inTurn(async () => {
-      signal.throwIfAborted();
+    work.slots.run(cache.directory, signal, async () => {
       // Of another size than the hub tells: not what its name says.
       await rm(blobPath(cache, blob), { force: true });
       return download(
@@ -303,7 +334,7 @@ async function fetchMissing(
         running.set(blob, mine);
         const bytes = await mine;
         if (other === undefined) fetched = bytes;
-        else work.progress.addDone(file.sizeBytes, file.path);
+        else work.progress.addPresent(file.sizeBytes);
       }
       // A blob that other files want too stays where it is, whatever the file system can.
       const isNew = !hasBlob && missing.every((their) => their === each || their.blob !== blob);

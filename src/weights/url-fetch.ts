@@ -64,9 +64,10 @@ async function fetchOne(url: URL, path: string, directory: string, work: FetchWo
   // Another process may have fetched it while we waited for the lock.
   if (!work.update && (await fileSize(path)) !== null) return 0;
   const sizeBytes = await tryAgain(() => askSize(url, work), work);
+  const here = (await fileSize(path + INCOMPLETE_SUFFIX)) ?? 0;
+  progress.addPresent(here);
   if (sizeBytes !== null) {
     progress.addTotal(sizeBytes);
-    const here = (await fileSize(path + INCOMPLETE_SUFFIX)) ?? 0;
     const need = { missingBytes: Math.max(0, sizeBytes - here), reserveBytes: limits.diskReserveBytes };
     await checkSpace({ ...need, what: name }, directory, work.free);
   }
@@ -79,7 +80,7 @@ async function fetchOne(url: URL, path: string, directory: string, work: FetchWo
     digest: null,
   };
   const onBytes = (bytes: number): void => progress.addDone(bytes, name);
-  const fetched = await work.slots.run(() =>
+  const fetched = await work.slots.run(directory, signal, () =>
     download(target, { transport: work.transport, limits, signal, log: work.log, onBytes }),
   );
   await takeIfGguf(target.finalPath, path, url);

@@ -45,7 +45,7 @@ type FetchedPlan = Extract<FetchPlan, { readonly kind: 'fetch' }>;
 /** Fetches in this thread. */
 export function createWeightsFetcher(options: WeightsFetcherOptions): WeightsFetcher {
   const limits = { ...FETCH_LIMITS, ...options.limits };
-  const shared = { locks: new RepositoryLocks(options.log), slots: new Slots(limits.filesAtOnceMax) };
+  const shared = { locks: new RepositoryLocks(options.log), slots: new Slots(limits) };
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
   return {
@@ -80,11 +80,12 @@ export async function fetchedAlready(
   options: WeightsFetcherOptions,
 ): Promise<FetchResult | null> {
   if (options.update === true) return null;
-  const progress = new ProgressMeter(() => {}, FETCH_LIMITS.progressEveryMs);
+  const limits = { ...FETCH_LIMITS, ...options.limits };
+  const progress = new ProgressMeter(() => {}, limits.progressEveryMs);
   const work = {
     locks: new RepositoryLocks(options.log),
-    slots: new Slots(1),
-    limits: { ...FETCH_LIMITS, ...options.limits },
+    slots: new Slots(limits),
+    limits,
     progress,
     signal: new AbortController().signal,
     onlyLook: true,
