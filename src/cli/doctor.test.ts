@@ -9,6 +9,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Check } from '../doctor/check.ts';
 import { acquireStateLock } from '../store/state-lock.ts';
+import { runDoctor } from './doctor.ts';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const SIMULATOR = fileURLToPath(new URL('../../bin/vllm-sim.mjs', import.meta.url));
@@ -137,6 +138,31 @@ test('a Docker engine that does not answer is told, and engines in containers ne
     models: { m: { repo: 'acme/m' } },
   });
   assert.equal(statusOf(told, 'docker'), 'fail');
+  assert.equal(statusOf(told, 'devices'), 'ok');
   assert.equal(statusOf(told, 'vllm'), 'ok');
   assert.equal(statusOf(told, 'survival'), 'ok');
+});
+
+test('a Docker engine that is away is one failure, also where the devices are read in a container', async () => {
+  const told = await doctor({
+    server: SERVER,
+    devices: { source: 'nvidia', nvidia_smi: [join(directory, 'no-nvidia-smi')] },
+    runtime: { kind: 'docker', docker: { host: `unix://${join(directory, 'no-docker.sock')}` } },
+    models: { m: { repo: 'acme/m' } },
+  });
+  assert.deepEqual([statusOf(told, 'docker'), statusOf(told, 'devices')], ['fail', 'warn']);
+  assert.match(told.checks.find(({ id }) => id === 'devices')?.remedy ?? '', /^Mend Docker first/);
+});
+
+test('the state directory can be named, with faults in the configuration too', async () => {
+  const state = join(directory, 'named');
+  for (const models of [{ m: { url: 'http://127.0.0.1:1' } }, { m: { repoo: 'x' } }]) {
+    const file = join(directory, 'named.yaml');
+    await writeFile(file, JSON.stringify({ server: SERVER, devices: ONE_CARD, models }));
+    let text = '';
+    const output = { write: (part: string) => (text += part) };
+    await runDoctor({ file, stateDirectory: state, json: true, environment: { HOME: directory } }, output);
+    const { checks } = JSON.parse(text) as { readonly checks: readonly Check[] };
+    assert.equal(checks.find(({ id }) => id === 'state_directory')?.found, `${state} will be made`);
+  }
 });

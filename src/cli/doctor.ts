@@ -13,6 +13,8 @@ import { VERSION } from './version.ts';
 
 export interface DoctorOptions {
   readonly file?: string | undefined;
+  /** Instead of the configured one. */
+  readonly stateDirectory?: string | undefined;
   readonly json?: boolean | undefined;
   readonly environment: Environment;
 }
@@ -33,9 +35,10 @@ export async function runDoctor(options: DoctorOptions, output: TextWriter): Pro
 }
 
 /** With faults the machine is judged all the same, for a gateway without engines. */
-async function subjectOf({ file, environment }: DoctorOptions): Promise<Subject> {
+async function subjectOf({ file, stateDirectory, environment }: DoctorOptions): Promise<Subject> {
   const clock = createSystemClock();
-  const loaded = await loadConfig({ file, environment });
+  const overrides = stateDirectory === undefined ? {} : { stateDirectory };
+  const loaded = await loadConfig({ file, environment, overrides });
   if (loaded.ok) {
     const configuration = { source: sourceOf(loaded.value), faults: [] };
     return { config: loaded.value, configuration, environment, clock };
@@ -43,7 +46,11 @@ async function subjectOf({ file, environment }: DoctorOptions): Promise<Subject>
   const configuration = { source: file ?? 'the configuration', faults: loaded.error.map(formatFault) };
   // Only where things lie: the variables that configure the gateway may be what is at fault.
   const { HOME, XDG_STATE_HOME } = environment;
-  const empty = await loadConfig({ object: NO_ENGINES, environment: { HOME, XDG_STATE_HOME } });
+  const empty = await loadConfig({
+    object: NO_ENGINES,
+    environment: { HOME, XDG_STATE_HOME },
+    overrides,
+  });
   assert(empty.ok, 'the stand-in has no faults');
   return { config: empty.value, configuration, environment, clock };
 }

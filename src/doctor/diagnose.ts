@@ -32,7 +32,7 @@ export function diagnose(facts: MachineFacts): readonly Check[] {
     judgeProc(facts),
     ...judgeDocker(facts.docker, facts.wantsNvidia),
     ...judgeVllm(facts.vllm, facts.runtimeKind),
-    judgeDevices(devices, devicesPerEngineMax),
+    judgeDevices(devices, devicesPerEngineMax, facts.docker),
     judgeSharedMemory(devices, devicesPerEngineMax),
     judgeMemory(facts.memory, facts.vllm.length > 0),
     ...facts.disks.map(judgeDisk),

@@ -3,6 +3,7 @@ import { type Check, fail, ok, sizeText, warn } from './check.ts';
 import type {
   ConfigurationFacts,
   DeviceFacts,
+  DockerFacts,
   HubCacheFacts,
   MachineFacts,
   ModelFileFacts,
@@ -74,9 +75,21 @@ function judgeInstallation(id: string, { executable, models, version, unknownPar
 }
 
 /** `devicesPerEngineMax` as in the facts: without engines of our own no device is needed. */
-export function judgeDevices(facts: DeviceFacts, devicesPerEngineMax: number): Check {
+/** `docker`: null where engines run as processes. */
+export function judgeDevices(
+  facts: DeviceFacts,
+  devicesPerEngineMax: number,
+  docker: DockerFacts | null,
+): Check {
   const { devices, conditions, isComplete } = facts;
   const told = conditions.join(' ');
+  // One cause, told as a failure by the check of Docker.
+  if (docker?.engine.kind === 'failed' && (!isComplete || devices.length === 0))
+    return warn(
+      'devices',
+      told === '' ? 'the devices cannot be read' : told,
+      'Mend Docker first: where there is no nvidia-smi beside the gateway, the devices are read in a container.',
+    );
   const driver = facts.driverVersion === null ? '' : `; driver ${facts.driverVersion}`;
   const list =
     devices.length === 0
