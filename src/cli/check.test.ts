@@ -230,12 +230,14 @@ test('tells where engines run in containers, and why models there do not sleep',
       '  a: {repo: x}',
       '  b: {repo: x, sleep: off}',
       '  c: {command: [serve, "{port}"], image: "own:1"}',
+      '  d: {repo: x, sleep: level_2}',
       '',
     ].join('\n'),
   );
   const { code, text } = await check({ file });
   assert.equal(code, 0, text);
-  assert.match(text, /^warn: a: stopped instead of put to sleep\. .*reach: port.*Say `reach: auto`/m);
+  assert.match(text, /^ {2}d: vllm x, 1 device, whole, never sleeps$/m);
+  assert.match(text, /^warn: a, d: stopped instead of put to sleep\. .*reach: port.*Say `reach: auto`/m);
   assert.match(
     text,
     /^Engines run in containers of unix:\/\/\/var\/run\/docker\.sock: vllm\/vllm-openai:v1, own:1\.$/m,

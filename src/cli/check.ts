@@ -6,10 +6,10 @@ import type { HostFacts } from '../config/host-facts.ts';
 import { loadConfig } from '../config/load.ts';
 import type { ConfigOverrides } from '../config/overrides.ts';
 import { redacted } from '../config/redact.ts';
-import type { Notice, ResolvedConfig, ResolvedModel, SchedulingConfig } from '../config/resolved-config.ts';
+import type { Notice, ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import { startupLines } from '../config/startup-lines.ts';
 import { chooseParsers, type ParserChoice } from '../engines/vllm/parsers-choice.ts';
-import { containerLine, sleepNotices } from './container-notices.ts';
+import { containerLine, maySleep, sleepNotices } from './container-notices.ts';
 import { unfitNotices } from './unfit-notices.ts';
 
 export interface CheckOptions {
@@ -84,7 +84,7 @@ function summary(config: ResolvedConfig, notices: readonly Notice[], environment
     ...(containers === null ? [] : [containers]),
     `${counted(config.models.size, 'model')}:`,
     ...[...config.models.values()].flatMap((model) => [
-      `  ${modelLine(model, config.scheduling.placementMode)}`,
+      `  ${modelLine(model, config)}`,
       ...parserLines(model, environment, config.runtime.kind === 'process'),
     ]),
   ];
@@ -111,8 +111,9 @@ function sourceOf(config: ResolvedConfig): string {
   }
 }
 
-function modelLine(model: ResolvedModel, placementMode: SchedulingConfig['placementMode']): string {
+function modelLine(model: ResolvedModel, config: ResolvedConfig): string {
   if (model.url !== null) return `${model.name}: ${model.url.baseUrl}`;
+  const { placementMode } = config.scheduling;
   const { deviceCount, memoryMibPerDevice, pool } = model.need;
   const shares = placementMode === 'budget' || model.colocate;
   const memory =
@@ -124,16 +125,23 @@ function modelLine(model: ResolvedModel, placementMode: SchedulingConfig['placem
   const where = pool === null ? '' : ` in pool ${pool}`;
   const devices = counted(deviceCount, 'device');
   const what = model.repo ?? model.command?.[0] ?? '';
-  const parts = [`${model.engine} ${what}`, `${devices}${where}`, memory, ...unusual(model)];
+  const parts = [
+    `${model.engine} ${what}`,
+    `${devices}${where}`,
+    memory,
+    ...unusual(model, maySleep(config)),
+  ];
   return `${model.name}: ${parts.join(', ')}`;
 }
 
-function unusual({ alwaysOn, colocate, sleep, command }: ResolvedModel): string[] {
+function unusual({ alwaysOn, colocate, sleep, command }: ResolvedModel, sleeps: boolean): string[] {
+  const isLevel2 = sleep === 'level_2';
+  const isOff = sleep === 'off' && command === null;
   return [
     ...(alwaysOn ? ['always on'] : []),
     ...(colocate ? ['colocated'] : []),
-    ...(sleep === 'off' && command === null ? ['never sleeps'] : []),
-    ...(sleep === 'level_2' ? ['sleeps at level 2'] : []),
+    ...(isOff || (isLevel2 && !sleeps) ? ['never sleeps'] : []),
+    ...(isLevel2 && sleeps ? ['sleeps at level 2'] : []),
   ];
 }
 

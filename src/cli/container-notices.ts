@@ -10,10 +10,15 @@ export function containerLine({ runtime, models }: ResolvedConfig): string | nul
   return `Engines run in containers of ${host}${named.length === 0 ? '' : `: ${named.join(', ')}`}.`;
 }
 
+/** False where others would reach the routes that put engines to sleep. */
+export function maySleep({ runtime }: ResolvedConfig): boolean {
+  return runtime.kind !== 'docker' || runtime.docker.reach !== 'port';
+}
+
 /** Models that may not sleep because others would reach the routes that put them to sleep, and what would let them. */
-export function sleepNotices({ runtime, models }: ResolvedConfig): readonly Notice[] {
-  if (runtime.kind !== 'docker' || runtime.docker.reach !== 'port') return [];
-  const sleepers = [...models.values()].filter(({ sleep }) => sleep !== 'off').map(({ name }) => name);
+export function sleepNotices(config: ResolvedConfig): readonly Notice[] {
+  if (maySleep(config)) return [];
+  const sleepers = [...config.models.values()].filter(({ sleep }) => sleep !== 'off').map(({ name }) => name);
   if (sleepers.length === 0) return [];
   const text =
     `${sleepers.join(', ')}: stopped instead of put to sleep. With \`runtime.docker.reach: port\` every program of the host reaches the engine, ` +

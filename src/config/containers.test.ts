@@ -108,7 +108,7 @@ test('keys of containers', async () => {
         docker: {
           shm_size_mib: '1GiB',
           user: 1000,
-          volumes: ['/models:/models:ro', 'cache:/c'],
+          volumes: ['/models:/models:ro', 'cache:/c', '/x:/y:rw'],
           reach: 'port',
         },
       },
@@ -117,7 +117,7 @@ test('keys of containers', async () => {
   });
   const { docker, activity } = runtime;
   assert.deepEqual([docker.shmBytes, docker.user, docker.reach], [1024 ** 3, '1000', 'port']);
-  assert.deepEqual(docker.volumes, ['/models:/models:ro', 'cache:/c']);
+  assert.deepEqual(docker.volumes, ['/models:/models:ro', 'cache:/c', '/x:/y:rw']);
   assert.equal(docker.utilityImage, 'vllm/vllm-openai:latest', 'the image of engines has nvidia-smi too');
   assert.deepEqual(activity, { enabled: false, rowsMax: 5, daysMax: 1 });
   const model = models.get('m');
@@ -146,6 +146,20 @@ const docker = (keys: object, models: object = ONE.models) => ({
   runtime: { kind: 'docker', docker: keys },
 });
 
+test('images are named as Docker takes them', async () => {
+  const digest = `sha256:${'0a'.repeat(32)}`;
+  const names = [
+    'own',
+    'own:1',
+    'vllm/vllm-openai:v0.32.0',
+    'localhost:5000/a/b_c__d-e.f',
+    'Host.example/a',
+    digest,
+  ];
+  for (const image of [...names, `ghcr.io/a/b:V1.0_x@${digest}`, '[::1]:5000/a'])
+    assert.deepEqual(await faults(docker({ image })), [], image);
+});
+
 const FAULTS: readonly (readonly [string, object, RegExp])[] = [
   [
     'a user by name',
@@ -159,6 +173,13 @@ const FAULTS: readonly (readonly [string, object, RegExp])[] = [
   ],
   ['a mount of a relative path', docker({ volumes: ['./m:/m'] }), /^runtime\.docker\.volumes\[0\]: /],
   ['a mount with an unknown mode', docker({ volumes: ['/m:/m:rx'] }), /^runtime\.docker\.volumes\[0\]: /],
+  [
+    'an image in capitals',
+    docker({ image: 'UPPER case' }),
+    /^runtime\.docker\.image: not acceptable; found "UPPER case"; allowed: the name of an image, such as/,
+  ],
+  ['an image with an empty tag', docker({ utility_image: 'a/b:' }), /^runtime\.docker\.utility_image: /],
+  ["a model's image in capitals", docker({}, { m: { repo: 'r', image: 'Own:1' } }), /^models\.m\.image: /],
   ['a port that is none', docker({ port: 0 }), /^runtime\.docker\.port: not acceptable; found 0/],
   [
     'a Docker engine by SSH',

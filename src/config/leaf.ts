@@ -115,6 +115,22 @@ export function textMatching(pattern: RegExp, allowed: string) {
   return allowing(z.string({ error: allowed }).regex(pattern, { error: allowed }), allowed);
 }
 
+const IMAGE_REGISTRY = String.raw`(?:[a-zA-Z0-9][a-zA-Z0-9.-]*|\[[a-fA-F0-9:]+\])(?::\d+)?`;
+const IMAGE_PART = String.raw`[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*`;
+const IMAGE_END = String.raw`(?::\w[\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9+._-]*:[0-9a-fA-F]{32,})?`;
+const IMAGE_NAME = new RegExp(`^(?:${IMAGE_REGISTRY}/)?${IMAGE_PART}(?:/${IMAGE_PART})*${IMAGE_END}$`);
+
+/**
+ * The name of an image as Docker takes it (the grammar of github.com/distribution/reference): perhaps a registry, a path in
+ * small letters, perhaps a tag and a digest.
+ */
+export function imageName() {
+  return textMatching(
+    IMAGE_NAME,
+    'the name of an image, such as `vllm/vllm-openai:v0.32.0`, in small letters',
+  );
+}
+
 /** argv-like lists: numbers are taken as text, because YAML reads `- 8192` as one. */
 export function wordList(options: { readonly least: number }) {
   const item = 'text or a number';

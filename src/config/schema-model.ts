@@ -8,6 +8,7 @@ import {
   duration,
   flag,
   fraction,
+  imageName,
   integer,
   jsonObject,
   oneOf,
@@ -186,7 +187,7 @@ const sharedFields = {
     default: 21_600,
     unit: 's',
   }),
-  image: field(text('the name of an image'), {
+  image: field(imageName(), {
     effect: "Image of the model's engine, where engines run in containers. A `command` needs one there.",
     otherwise: '`runtime.docker.image`',
   }),

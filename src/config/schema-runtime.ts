@@ -1,13 +1,14 @@
 /** Where engines run, in what containers, and what is kept of finished requests. */
 import * as z from 'zod';
 import { allowing, builtInOf, field } from './field.ts';
-import { flag, integer, oneOf, size, text, textMatching } from './leaf.ts';
+import { flag, imageName, integer, oneOf, size, text, textMatching } from './leaf.ts';
 
 /** What Docker takes as the name of a container or a volume. */
 const dockerName = () =>
   textMatching(/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/, 'a name of letters, digits, `_`, `.` and `-`');
 
-const volumeText = '`source:/target` or `source:/target:ro`, with an absolute path or the name of a volume';
+const volumeText =
+  '`source:/target`, with `:ro` (only to be read) or `:rw` behind it or nothing; the source is an absolute path or the name of a volume';
 const volume = () => textMatching(/^(\/[^:]*|[a-zA-Z0-9][a-zA-Z0-9_.-]*):\/[^:]*(:(ro|rw))?$/, volumeText);
 const volumesText = `a list of ${volumeText}`;
 
@@ -30,7 +31,7 @@ export const dockerSchema = z.strictObject(
       danger: 'Whoever reaches it is root on its host.',
       environment: ['DOCKER_HOST'],
     }),
-    image: field(text('the name of an image'), {
+    image: field(imageName(), {
       effect: 'Image of models that name none. Its vLLM is what runs.',
       default: 'vllm/vllm-openai:latest',
       danger: '`latest` is another vLLM after each pull: name a version where that matters.',
@@ -91,7 +92,7 @@ export const dockerSchema = z.strictObject(
       otherwise: "the image's",
       danger: 'It must be able to write the caches.',
     }),
-    utility_image: field(text('the name of an image'), {
+    utility_image: field(imageName(), {
       effect: 'Image in which nvidia-smi is run where the gateway has none itself.',
       otherwise: '`image`: the NVIDIA container toolkit brings nvidia-smi into any container',
       environment: ['NVIDIA_UTILITY_IMAGE'],
