@@ -15,9 +15,10 @@ export class FetchBar {
   readonly #output: TextWriter;
   readonly #isTerminal: boolean;
   readonly #nowMs: () => number;
-  #isDrawn = false;
+  /** What stands on the terminal's last line; null: nothing of ours. */
+  #drawn: string | null = null;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
-  #before: { readonly atMs: number; readonly bytes: number } | null = null;
+  #before: { readonly atMs: number; readonly bytes: number; readonly total: number | null } | null = null;
   #bytesPerSecond: number | null = null;
 
   constructor(name: string, output: TextWriter, isTerminal: boolean, nowMs: () => number) {
@@ -29,28 +30,48 @@ export class FetchBar {
 
   update(progress: FetchProgress): void {
     const nowMs = this.#nowMs();
-    this.#measure(progress.bytesDone, nowMs);
-    if (this.#isTerminal) {
-      this.#output.write(`${CLEAR_LINE}${this.#line(progress)}`);
-      this.#isDrawn = true;
-    } else if (nowMs - this.#writtenAtMs >= LINE_EVERY_MS) {
+    this.#measure(progress, nowMs);
+    if (this.#isTerminal) this.#draw(this.#line(progress));
+    else if (nowMs - this.#writtenAtMs >= LINE_EVERY_MS) {
       this.#writtenAtMs = nowMs;
       this.#output.write(`${this.#line(progress)}\n`);
     }
   }
 
-  /** Before anything else is written. */
-  clear(): void {
-    if (this.#isDrawn) this.#output.write(CLEAR_LINE);
-    this.#isDrawn = false;
+  /** What is done while there are no figures. */
+  say(text: string): void {
+    const line = `${this.#name}: ${text}`;
+    if (this.#isTerminal) this.#draw(line);
+    else this.#output.write(`${line}\n`);
   }
 
-  #measure(bytes: number, nowMs: number): void {
+  /** A line that stays. */
+  above(text: string): void {
+    const drawn = this.#drawn;
+    this.clear();
+    this.#output.write(`${text}\n`);
+    if (drawn !== null) this.#draw(drawn);
+  }
+
+  /** Before anything else is written. */
+  clear(): void {
+    if (this.#drawn !== null) this.#output.write(CLEAR_LINE);
+    this.#drawn = null;
+  }
+
+  #draw(line: string): void {
+    this.#output.write(`${CLEAR_LINE}${line}`);
+    this.#drawn = line;
+  }
+
+  #measure({ bytesDone: bytes, bytesTotal: total }: FetchProgress, nowMs: number): void {
     const before = this.#before;
-    // Files that were there already are no speed; neither are figures a moment apart.
-    if (before !== null && nowMs - before.atMs < 200) return;
-    this.#before = { atMs: nowMs, bytes };
-    if (before === null || bytes < before.bytes) return;
+    // Further files have become known, and with them what of them was there already: that is no speed.
+    const isSame = before !== null && before.total === total;
+    // Neither are figures a moment apart.
+    if (isSame && nowMs - before.atMs < 200) return;
+    this.#before = { atMs: nowMs, bytes, total };
+    if (!isSame || bytes < before.bytes) return;
     const newest = ((bytes - before.bytes) * 1000) / (nowMs - before.atMs);
     const last = this.#bytesPerSecond ?? newest;
     this.#bytesPerSecond = last + (newest - last) * SPEED_WEIGHT;

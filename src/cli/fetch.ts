@@ -13,6 +13,7 @@ import type { FetchResult } from '../weights/fetcher.ts';
 import { createWeightsFetcher } from '../weights/weights-fetcher.ts';
 import type { TextWriter } from './check.ts';
 import { FetchBar } from './fetch-bar.ts';
+import { leftAlone } from './fetch-left-alone.ts';
 
 export interface FetchCommand {
   /** Names of configured models, repositories, addresses or paths. */
@@ -39,19 +40,44 @@ export async function runFetch(options: FetchCommand, output: TextWriter): Promi
     output.write(`${chosen.error.join('\n')}\n`);
     return 1;
   }
-  let failed = 0;
+  const counts = { there: 0, absent: 0, not_ours: 0 };
   for (const model of chosen.value) {
-    const result = await fetchOne(model, options, output);
+    const { kind, text } = await outcomeOf(model, options, output);
     if (options.signal.aborted) {
       output.write(`Ended. What has come is kept: the same command goes on from there.\n`);
       return INTERRUPTED;
     }
-    if (result.kind === 'failed') failed += 1;
-    output.write(`${outcomeText(model, result)}\n`);
+    counts[kind] += 1;
+    output.write(`${label(model)}: ${text}.\n`);
   }
-  if (chosen.value.length > 1)
-    output.write(`${chosen.value.length - failed} of ${chosen.value.length} models are there.\n`);
-  return failed === 0 ? 0 : 1;
+  if (chosen.value.length > 1) output.write(`${countText(counts)}\n`);
+  return counts.absent === 0 ? 0 : 1;
+}
+
+interface Outcome {
+  readonly kind: 'there' | 'absent' | 'not_ours';
+  /** A clause for after the model's name. */
+  readonly text: string;
+}
+
+async function outcomeOf(model: ResolvedModel, options: FetchCommand, output: TextWriter): Promise<Outcome> {
+  const left = await leftAlone(model, options.environment);
+  switch (left?.kind) {
+    case 'not_ours':
+      return { kind: 'not_ours', text: 'nothing of it is fetched by the gateway' };
+    case 'there':
+      return { kind: 'there', text: 'is there' };
+    case 'absent':
+      return left;
+    case undefined:
+      return fetchedText(await fetchOne(model, options, output));
+  }
+}
+
+function countText({ there, absent, not_ours: others }: Readonly<Record<Outcome['kind'], number>>): string {
+  const mine = `${there} of ${there + absent} models are there`;
+  if (others === 0) return `${mine}.`;
+  return `${mine}; ${others} ${others === 1 ? 'is' : 'are'} not for the gateway to fetch.`;
 }
 
 async function fetchOne(
@@ -63,11 +89,9 @@ async function fetchOne(
   const fetcher = createWeightsFetcher({
     environment,
     update,
-    log: (level, text) => {
-      if (level === 'debug') return;
-      bar.clear();
-      output.write(`${level}: ${text}\n`);
-    },
+    onAsk: (origin) => bar.say(`asking ${origin}…`),
+    // Failed tries that are soon followed by others are told in a whisper, and here somebody is waiting.
+    log: (level, text) => bar.above(level === 'debug' ? `${model.name}: ${text}` : `${level}: ${text}`),
   });
   try {
     return await fetcher.fetch(model, { signal, onProgress: (progress) => bar.update(progress) });
@@ -77,21 +101,25 @@ async function fetchOne(
   }
 }
 
-function outcomeText({ name, repo }: ResolvedModel, result: FetchResult): string {
-  const what = repo === null || repo === name ? name : `${name}: ${shown(repo)}`;
-  if (result.kind === 'failed') return `${what}: ${result.failure.text}.`;
+function label({ name, repo }: ResolvedModel): string {
+  return repo === null || repo === name ? name : `${name}: ${shown(repo)}`;
+}
+
+function fetchedText(result: FetchResult): Outcome {
+  if (result.kind === 'failed') return { kind: 'absent', text: result.failure.text };
   const { source, fetchedBytes } = result;
-  if (!source.isComplete && fetchedBytes === 0) return `${what}: nothing of it is fetched by the gateway.`;
   const tokenizer = source.tokenizer === null ? '' : `, with the tokenizer of ${source.tokenizer}`;
-  return fetchedBytes === 0
-    ? `${what}: is there${tokenizer}.`
-    : `${what}: is there now, ${byteText(fetchedBytes)} fetched${tokenizer}.`;
+  const text =
+    fetchedBytes === 0
+      ? `is there${tokenizer}`
+      : `is there now, ${byteText(fetchedBytes)} fetched${tokenizer}`;
+  return { kind: 'there', text };
 }
 
 /** Addresses may carry a user and a signature. */
 function shown(repo: string): string {
   const url = URL.parse(repo);
-  return url === null ? repo : `${url.origin}${url.pathname}`;
+  return url === null ? repo : `${url.protocol}//${url.host}${url.pathname}`;
 }
 
 async function chosenModels(

@@ -32,7 +32,7 @@ import { AbsentError, FetchError, PassingError } from './fetch-error.ts';
 import type { FetchLimits } from './fetch-limits.ts';
 import type { ProgressMeter } from './fetch-progress.ts';
 import { chooseFiles, filesOfIndex, neededIndex, type Wanted } from './file-choice.ts';
-import { asFetch, type HubTransport, wholeBody } from './hub-transport.ts';
+import { asFetch, type HubTransport, originText, wholeBody } from './hub-transport.ts';
 import { type LocalSnapshot, listOf, localSnapshot } from './local-snapshot.ts';
 import type { RepositoryLocks } from './repository-lock.ts';
 import type { Slots } from './slots.ts';
@@ -58,6 +58,8 @@ export interface FetchWork {
   readonly free: FreeBytes;
   readonly makeLink: MakeLink | undefined;
   readonly log: Log;
+  /** Told before a server is asked. */
+  readonly onAsk: ((origin: string) => void) | undefined;
   /** Only look: an AbsentError tells that something has to be fetched. */
   readonly onlyLook: boolean;
   /** Ask the hub even where everything is here. */
@@ -149,6 +151,7 @@ async function fromHub(
 ): Promise<FetchedRepository> {
   const { repo, revision, wanted } = target;
   const { transport, signal } = work;
+  work.onAsk?.(originText(new URL(access.endpoint)));
   const again = <T>(ask: () => Promise<T>): Promise<T> => tryAgain(ask, work);
   const hubFetch = asFetch(transport, { repo, file: null }, signal, again);
   const commit = await hubCommit(access, repo, revision, hubFetch);

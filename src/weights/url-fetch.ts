@@ -63,6 +63,7 @@ async function fetchOne(url: URL, path: string, directory: string, work: FetchWo
   const name = nameOf(url);
   // Another process may have fetched it while we waited for the lock.
   if (!work.update && (await fileSize(path)) !== null) return 0;
+  work.onAsk?.(originText(url));
   const sizeBytes = await tryAgain(() => askSize(url, work), work);
   const here = (await fileSize(path + INCOMPLETE_SUFFIX)) ?? 0;
   progress.addPresent(here);

@@ -32,6 +32,8 @@ export interface WeightsFetcherOptions {
   readonly log: Log;
   /** Ask the hub for a newer commit even where everything is here. */
   readonly update?: boolean;
+  /** Told before a server is asked of which nothing has been heard yet, with its scheme, host and port. */
+  readonly onAsk?: (origin: string) => void;
   /** For tests. */
   readonly limits?: Partial<FetchLimits>;
   /** For tests of full disks. */
@@ -106,14 +108,14 @@ async function fetchModel(
   options: WeightsFetcherOptions,
   shared: SharedWork,
 ): Promise<FetchResult> {
-  const { log, free = freeBytes, makeLink, update = false } = options;
+  const { log, free = freeBytes, makeLink, update = false, onAsk } = options;
   const environment = { ...options.environment, ...model.environment };
   const access = await hubAccess(environment);
   const plan = fetchPlan(model, environment, access);
   if (plan.kind === 'as_is') return { kind: 'ready', source: plan.source, fetchedBytes: 0 };
   const transport = createHubTransport(access, shared.limits);
   try {
-    const work = { ...shared, access, transport, free, makeLink, log, update };
+    const work = { ...shared, access, transport, free, makeLink, log, update, onAsk };
     const { source, fetchedBytes } = await carryOut(plan, model, work);
     return { kind: 'ready', source, fetchedBytes };
   } catch (error) {
@@ -128,7 +130,7 @@ async function fetchModel(
 /** Addresses may carry a user and a signature. */
 function shownName({ repo, name }: ResolvedModel): string {
   const url = repo === null ? null : URL.parse(repo);
-  return url === null ? (repo ?? name) : `${url.origin}${url.pathname}`;
+  return url === null ? (repo ?? name) : `${url.protocol}//${url.host}${url.pathname}`;
 }
 
 interface Fetched {
