@@ -35,6 +35,9 @@ interface ActivityFlags extends EnginesFlags {
   readonly limit?: number;
 }
 
+/** After an orderly end the process is gone within this. */
+const EXIT_LIMIT_MS = 1_000;
+
 const program = new Command('vllm-gateway')
   .description('One OpenAI- and Anthropic-compatible address in front of many models and few GPUs.')
   .version(VERSION)
@@ -65,7 +68,10 @@ program
       return;
     }
     const { serve } = await import('./serve.ts');
-    process.exitCode = await serve(options);
+    const code = await serve(options);
+    process.exitCode = code;
+    // Everything is ended. What a library still holds open (a hub that does not answer) keeps nobody waiting.
+    setTimeout(() => process.exit(code), EXIT_LIMIT_MS).unref();
   });
 
 program
