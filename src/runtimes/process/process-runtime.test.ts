@@ -3,6 +3,7 @@ import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { LaunchRecord, LaunchRecords } from '../../store/launch-records.ts';
+import { fill, smallDisk } from '../../store/small-disk-fixtures.ts';
 import { createRecordingObserver } from '../recording-observer.ts';
 import { openProcessRuntime } from './process-runtime.ts';
 import {
@@ -199,4 +200,24 @@ test('a state directory that cannot be made is an answer, not a crash', async (t
     assert.ok(!opened.ok);
     assert.match(opened.error, /state directory cannot be used/);
   });
+});
+
+test('an engine that dies on a full disk, which takes no word of it, is told of with the disk', async (t) => {
+  const directory = smallDisk(t, 2_048);
+  if (directory === null) return t.skip('needs the right to mount a tmpfs');
+  const runtime = await open(directory);
+  t.after(() => runtime.close());
+  const first = createRecordingObserver();
+  const launched = await runtime.launch(await specOf(runtime, 'fst-1', WAITS), first);
+  assert.ok(launched.kind === 'launched');
+  await first.waitForLine(/up/);
+  fill(directory);
+  const heard = createRecordingObserver();
+  const result = await runtime.launch(await specOf(runtime, 'ful-1', 'echo my last word; exit 3'), heard);
+  assert.ok(result.kind === 'launched', JSON.stringify(result));
+  await heard.waitForExit();
+  assert.match(heard.lines.join(), /^the disk of .*\/output is full \(no space left on device\)/);
+  assert.deepEqual(heard.exits, [{ code: 3, signal: null }]);
+  await runtime.kill(result.handle);
+  await runtime.kill(launched.handle);
 });

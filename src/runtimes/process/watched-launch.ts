@@ -3,6 +3,9 @@
  * are kept here.
  */
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { assert } from '../../core/assert.ts';
 import type { ExitStatus } from '../../engines/engine.ts';
 import type { LaunchRecord, ProcessIdentity } from '../../store/launch-records.ts';
@@ -16,6 +19,10 @@ const EXIT_POLL_MS = 300;
 
 /** How long after its leader's exit a session number surely has not passed to somebody else. */
 const SESSION_TRUST_MS = 10_000;
+
+/** With less on the disk of its output, an engine's last lines are probably lost. */
+const OUTPUT_ROOM_BYTES = 16 * 1024;
+const DISK_LOOK_LIMIT_MS = 1_000;
 
 /** Only a parent is told how a process ended. */
 const STRANGERS_EXIT: ExitStatus = {
@@ -187,8 +194,22 @@ class Watched implements WatchedLaunch {
     } catch {
       // The disk fails; that the engine ended must be told all the same.
     }
+    if (this.#stop === null && (this.#exit?.code ?? 0) !== 0) await this.#tellFullDisk();
     if (!this.#abandoned && this.#exit !== null) this.#observer.exited(this.#exit);
     this.#ended.resolve();
+  }
+
+  /** The engine could not say it: its words go to the same disk. */
+  async #tellFullDisk(): Promise<void> {
+    const directory = dirname(this.#record.outputFile ?? '');
+    const limit = AbortSignal.timeout(DISK_LOOK_LIMIT_MS);
+    const looked = statfs(directory).then(({ bavail, bsize }) => bavail * bsize);
+    const late = once(limit, 'abort').then(() => Number.POSITIVE_INFINITY);
+    const freeBytes = await Promise.race([looked, late]).catch(() => Number.POSITIVE_INFINITY);
+    if (freeBytes >= OUTPUT_ROOM_BYTES || this.#abandoned) return;
+    this.#observer.line(
+      `the disk of ${directory} is full (no space left on device): what the engine wrote last may be missing`,
+    );
   }
 
   #stopPolling(): void {

@@ -42,7 +42,8 @@ export function createSimLog(corePid: () => number): SimLog {
 
 /**
  * Written at once and in order, also just before a crash. A full pipe is waited for; a reader that is gone ends the
- * process, as the first progress bar would end vLLM's loader.
+ * process, as the first progress bar would end vLLM's loader. What a full disk does not take is lost, as Python's logging
+ * loses it.
  */
 function write(descriptor: number, text: string): void {
   let rest = Buffer.from(text);
@@ -50,7 +51,9 @@ function write(descriptor: number, text: string): void {
     try {
       rest = rest.subarray(writeSync(descriptor, rest));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOSPC') return;
+      if (code !== 'EAGAIN') throw error;
       Atomics.wait(PAUSE, 0, 0, 1);
     }
   }

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type SimProcess, startVllmSim } from '../../../../test/fakes/vllm-sim.ts';
+import { type SimProcess, startVllmSim, VLLM_SIM } from '../../../../test/fakes/vllm-sim.ts';
 import { until } from '../../../../test/fakes/waiting.ts';
+import { fill, smallDisk } from '../../../store/small-disk-fixtures.ts';
+import { createSimulatedEngine } from '../engine.ts';
 import { type Ledger, prepareLedger, processStartTime } from '../ledger.ts';
 import { visibleDevices } from './memory.ts';
 
@@ -237,4 +241,30 @@ test('CUDA_VISIBLE_DEVICES: ids and indices in their order, up to the first that
   assert.equal(seen('0,x,1'), 'a');
   assert.equal(seen('0,0,1'), 'a');
   assert.equal(seen(''), '');
+});
+
+test('a ledger on a full disk ends the start with a last line that names it', async (t) => {
+  const directory = smallDisk(t, 256);
+  if (directory === null) return t.skip('needs the right to mount a tmpfs');
+  prepareLedger(directory, [{ id: 'sim-0', name: 'Simulated GPU 0', totalMib: 10_000 }]);
+  fill(directory);
+  const sim = startVllmSim(t, { environment: { VLLM_SIM_LEDGER: directory } });
+  assert.equal((await sim.exit).code, 1);
+  const engine = createSimulatedEngine({});
+  const { text, lastLine } = engine.diagnose({ code: 1, signal: null }, sim.lines);
+  assert.match(`${text} ${lastLine}`, /No space left on device: '.*disk-/);
+});
+
+test('output that a full disk does not take ends nobody', async (t) => {
+  if (!existsSync('/dev/full')) return t.skip('no such device');
+  const child = spawn(process.execPath, [VLLM_SIM, 'serve', 'acme/m', '--enable-auto-tool-choice'], {
+    stdio: ['ignore', openSync('/dev/full', 'w'), 'pipe'],
+  });
+  let text = '';
+  child.stderr?.setEncoding('utf8').on('data', (part: string) => {
+    text += part;
+  });
+  const [code] = await once(child, 'close');
+  assert.equal(code, 1);
+  assert.match(text, /requires --tool-call-parser/, 'it came as far as without');
 });

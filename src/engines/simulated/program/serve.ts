@@ -26,6 +26,13 @@ const WATCHDOG_S = 5;
 /** How long ended streams get to leave before the process goes. */
 const FLUSH_MS = 50;
 
+const DISK_TEXTS: ReadonlyMap<string, string> = new Map([
+  ['ENOSPC', 'No space left on device'],
+  ['EDQUOT', 'Disk quota exceeded'],
+  ['EROFS', 'Read-only file system'],
+  ['EIO', 'Input/output error'],
+]);
+
 /** Runs until the process ends; returns only for a command line that is refused. */
 export async function serve(argv: readonly string[]): Promise<number> {
   const parsed = parseOptions(argv, process.env);
@@ -61,12 +68,20 @@ export async function serve(argv: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     core?.killNow();
-    if (error instanceof StartError) {
-      reportStartError(log, error);
-      return 1;
-    }
-    throw error;
+    const failed = error instanceof StartError ? error : ledgerError(error, options);
+    if (failed === null) throw error;
+    reportStartError(log, failed);
+    return 1;
   }
+}
+
+/** What a disk does to the ledger, in Python's words, so that the engine's last line names it. Null: it is no such thing. */
+function ledgerError(error: unknown, options: SimOptions): StartError | null {
+  const { code, errno } = error as NodeJS.ErrnoException;
+  const text = code === undefined ? undefined : DISK_TEXTS.get(code);
+  if (text === undefined) return null;
+  const { ledgerDirectory } = options.environment;
+  return new StartError('OSError', `[Errno ${Math.abs(errno ?? 0)}] ${text}: '${ledgerDirectory}'`);
 }
 
 /** One listener for the whole life: a signal that comes while listeners are exchanged would be lost. */
