@@ -11,6 +11,7 @@ import type { Container } from 'dockerode';
 import OpenAI from 'openai';
 import { LAUNCH_ID_LABEL } from '../../src/runtimes/docker/marks.ts';
 import { NODE_IMAGE } from '../../tools/docker-lab/images.ts';
+import { readOriginalStatus } from '../fixtures/original-status.ts';
 import { beginChats, chat, leaveAll } from '../fixtures/requests.ts';
 import { openDockerWorld } from './docker-world.ts';
 import { ComposeProject, type ComposeSetup, logsOf, stopInOrder } from './drop-in-compose.ts';
@@ -18,7 +19,6 @@ import { engineContainers, nodeBeside, shellIn } from './drop-in-containers.ts';
 import { gatewayImage } from './drop-in-image.ts';
 import { createDropInMachine, giveSocketTo, LARGE, SMALL, VLLM_IMAGE } from './drop-in-machine.ts';
 import { relayTo } from './drop-in-relay.ts';
-import { readOriginalStatus } from './drop-in-status.ts';
 
 const ROOT = path.dirname(path.dirname(import.meta.dirname));
 const HUB = fileURLToPath(new URL('drop-in-hub.fixture.ts', import.meta.url));

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type RunningGateway, runGatewayCommand, startGateway, until } from '../fixtures/gateway.ts';
 import { createOriginalMachine, FOREIGN_MIB, type OriginalMachine } from '../fixtures/original-machine.ts';
+import { assertTypes, type Objects, readOriginalStatus } from '../fixtures/original-status.ts';
 import { beginChat, chat, leaveAll, untilCounts } from '../fixtures/requests.ts';
 
 const CARDS = {
@@ -92,83 +93,6 @@ after(async () => {
   await gateway.stop(AT_ONCE);
   await machine.remove();
 });
-
-/** A type in words: of JSON, or `x[]`, or `x|null`. */
-function typeOf(value: unknown): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return value.length === 0 ? 'string[]' : `${typeof value[0]}[]`;
-  return typeof value;
-}
-
-function assertTypes(what: string, value: unknown, types: Readonly<Record<string, string>>): void {
-  const object = value as Readonly<Record<string, unknown>>;
-  for (const [key, type] of Object.entries(types)) {
-    const found = typeOf(object[key]);
-    assert.ok(type.split('|').includes(found), `${what}.${key} is ${found} and not ${type}`);
-  }
-}
-
-type Objects = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-
-async function readStatus(url: string): Promise<Readonly<Record<string, unknown>>> {
-  const answer = await fetch(`${url}/gateway/status`);
-  assert.equal(answer.status, 200);
-  return (await answer.json()) as Readonly<Record<string, unknown>>;
-}
-
-/** original.md section 2, key by key. */
-function assertStatusShape(status: Readonly<Record<string, unknown>>): void {
-  assertTypes('status', status, {
-    total_gpu_vram_mib: 'number',
-    placement_mode: 'string',
-    gpu_budget_fraction: 'number',
-    pools: 'object',
-    gpus: 'object',
-    known_footprints_mib: 'object',
-    active_containers: 'object',
-    queue_status: 'object',
-  });
-  for (const [name, pool] of Object.entries(status['pools'] as object)) {
-    assertTypes('pools', { [name]: pool }, { [name]: 'string[]' });
-  }
-  for (const [uuid, gpu] of Object.entries(status['gpus'] as Objects)) {
-    const types = {
-      pool: 'string',
-      total_mib: 'number',
-      used_mib: 'number',
-      reserved_mib: 'number',
-      budget_mib: 'number|null',
-      residents: 'string[]',
-      foreign_mib: 'number|null',
-      foreign_source: 'string|null',
-    };
-    assert.deepEqual(Object.keys(gpu), Object.keys(types));
-    assertTypes(uuid, gpu, types);
-  }
-  assertTypes(
-    'known_footprints_mib',
-    status['known_footprints_mib'],
-    Object.fromEntries(Object.keys(status['known_footprints_mib'] as object).map((name) => [name, 'number'])),
-  );
-  for (const [name, container] of Object.entries(status['active_containers'] as Objects)) {
-    assertTypes(name, container, {
-      model_id: 'string',
-      container_name: 'string',
-      status: 'string',
-      gpu_uuids: 'string[]',
-      active_requests: 'number',
-      last_request_time: 'number',
-      reserved_mib: 'number',
-      vram_footprint: 'number',
-      effective_util: 'number',
-    });
-  }
-  for (const [name, queue] of Object.entries(status['queue_status'] as Objects)) {
-    const types = { queue_depth: 'number', max_concurrent: 'number', max_queue_size: 'number' };
-    assert.deepEqual(Object.keys(queue), Object.keys(types));
-    assertTypes(name, queue, types);
-  }
-}
 
 test('its environment listens on every address at port 9000, and what it sets is in force', async () => {
   const ended = await runGatewayCommand(['check', '--show'], environment);
@@ -270,15 +194,14 @@ test('ALLOWED_MODELS_JSON and GATEWAY_GPU_UUID alone are a whole configuration',
     args: ['--host', '127.0.0.1'],
   });
   try {
-    assertStatusShape(await readStatus(small.url));
+    await readOriginalStatus(small.url);
     assert.equal(
       (await fetch(`${small.url}/gateway/status`)).headers.get('content-type'),
       'application/json',
     );
     // The gateway listens before it has read the cards.
     await until('the cards are read', async () => (await fetch(`${small.url}/ready`)).status === 200);
-    const status = await readStatus(small.url);
-    assertStatusShape(status);
+    const status = await readOriginalStatus(small.url);
     assert.equal(status['placement_mode'], 'whole_card');
     // The other card is not ours to give.
     assert.deepEqual(status['pools'], { default: [SMALL] });
@@ -299,9 +222,8 @@ test('ALLOWED_MODELS_JSON and GATEWAY_GPU_UUID alone are a whole configuration',
 test('/gateway/status has its keys, types and values while engines serve', async () => {
   const running = beginChat(gateway.url, 'llama', { tokens: 8_000, stream: true });
   await untilCounts(gateway, 'llama', { running: 1, waiting: 0 });
-  const status = await readStatus(gateway.url);
+  const status = await readOriginalStatus(gateway.url);
   await leaveAll([running]);
-  assertStatusShape(status);
   assert.equal(status['total_gpu_vram_mib'], TOTAL_MIB);
   assert.equal(status['placement_mode'], 'budget');
   assert.equal(status['gpu_budget_fraction'], 0.95);
