@@ -20,10 +20,16 @@ export function openFileRecords(directory: string): LaunchRecords {
     },
     remove: async (launchId) => rmSync(pathOf(launchId), { force: true }),
     async list() {
-      return {
-        records: remembered(directory).map((launchId) => read(pathOf(launchId))),
-        unreadable: [],
-      };
+      const records: LaunchRecord[] = [];
+      const unreadable: string[] = [];
+      for (const launchId of remembered(directory)) {
+        try {
+          records.push(read(pathOf(launchId)));
+        } catch {
+          unreadable.push(launchId);
+        }
+      }
+      return { records, unreadable };
     },
   };
 }

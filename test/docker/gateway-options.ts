@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { DockerConfig } from '../../src/config/resolved-config.ts';
 import { openDockerRuntime } from '../../src/runtimes/docker/open-docker-runtime.ts';
+import type { OwnSurroundings } from '../../src/runtimes/docker/own-container.ts';
 import type { Runtime } from '../../src/runtimes/runtime.ts';
 import { openFileRecords } from './file-records.ts';
 
@@ -16,6 +17,9 @@ export interface GatewayOptions {
   readonly config?: Partial<DockerConfig>;
   readonly outputLimitBytes?: number;
   readonly logged?: string[];
+  /** What the gateway sees of itself; looked up where absent. */
+  readonly surroundings?: OwnSurroundings;
+  readonly daemonLimitMs?: number;
 }
 
 function dockerConfig(host: string, changed: Partial<DockerConfig> = {}): DockerConfig {
@@ -50,7 +54,8 @@ export async function openGateway(options: GatewayOptions): Promise<Runtime> {
     log: (level, text) => {
       logged?.push(`${level} ${text}`);
     },
-    daemonLimitMs: 10_000,
+    daemonLimitMs: options.daemonLimitMs ?? 10_000,
+    ...(options.surroundings === undefined ? {} : { surroundings: options.surroundings }),
   });
   assert.ok(opened.ok, opened.ok ? '' : opened.error);
   return opened.value;

@@ -26,15 +26,31 @@ const START_LIMIT_MS = 120_000;
 
 export type StartResult =
   | { readonly kind: 'started'; readonly container: ContainerInspectInfo }
-  | LaunchFailure;
+  | {
+      readonly kind: 'failed';
+      readonly failure: LaunchFailure;
+      /** Docker did not answer: what was asked of it last may be done yet. */
+      readonly isUncertain: boolean;
+    };
+
+export interface StartSteps {
+  /** Keeps the container's id durably before anything runs in it. */
+  created(containerId: string): Promise<void>;
+  /** From now on something may run in it. */
+  starting(containerId: string): void;
+}
 
 export interface ContainerStarter {
-  /** `onCreated` keeps the container's id durably before anything runs in it. */
-  start(spec: LaunchSpec, onCreated: (containerId: string) => Promise<void>): Promise<StartResult>;
+  /** Never rejects, unless a step does. */
+  start(spec: LaunchSpec, steps: StartSteps): Promise<StartResult>;
 }
 
 export function createContainerStarter(site: DockerSite, images: Images): ContainerStarter {
   return new Starter(site, images);
+}
+
+function failed(failure: LaunchFailure, isUncertain = false): StartResult {
+  return { kind: 'failed', failure, isUncertain };
 }
 
 class Starter implements ContainerStarter {
@@ -49,16 +65,17 @@ class Starter implements ContainerStarter {
     this.#images = images;
   }
 
-  async start(spec: LaunchSpec, onCreated: (containerId: string) => Promise<void>): Promise<StartResult> {
+  async start(spec: LaunchSpec, steps: StartSteps): Promise<StartResult> {
     const image = spec.image ?? this.#site.config.image;
     const ensured = await this.#images.find(image);
-    if (ensured.kind === 'failed') return ensured;
+    if (ensured.kind === 'failed') return failed(ensured);
     try {
       const plan = await this.#plan(spec, image);
-      if ('kind' in plan) return plan;
-      return await this.#startPlanned(plan, ensured.imageId, onCreated);
+      if ('kind' in plan) return failed(plan);
+      return await this.#startPlanned(plan, ensured.imageId, steps);
     } catch (error) {
-      return launchFailureOf(this.#site.connection.host, faultOf(error));
+      const fault = faultOf(error);
+      return failed(launchFailureOf(this.#site.connection.host, fault), fault.status === null);
     }
   }
 
@@ -97,11 +114,7 @@ class Starter implements ContainerStarter {
     return reach.tcp ?? 'port';
   }
 
-  async #startPlanned(
-    plan: ContainerPlan,
-    imageId: string,
-    onCreated: (containerId: string) => Promise<void>,
-  ): Promise<StartResult> {
+  async #startPlanned(plan: ContainerPlan, imageId: string, steps: StartSteps): Promise<StartResult> {
     const { docker, call } = this.#site.connection;
     const raisesLimits = this.#raisesLimits;
     const options = containerOptions({ ...plan, raisesLimits });
@@ -110,8 +123,9 @@ class Starter implements ContainerStarter {
       START_LIMIT_MS,
     );
     const program = await this.#checkProgram(plan, imageId, created.id);
-    if (program !== null) return program;
-    await onCreated(created.id);
+    if (program !== null) return failed(program);
+    await steps.created(created.id);
+    steps.starting(created.id);
     try {
       await call((abortSignal) => created.start({ abortSignal }), START_LIMIT_MS);
     } catch (error) {
@@ -119,7 +133,7 @@ class Starter implements ContainerStarter {
       if (raisesLimits && isLimitRefused(fault)) {
         this.#doWithoutLimits(fault);
         await call((abortSignal) => created.remove({ force: true, v: true, abortSignal }));
-        return await this.#startPlanned(plan, imageId, onCreated);
+        return await this.#startPlanned(plan, imageId, steps);
       }
       throw error;
     }

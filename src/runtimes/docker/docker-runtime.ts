@@ -2,7 +2,7 @@
  * Engines as containers of one Docker. They outlive us because they are Docker's; they are ours again by their labels and
  * by a record on disk. Keeps R1-R6 of runtime.ts; R2 by Docker's own bounded log files.
  *
- *  1. A launch is known to the disk before Docker knows it, and forgotten only when nothing of it is left.
+ *  1. A launch is known to the disk before Docker knows it, and forgotten only when no container of it is left.
  *  2. `exited` is delivered after `launch` has resolved and after the rest of the output.
  *  3. A stop that has resolved has delivered `exited` before.
  *  4. While Docker is away nothing is concluded: what ended meanwhile is told when it is back.
@@ -26,10 +26,10 @@ import type {
   RuntimeCapabilities,
   StopResult,
 } from '../runtime.ts';
-import { adoptContainers, containersOf } from './adoption.ts';
-import { endContainer, removeContainer } from './container-end.ts';
+import { adoptContainers } from './adoption.ts';
+import { endContainer } from './container-end.ts';
 import { exitOf, REMOVED_EXIT } from './container-exit.ts';
-import type { ContainerStarter } from './container-start.ts';
+import type { ContainerStarter, StartResult } from './container-start.ts';
 import { createContainerStarter } from './container-start.ts';
 import type { DaemonWatch } from './daemon-watch.ts';
 import { watchDaemon } from './daemon-watch.ts';
@@ -39,9 +39,17 @@ import { handleOf } from './engine-handle.ts';
 import { containerOf, processesOf } from './host-processes.ts';
 import type { Images } from './images.ts';
 import { createImages } from './images.ts';
+import { clearLaunch } from './launch-clearing.ts';
+import type { LaunchFailure } from './launch-failure.ts';
+import type { Leftovers } from './leftovers.ts';
+import { createLeftovers } from './leftovers.ts';
+import { containerName } from './marks.ts';
 import { openSocket } from './socket-opener.ts';
 import type { WatchedContainer } from './watched-container.ts';
 import { createWatchedContainer } from './watched-container.ts';
+
+/** Adoptions that may be refused because Docker does not say how some engine is, before it is left alone. */
+const UNSURE_ADOPTIONS_MAX = 3;
 
 export function createDockerRuntime(site: DockerSite): Runtime {
   return new DockerRuntime(site);
@@ -58,7 +66,9 @@ class DockerRuntime implements Runtime {
   readonly #byContainer = new Map<string, WatchedContainer>();
   /** Being made: an adoption at the same time takes nothing of theirs for debris. */
   readonly #launching = new Set<LaunchId>();
+  readonly #leftovers: Leftovers;
   readonly #closed = new AbortController();
+  #unsureAdoptions = 0;
 
   constructor(site: DockerSite) {
     this.#site = site;
@@ -70,6 +80,7 @@ class DockerRuntime implements Runtime {
       isPrivate: reach.tcp !== 'port',
       exposure: reach.exposure,
     };
+    this.#leftovers = createLeftovers(log);
     this.#images = createImages(connection, config.pull, environment, this.#closed.signal, log);
     this.#starter = createContainerStarter(site, this.#images);
     this.#watch = watchDaemon({
@@ -77,7 +88,10 @@ class DockerRuntime implements Runtime {
       stateId,
       log,
       onEnded: (containerId) => void this.#lookAt(this.#byContainer.get(containerId), false),
-      onUp: (afterOutage) => this.#lookAtAll(afterOutage),
+      onUp: (afterOutage) => {
+        this.#lookAtAll(afterOutage);
+        this.#leftovers.tryAgain();
+      },
       onPing: () => this.#lookAtAll(false),
     });
   }
@@ -132,21 +146,25 @@ class DockerRuntime implements Runtime {
     } catch (error) {
       return { kind: 'failed', cause: 'resources', detail: `no launch record: ${faultOf(error).text}` };
     }
-    const started = await this.#starter.start(spec, async (container) => {
-      record = { ...record, container };
-      await this.#site.records.save(record);
+    let mayRun = false;
+    const started = await this.#starter.start(spec, {
+      created: async (container) => {
+        record = { ...record, container };
+        await this.#site.records.save(record);
+      },
+      starting: () => {
+        mayRun = true;
+      },
     });
-    if (started.kind === 'failed') {
-      await this.#giveUp(spec.launchId);
-      return started;
-    }
+    if (started.kind === 'failed') return await this.#startFailed(record, started, mayRun, observer);
     // It runs and is on record: the next gateway goes on with it.
     if (this.#closed.signal.aborted)
       return { kind: 'failed', cause: 'resources', detail: 'the gateway ends' };
     const handle = handleOf(record, started.container, this.#reachableAs(spec.launchId));
     if (!handle.ok) {
-      await this.#giveUp(spec.launchId);
-      return { kind: 'failed', cause: 'resources', detail: `the engine cannot be reached: ${handle.error}` };
+      const detail = `the engine cannot be reached: ${handle.error}`;
+      const failure: LaunchFailure = { kind: 'failed', cause: 'resources', detail };
+      return await this.#startFailed(record, { kind: 'failed', failure, isUncertain: false }, true, observer);
     }
     this.#begin(record, started.container, handle.value, observer, 'start');
     return { kind: 'launched', handle: handle.value };
@@ -197,21 +215,64 @@ class DockerRuntime implements Runtime {
     );
   }
 
-  /** Nothing of it ran, or must. What cannot be removed now is tried again by the next gateway. */
-  async #giveUp(launchId: LaunchId): Promise<void> {
+  /**
+   * Nothing of it ran, or must. Where something may run and cannot be ended, it is told as launched and ended at once: its
+   * devices are then given to nobody before a stop has verified that it is gone.
+   */
+  async #startFailed(
+    record: LaunchRecord,
+    { failure, isUncertain }: Extract<StartResult, { readonly kind: 'failed' }>,
+    mayRun: boolean,
+    observer: LaunchObserver,
+  ): Promise<LaunchResult> {
+    const { launchId, model } = record.spec;
+    const { container: containerId } = record;
+    const clear = (): Promise<void> => this.#clear(launchId, containerId);
+    const what = `what is left of launch ${launchId} of ${model}`;
     try {
-      await this.#clear(launchId, await containersOf(this.#site, launchId));
+      await clear();
+      // Its container may be made yet, and never started.
+      if (isUncertain && !mayRun) this.#leftovers.keep(what, clear);
+      return failure;
     } catch (error) {
-      this.#site.log('warn', `launch ${launchId} has failed and left something: ${faultOf(error).text}`);
+      const { text } = faultOf(error);
+      if (!mayRun || containerId === null) {
+        this.#site.log('warn', `launch ${launchId} of ${model} has failed and left something: ${text}`);
+        this.#leftovers.keep(what, clear);
+        return failure;
+      }
+      const detail = `its start failed and it may run all the same, because Docker could not end it (${text}): ${failure.detail}`;
+      return { kind: 'launched', handle: this.#beginEnded(record, containerId, detail, observer) };
     }
   }
 
-  async #clear(launchId: LaunchId, containerIds: readonly string[]): Promise<void> {
-    const { connection, networks, sockets, records } = this.#site;
-    for (const id of containerIds) await removeContainer(connection, id);
-    await networks.remove(launchId);
-    await sockets.remove(launchId);
-    await records.remove(launchId);
+  #beginEnded(
+    record: LaunchRecord,
+    containerId: string,
+    detail: string,
+    observer: LaunchObserver,
+  ): EngineHandle {
+    const { connection, config } = this.#site;
+    const { launchId, model, listen } = record.spec;
+    const handle: EngineHandle = {
+      launchId,
+      model,
+      listen,
+      authorization: null,
+      reference: `container ${containerName(config.containerPrefix, model, launchId)}`,
+      outputFile: null,
+      startedWallMs: record.startedWallMs,
+    };
+    const watched = createWatchedContainer({ connection, containerId, record, handle, pid: 0, observer });
+    this.#launches.set(launchId, watched);
+    this.#byContainer.set(containerId, watched);
+    watched.hasExited({ code: null, signal: null, unknownBecause: detail });
+    watched.follow('start');
+    return handle;
+  }
+
+  #clear(launchId: LaunchId, containerId: string | null): Promise<void> {
+    return clearLaunch(this.#site, this.#leftovers, launchId, containerId);
   }
 
   #lookAtAll(afterOutage: boolean): void {
@@ -270,7 +331,7 @@ class DockerRuntime implements Runtime {
     if (left !== null) return { kind: 'left', detail: left };
     await watched.delivered;
     try {
-      await this.#clear(watched.record.spec.launchId, [watched.containerId]);
+      await this.#clear(watched.record.spec.launchId, watched.containerId);
     } catch (error) {
       return { kind: 'left', detail: `its container cannot be removed: ${faultOf(error).text}` };
     }
@@ -282,7 +343,8 @@ class DockerRuntime implements Runtime {
   async adopt(observerFor: (engine: AdoptedEngine) => LaunchObserver): Promise<readonly AdoptedEngine[]> {
     return await adoptContainers(this.#site, {
       isKnown: (launchId) => this.#launches.has(launchId) || this.#launching.has(launchId),
-      clear: (launchId, containerIds) => this.#clear(launchId, containerIds),
+      mayRefuse: () => ++this.#unsureAdoptions <= UNSURE_ADOPTIONS_MAX,
+      clear: (launchId, containerId) => this.#clear(launchId, containerId),
       handleOf: (record, container) => handleOf(record, container, this.#reachableAs(record.spec.launchId)),
       begin: (engine, record, container) =>
         this.#begin(record, container, engine.handle, observerFor(engine), 'end'),
@@ -314,6 +376,7 @@ class DockerRuntime implements Runtime {
     if (this.#closed.signal.aborted) return;
     this.#closed.abort();
     this.#watch.close();
+    this.#leftovers.close();
     for (const watched of this.#launches.values()) watched.abandon();
     this.#launches.clear();
     this.#byContainer.clear();

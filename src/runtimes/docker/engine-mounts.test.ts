@@ -74,10 +74,7 @@ test('configured caches are Docker’s host’s, and HF_HOME of the model says w
 
 test('snapshots that lie elsewhere are given too, unless the cache is one of Docker’s host', () => {
   const hubCache = '/data/hub';
-  assert.deepEqual(mountsOf({ hubCache }), [
-    'bind /data/hub /root/.cache/huggingface/hub',
-    COMPILE,
-  ]);
+  assert.deepEqual(mountsOf({ hubCache }), ['bind /data/hub /root/.cache/huggingface/hub', COMPILE]);
   const config = { ...DOCKER_CONFIG, huggingFaceCache: '/srv/hf' };
   assert.deepEqual(mountsOf({ hubCache, config }), ['bind /srv/hf /root/.cache/huggingface', COMPILE]);
 });

@@ -38,15 +38,22 @@ export function createLaunchNetworks(
       if (!/already (exists|connected|attached)/i.test(faultOf(error).text)) throw error;
     }
   };
+  /** Whoever else has joined keeps the network as much as we do. */
+  const disconnectAll = async (launchId: LaunchId): Promise<void> => {
+    const network = networkOf(launchId);
+    const inspect = network.inspect.bind(network) as (options: object) => Promise<unknown>;
+    const found = await call((abortSignal) => inspect({ abortSignal }));
+    for (const id of endpointsIn(found)) {
+      await call((abortSignal) =>
+        networkOf(launchId).disconnect(withSignal({ Container: id, Force: true }, abortSignal)),
+      ).catch(() => undefined);
+    }
+  };
   const remove = async (launchId: LaunchId): Promise<void> => {
     const deadlineMs = performance.now() + REMOVE_LIMIT_MS;
     for (;;) {
       try {
-        if (ownId !== null) {
-          await call((abortSignal) =>
-            networkOf(launchId).disconnect(withSignal({ Container: ownId, Force: true }, abortSignal)),
-          ).catch(() => undefined);
-        }
+        await disconnectAll(launchId);
         await call((abortSignal) => networkOf(launchId).remove({ abortSignal }));
         return;
       } catch (error) {
@@ -89,4 +96,10 @@ export function createLaunchNetworks(
       return found.map(({ Labels }) => launchIdIn(Labels)).filter((launchId) => launchId !== null);
     },
   };
+}
+
+/** Ids of the containers in a network; of one that has gone without Docker noticing, `ep-…`. */
+function endpointsIn(network: unknown): readonly string[] {
+  if (typeof network !== 'object' || network === null || !('Containers' in network)) return [];
+  return Object.keys(network.Containers ?? {});
 }

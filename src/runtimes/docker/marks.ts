@@ -6,6 +6,8 @@ import type { LaunchSpec } from '../runtime.ts';
 export const LAUNCH_ID_LABEL = 'vllm-gateway.launch-id';
 export const STATE_ID_LABEL = 'vllm-gateway.state-id';
 export const REACH_LABEL = 'vllm-gateway.reach';
+/** Of what is made to look whether Docker sees our files: the id of our state directory. */
+export const PROBE_LABEL = 'vllm-gateway.probe';
 const MODEL_LABEL = 'vllm-gateway.model';
 const SIGNATURE_LABEL = 'vllm-gateway.signature';
 
@@ -36,6 +38,12 @@ export function containerName(prefix: string, model: ModelName, launchId: Launch
     .slice(0, MODEL_CHARS_MAX);
   const name = [safe(prefix), readable, launchId].filter((part) => part !== '').join('_');
   return name.replace(/^[^A-Za-z0-9]+/, '');
+}
+
+/** Is it one that `containerName` makes of this launch, whatever the prefix was? Docker lists names with a slash in front. */
+export function isNameOf(name: string, launchId: LaunchId): boolean {
+  const plain = name.replace(/^\//, '');
+  return plain === launchId || plain.endsWith(`_${launchId}`);
 }
 
 export function networkName(launchId: LaunchId): string {

@@ -47,6 +47,7 @@ export interface DockerRuntimeOptions {
 
 /** What we need of `GET /info`. */
 interface DaemonInfo {
+  readonly id: string;
   readonly kernel: string;
   readonly hostName: string;
   readonly isRootless: boolean;
@@ -67,7 +68,16 @@ export async function openDockerRuntime(options: DockerRuntimeOptions): Promise<
     const { address } = connection.value;
     const wantsSockets = config.reach === 'auto' || config.reach === 'socket';
     const canSockets: Result<void, string> = wantsSockets
-      ? await sharesFiles(connection.value, sockets.value.root, toSource, stateId, info.kernel)
+      ? await sharesFiles({
+          connection: connection.value,
+          sockets: sockets.value,
+          toSource,
+          stateId,
+          image: config.image,
+          kernelOfDocker: info.kernel,
+          daemonId: info.id,
+          log,
+        })
       : failure('they are not wanted');
     const reach = decideReach({
       wanted: config.reach,
@@ -104,22 +114,20 @@ export async function openDockerRuntime(options: DockerRuntimeOptions): Promise<
   }
 }
 
-async function infoPatiently(
-  connection: DockerConnection,
-  limitMs: number,
-  log: Log,
-): Promise<DaemonInfo> {
+async function infoPatiently(connection: DockerConnection, limitMs: number, log: Log): Promise<DaemonInfo> {
   let isTold = false;
   const deadlineMs = performance.now() + limitMs;
   for (;;) {
     try {
       const info = await daemonInfo(connection);
-      const { KernelVersion, Name, SecurityOptions } = info as {
+      const { ID, KernelVersion, Name, SecurityOptions } = info as {
+        readonly ID?: string;
         readonly Name?: string;
         readonly KernelVersion?: string;
         readonly SecurityOptions?: readonly string[] | null;
       };
       return {
+        id: ID ?? '',
         kernel: KernelVersion ?? '',
         hostName: Name ?? '',
         isRootless: SecurityOptions?.some((option) => option.includes('name=rootless')) ?? false,

@@ -1,13 +1,17 @@
 /**
  * Runs nvidia-smi in a container, for a gateway whose own container has none. The NVIDIA toolkit brings the tool into any image.
  *
- *  U1. Nothing is left: a container is removed when its run is over, and those of a gateway that died by the next one.
+ *  U1. Nothing is left: a container is removed when its run is over; what could not be removed, and what a gateway that died
+ *      has left, by the next run.
  *  U2. An image that is missing is brought in the background; until it is there a run fails and says so.
  *  U3. A host without the toolkit has no such tool, which is another answer than a tool that fails.
+ *  U4. Containers are made one after the other: a daemon that hangs has one to make when it goes on, not one for each run.
  */
+import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import type { DockerConnection } from './connection.ts';
+import { withSignal } from './connection.ts';
 import { faultOf } from './docker-fault.ts';
 import { createLogFrames } from './log-frames.ts';
 
@@ -17,6 +21,9 @@ const UTILITY_LABEL = 'vllm-gateway.utility';
 const OUTPUT_CHARS_MAX = 1024 * 1024;
 const LINE_CHARS_MAX = 4096;
 const CLEAN_LIMIT_MS = 10_000;
+/** A daemon that makes no container in this time hangs. */
+const CREATE_LIMIT_MS = 60_000;
+const NAME_PREFIX = 'vllm-gateway-utility-';
 
 /** As the devices take tools: see `RunTool` and `StreamTool` there. */
 export type UtilityResult =
@@ -51,7 +58,12 @@ export function createUtilityTool(options: UtilityToolOptions): UtilityTool {
 
 class ContainerTool implements UtilityTool {
   readonly #options: UtilityToolOptions;
-  #cleaned: Promise<void> | null = null;
+  /** Names of containers whose run is not over. */
+  readonly #live = new Set<string>();
+  /** Some container of a run that is over may be left. */
+  #isDirty = true;
+  /** Ends when Docker has answered the last creation. */
+  #turn: Promise<unknown> = Promise.resolve();
   #pull: Promise<void> | null = null;
   #pullFailure: string | null = null;
 
@@ -103,37 +115,64 @@ class ContainerTool implements UtilityTool {
     return () => callOff.abort();
   }
 
-  /** Resolves with the exit code. Rejects as dockerode does, and when it was called off before it started. */
+  /** Resolves with the exit code. Rejects as dockerode does, and when it was called off. */
   async #contained(
     argv: readonly string[],
     calledOff: AbortSignal,
     onText: (stream: 'stdout' | 'stderr', text: string) => void,
   ): Promise<number> {
-    const { connection } = this.#options;
-    this.#cleaned ??= this.#clean();
-    await this.#cleaned;
-    const container = await connection.docker.createContainer(this.#spec(argv));
-    const remove = (): void => void container.remove({ force: true }).catch(() => undefined);
-    let output: Readable | null = null;
+    const name = `${NAME_PREFIX}${randomBytes(6).toString('hex')}`;
+    this.#live.add(name);
+    const turn = this.#turn.then(() => this.#create(name, argv, calledOff));
+    this.#turn = turn.catch(() => undefined);
     try {
-      calledOff.throwIfAborted();
-      // Removing it ends every call below.
-      calledOff.addEventListener('abort', remove, { once: true });
-      output = (await container.attach({
-        stream: true,
-        stdout: true,
-        stderr: true,
-      })) as unknown as Readable;
+      const container = await turn;
+      const output = (await container.attach(
+        withSignal({ stream: true, stdout: true, stderr: true }, calledOff),
+      )) as unknown as Readable;
       const drained = drain(output, onText);
-      await container.start();
-      const { StatusCode } = (await container.wait()) as { readonly StatusCode: number };
+      drained.catch(() => undefined);
+      await container.start({ abortSignal: calledOff });
+      const { StatusCode } = (await container.wait({ abortSignal: calledOff })) as {
+        readonly StatusCode: number;
+      };
       await drained;
       return StatusCode;
     } finally {
-      calledOff.removeEventListener('abort', remove);
-      // Docker keeps the connection to a container that never started, and that would keep our process.
-      output?.destroy();
-      remove();
+      this.#live.delete(name);
+      void this.#remove(name);
+    }
+  }
+
+  /** U4. Only in its turn. Being called off does not end the call: what Docker makes all the same is then known. */
+  async #create(name: string, argv: readonly string[], calledOff: AbortSignal): Promise<Docker.Container> {
+    calledOff.throwIfAborted();
+    if (this.#isDirty) await this.#clean();
+    calledOff.throwIfAborted();
+    const { docker, call } = this.#options.connection;
+    try {
+      const container = await call(
+        (abortSignal) => docker.createContainer({ ...this.#spec(argv), name, abortSignal }),
+        CREATE_LIMIT_MS,
+      );
+      calledOff.throwIfAborted();
+      return container;
+    } catch (error) {
+      // No answer: it may be made yet.
+      if (faultOf(error).status === null) this.#isDirty = true;
+      throw error;
+    }
+  }
+
+  async #remove(name: string): Promise<void> {
+    const { docker, call } = this.#options.connection;
+    try {
+      await call(
+        (abortSignal) => docker.getContainer(name).remove({ force: true, v: true, abortSignal }),
+        CLEAN_LIMIT_MS,
+      );
+    } catch (error) {
+      if (faultOf(error).status !== 404) this.#isDirty = true;
     }
   }
 
@@ -156,20 +195,18 @@ class ContainerTool implements UtilityTool {
     };
   }
 
-  /** U1. */
+  /** U1. Rejects as dockerode does. */
   async #clean(): Promise<void> {
     const { connection, stateId } = this.#options;
     const { docker, call } = connection;
-    try {
-      const filters = { label: [`${UTILITY_LABEL}=${stateId}`] };
-      const left = await call(
-        (abortSignal) => docker.listContainers({ all: true, filters, abortSignal }),
-        CLEAN_LIMIT_MS,
-      );
-      await Promise.all(left.map(({ Id }) => docker.getContainer(Id).remove({ force: true })));
-    } catch {
-      // The run itself will say what is wrong with Docker.
-    }
+    const filters = { label: [`${UTILITY_LABEL}=${stateId}`] };
+    const found = await call(
+      (abortSignal) => docker.listContainers({ all: true, filters, abortSignal }),
+      CLEAN_LIMIT_MS,
+    );
+    this.#isDirty = false;
+    const left = found.filter(({ Names }) => !Names.some((name) => this.#live.has(name.replace(/^\//, ''))));
+    await Promise.all(left.map(({ Id }) => this.#remove(Id)));
   }
 
   /** U2, U3. */
