@@ -6,6 +6,7 @@
  */
 import type { ExitStatus } from '../../engines/engine.ts';
 import type { LaunchRecord } from '../../store/launch-records.ts';
+import { JoinedStop } from '../joined-stop.ts';
 import type { EngineHandle, LaunchObserver, StopResult } from '../runtime.ts';
 import type { DockerConnection } from './connection.ts';
 import type { LogFollower } from './log-follower.ts';
@@ -59,7 +60,7 @@ class Watched implements WatchedContainer {
   #exit: ExitStatus | null = null;
   #isDelivering = false;
   #isAbandoned = false;
-  #stop: { readonly result: Promise<StopResult>; readonly hurry: AbortController } | null = null;
+  readonly #stop = new JoinedStop();
 
   constructor({ connection, containerId, record, handle, pid, observer }: WatchedContainerOptions) {
     this.#connection = connection;
@@ -116,18 +117,11 @@ class Watched implements WatchedContainer {
   }
 
   joinStop(begin: (hurry: AbortSignal) => Promise<StopResult>): Promise<StopResult> {
-    if (this.#stop !== null) return this.#stop.result;
-    const hurry = new AbortController();
-    const result = begin(hurry.signal).finally(() => {
-      // What was left may be tried again.
-      this.#stop = null;
-    });
-    this.#stop = { result, hurry };
-    return result;
+    return this.#stop.join(begin);
   }
 
   hurryStop(): void {
-    this.#stop?.hurry.abort();
+    this.#stop.hurry();
   }
 
   abandon(): void {

@@ -9,6 +9,7 @@ import { dirname } from 'node:path';
 import { assert } from '../../core/assert.ts';
 import type { ExitStatus } from '../../engines/engine.ts';
 import type { LaunchRecord, ProcessIdentity } from '../../store/launch-records.ts';
+import { JoinedStop } from '../joined-stop.ts';
 import type { EngineHandle, LaunchObserver, LaunchStage, StopResult } from '../runtime.ts';
 import type { OutputTail } from './output-tail.ts';
 import { openOutputTail } from './output-tail.ts';
@@ -88,7 +89,7 @@ class Watched implements WatchedLaunch {
   #exitedAtMs: number | null = null;
   #delivered: Promise<void> | null = null;
   #abandoned = false;
-  #stop: { readonly result: Promise<StopResult>; readonly hurry: AbortController } | null = null;
+  readonly #stop = new JoinedStop();
   readonly #ended = Promise.withResolvers<void>();
 
   constructor(table: ProcessTable, record: LaunchRecord, observer: LaunchObserver) {
@@ -144,18 +145,11 @@ class Watched implements WatchedLaunch {
   }
 
   joinStop(begin: (hurry: AbortSignal) => Promise<StopResult>): Promise<StopResult> {
-    if (this.#stop !== null) return this.#stop.result;
-    const hurry = new AbortController();
-    const result = begin(hurry.signal).finally(() => {
-      // What was left may be tried again.
-      this.#stop = null;
-    });
-    this.#stop = { result, hurry };
-    return result;
+    return this.#stop.join(begin);
   }
 
   hurryStop(): void {
-    this.#stop?.hurry.abort();
+    this.#stop.hurry();
   }
 
   async ended(): Promise<void> {
@@ -194,7 +188,7 @@ class Watched implements WatchedLaunch {
     } catch {
       // The disk fails; that the engine ended must be told all the same.
     }
-    if (this.#stop === null && (this.#exit?.code ?? 0) !== 0) await this.#tellFullDisk();
+    if (!this.#stop.isUnderWay && (this.#exit?.code ?? 0) !== 0) await this.#tellFullDisk();
     if (!this.#abandoned && this.#exit !== null) this.#observer.exited(this.#exit);
     this.#ended.resolve();
   }
