@@ -6,6 +6,7 @@ import { createUtilityTool, type UtilityTool } from '../../src/runtimes/docker/u
 import { NODE_IMAGE } from '../../tools/docker-lab/images.ts';
 import { until } from '../fixtures/gateway.ts';
 import { openDockerWorld } from './docker-world.ts';
+import { openFaultyDocker } from './faulty-docker.ts';
 
 const world = await openDockerWorld();
 const skip = world === null ? 'no Docker here' : false;
@@ -15,9 +16,9 @@ async function toolOf(
   image: string,
   stateId: string,
   prepare: (image: string) => Promise<string | null> = async () => null,
+  host = world?.daemon.host ?? '',
 ): Promise<UtilityTool> {
-  assert.ok(world !== null);
-  const connection = await openDockerConnection(world.daemon.host, {});
+  const connection = await openDockerConnection(host, {});
   assert.ok(connection.ok);
   return createUtilityTool({ connection: connection.value, image, stateId, prepare });
 }
@@ -92,4 +93,47 @@ test('a missing image is brought, once, and said; a missing tool is none', { ski
   });
   const missing = await (await toolOf(NODE_IMAGE, 'missing')).run(['nvidia-smi'], LIMIT_MS);
   assert.equal(missing.kind, 'missing');
+});
+
+test('a daemon that hangs gets one container to make, and nothing is left when it goes on', {
+  skip,
+}, async () => {
+  assert.ok(world !== null);
+  const faulty = openFaultyDocker(world.daemon.socketPath);
+  const tool = await toolOf(NODE_IMAGE, 'hangs', undefined, faulty.host);
+  let creations = 0;
+  faulty.faultOf = (call) => {
+    if (!call.includes('/containers/create')) return null;
+    creations += 1;
+    return { kind: 'hang' };
+  };
+  for (let round = 0; round < 10; round += 1) {
+    assert.equal((await tool.run(['/bin/true'], 50)).kind, 'hung');
+  }
+  assert.equal(creations, 1);
+  // It was made, and nobody was told.
+  await until('made', async () => (await left('hangs')) === 1);
+  faulty.faultOf = () => null;
+  faulty.release();
+  const ran = await tool.run(['/bin/true'], LIMIT_MS);
+  assert.deepEqual(ran, { kind: 'exited', code: 0, stdout: '', stderr: '' });
+  await until('removed', async () => (await left('hangs')) === 0);
+});
+
+test('what could not be removed while Docker was away is removed by the next run', { skip }, async () => {
+  assert.ok(world !== null);
+  const faulty = openFaultyDocker(world.daemon.socketPath);
+  const tool = await toolOf(NODE_IMAGE, 'away', undefined, faulty.host);
+  let refused = 0;
+  faulty.faultOf = (call) => {
+    if (!call.startsWith('DELETE')) return null;
+    refused += 1;
+    return { kind: 'fail', text: 'it is away' };
+  };
+  assert.equal((await tool.run(['/bin/true'], LIMIT_MS)).kind, 'exited');
+  await until('tried', () => refused > 0);
+  assert.equal(await left('away'), 1);
+  faulty.faultOf = () => null;
+  await tool.run(['/bin/true'], LIMIT_MS);
+  await until('removed', async () => (await left('away')) === 0);
 });

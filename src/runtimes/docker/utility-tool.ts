@@ -22,7 +22,7 @@ const OUTPUT_CHARS_MAX = 1024 * 1024;
 const LINE_CHARS_MAX = 4096;
 const CLEAN_LIMIT_MS = 10_000;
 /** A daemon that makes no container in this time hangs. */
-const CREATE_LIMIT_MS = 60_000;
+const CREATE_LIMIT_MS = 30_000;
 const NAME_PREFIX = 'vllm-gateway-utility-';
 
 /** As the devices take tools: see `RunTool` and `StreamTool` there. */
@@ -125,9 +125,10 @@ class ContainerTool implements UtilityTool {
     this.#live.add(name);
     const turn = this.#turn.then(() => this.#create(name, argv, calledOff));
     this.#turn = turn.catch(() => undefined);
+    let output: Readable | null = null;
     try {
       const container = await turn;
-      const output = (await container.attach(
+      output = (await container.attach(
         withSignal({ stream: true, stdout: true, stderr: true }, calledOff),
       )) as unknown as Readable;
       const drained = drain(output, onText);
@@ -140,6 +141,8 @@ class ContainerTool implements UtilityTool {
       return StatusCode;
     } finally {
       this.#live.delete(name);
+      // Docker keeps the connection to a container that never started, and that would keep our process.
+      output?.destroy();
       void this.#remove(name);
     }
   }
