@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { activityEntry } from '../../test/fixtures/activity.ts';
 import { openActivityLog } from '../store/activity-log.ts';
 import { StoreThread } from '../store/store-thread.ts';
 import type { ActivityEntry } from '../telemetry/activity.ts';
@@ -11,26 +12,7 @@ import { type ActivityOptions, runActivity } from './activity.ts';
 const HOUR_MS = 60 * 60_000;
 
 function entry(changes: Partial<ActivityEntry>): ActivityEntry {
-  return {
-    endedWallMs: Date.now(),
-    clientRequestId: 'req-1',
-    principal: 'alice',
-    model: 'small',
-    route: 'chat_completions',
-    method: 'POST',
-    outcome: 'answered',
-    status: 200,
-    code: null,
-    load: 'awake',
-    streamed: true,
-    waitMs: 3,
-    ttfbMs: 20,
-    durationMs: 180,
-    requestBytes: 100,
-    responseBytes: 2_000,
-    attempts: 1,
-    ...changes,
-  };
+  return activityEntry({ clientRequestId: 'req-1', principal: 'alice', model: 'small', ...changes });
 }
 
 /** A state directory in which a gateway has kept these. */

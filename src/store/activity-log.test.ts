@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { activityEntry } from '../../test/fixtures/activity.ts';
 import type { ActivityEntry, ActivityLog } from '../telemetry/activity.ts';
 import { type ActivityLogOptions, openActivityLog } from './activity-log.ts';
 import { type ActivityQuestion, readActivity } from './read-activity.ts';
@@ -41,31 +42,10 @@ function open(t: TestContext, directory: string, changes: Partial<ActivityLogOpt
   return { log, faults, close };
 }
 
-function entry(changes: Partial<ActivityEntry> = {}): ActivityEntry {
-  return {
-    endedWallMs: Date.now(),
-    clientRequestId: 'r1',
-    principal: null,
-    model: 'm',
-    route: 'chat_completions',
-    method: 'POST',
-    outcome: 'answered',
-    status: 200,
-    code: null,
-    load: 'awake',
-    streamed: true,
-    waitMs: 3,
-    ttfbMs: 20,
-    durationMs: 180,
-    requestBytes: 100,
-    responseBytes: 2_000,
-    attempts: 1,
-    ...changes,
-  };
-}
-
 function numbered(count: number, changes: Partial<ActivityEntry> = {}): readonly ActivityEntry[] {
-  return Array.from({ length: count }, (_, index) => entry({ clientRequestId: `r${index}`, ...changes }));
+  return Array.from({ length: count }, (_, index) =>
+    activityEntry({ clientRequestId: `r${index}`, ...changes }),
+  );
 }
 
 const ALL: ActivityQuestion = { model: null, sinceWallMs: null, failedOnly: false, limit: 100_000 };
@@ -85,8 +65,8 @@ test('entries come back as they were, in their order, soon and without being clo
   const directory = place(t);
   const { log } = open(t, directory);
   const entries = [
-    entry({ endedWallMs: Date.now() - 5_000, principal: 'p', code: 'model_not_found', load: null }),
-    entry({
+    activityEntry({ endedWallMs: Date.now() - 5_000, principal: 'p', code: 'model_not_found', load: null }),
+    activityEntry({
       clientRequestId: 'r2',
       model: null,
       ttfbMs: null,
@@ -132,10 +112,17 @@ test('questions: a model, since when, what went wrong, how many', async (t) => {
   const nowMs = Date.now();
   const ids = (question: Partial<ActivityQuestion>) =>
     kept(directory, question).map(({ clientRequestId }) => clientRequestId);
-  log.add(entry({ clientRequestId: 'old', endedWallMs: nowMs - 60_000 }));
-  log.add(entry({ clientRequestId: 'cut', endedWallMs: nowMs - 3_000, outcome: 'cut' }));
-  log.add(entry({ clientRequestId: 'other', endedWallMs: nowMs - 2_000, model: 'n' }));
-  log.add(entry({ clientRequestId: 'refused', endedWallMs: nowMs - 1_000, outcome: 'refused', status: 503 }));
+  log.add(activityEntry({ clientRequestId: 'old', endedWallMs: nowMs - 60_000 }));
+  log.add(activityEntry({ clientRequestId: 'cut', endedWallMs: nowMs - 3_000, outcome: 'cut' }));
+  log.add(activityEntry({ clientRequestId: 'other', endedWallMs: nowMs - 2_000, model: 'n' }));
+  log.add(
+    activityEntry({
+      clientRequestId: 'refused',
+      endedWallMs: nowMs - 1_000,
+      outcome: 'refused',
+      status: 503,
+    }),
+  );
   await close();
   assert.deepEqual(ids({}), ['old', 'cut', 'other', 'refused']);
   assert.deepEqual(ids({ model: 'm' }), ['old', 'cut', 'refused']);
@@ -147,8 +134,8 @@ test('questions: a model, since when, what went wrong, how many', async (t) => {
 test('what a client made long is cut, what is no figure is none, and neither costs a batch', async (t) => {
   const directory = place(t);
   const { log, close } = open(t, directory);
-  log.add(entry({ clientRequestId: 'x'.repeat(10_000), waitMs: Number.NaN, durationMs: 1.5 }));
-  log.add(entry());
+  log.add(activityEntry({ clientRequestId: 'x'.repeat(10_000), waitMs: Number.NaN, durationMs: 1.5 }));
+  log.add(activityEntry());
   await close();
   const [first, second] = kept(directory);
   assert.deepEqual([first?.clientRequestId.length, first?.waitMs, first?.durationMs], [256, 0, 2]);
@@ -180,7 +167,7 @@ test('A1: a queue that nobody empties is bounded in rows and in bytes, and drops
   answer.resolve({ ok: false, text: 'gone', failure: 'disk' });
   await Promise.all([many.close(), large.close()]);
   assert.equal(many.log.dropped, 10_000, 'what could not be written at the end is counted too');
-  many.log.add(entry());
+  many.log.add(activityEntry());
   assert.equal(many.log.dropped, 10_001);
 });
 
@@ -192,7 +179,7 @@ test('retention: rows that are too old go, in steps, also where there are few', 
   await first.close();
   await until(() => kept(directory).length === 3_000);
   const second = open(t, directory);
-  second.log.add(entry());
+  second.log.add(activityEntry());
   // One batch takes 1000 rows away; the others follow without a new entry.
   await until(() => kept(directory).length === 1);
   await second.close();
@@ -240,7 +227,7 @@ test('the file of a newer gateway is left alone: what requests did is not kept, 
   newer.exec('PRAGMA user_version = 77');
   newer.close();
   const { log, faults, close } = open(t, directory);
-  log.add(entry());
+  log.add(activityEntry());
   await close();
   assert.equal(log.dropped, 1);
   assert.match(faults.join('\n'), /cannot be kept in .* was written by a newer vllm-gateway \(format 77/);
