@@ -1,15 +1,16 @@
 /** Conformance: what the next gateway finds, takes over, ends and leaves alone. */
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import type { LaunchId } from '../core/ids.ts';
 import type { Bench, ForeignProcess, Run, RuntimeSite } from './conformance-bench.ts';
 import { launch, nextLaunchId, OBEDIENT, specOf, WITH_ORPHAN } from './conformance-bench.ts';
-import { createRecordingObserver } from './recording-observer.ts';
-import type { LaunchStage } from './runtime.ts';
+import { createRecordingObserver, type RecordingObserver } from './recording-observer.ts';
+import type { AdoptedEngine, LaunchStage, Runtime } from './runtime.ts';
 
 export function adoptionCases(run: Run): void {
   const adopting = adoptingWith(run);
   takeOverCases(adopting);
+  outputCases(adopting);
   handOverCases(adopting);
   strangerCases(run);
 }
@@ -75,6 +76,91 @@ function takeOverCases(adopting: AdoptionRun): void {
     await next.kill(engine.handle);
     await next.close();
   });
+}
+
+/** Numbers its lines, faster than anybody adopts. */
+const COUNTING =
+  'trap "echo bye; exit 0" TERM; echo up; n=0; while :; do n=$((n+1)); echo "line $n"; sleep 0.01; done';
+
+function outputCases(adopting: AdoptionRun): void {
+  adopting(
+    'the output of a start is heard from its first line on, each once, by the next gateway',
+    async (bench) => {
+      const { heard, spec } = await launch(bench, COUNTING);
+      await heard.waitForLine(/^line 5$/);
+      await bench.runtime.close();
+      const next = await bench.site.open();
+      const whole = createRecordingObserver();
+      const [engine] = await next.adopt(() => whole);
+      assert.ok(engine !== undefined);
+      assert.equal(engine.handle.launchId, spec.launchId);
+      await whole.waitForLine(new RegExp(`^line ${heard.lines.length + 50}$`));
+      await stopCounting(next, engine, whole);
+      const told = countedIn(whole.lines);
+      assertNoHole(told);
+      assert.equal(told[0], 1);
+      await next.close();
+    },
+  );
+
+  adopting(
+    'of an engine that serves no line is lost by a killed gateway, and none is told twice',
+    async (bench) => {
+      const spec = await specOf(bench, COUNTING);
+      await bench.runtime.close();
+      await bench.site.launchAndCrash(spec);
+      const heard: number[] = [];
+      let engine: AdoptedEngine | undefined;
+      // One gateway after the other; what is said between them is in the log alone.
+      for (const isLast of [false, true]) {
+        const next = await bench.site.open();
+        const later = createRecordingObserver();
+        [engine] = await next.adopt(() => later);
+        assert.ok(engine !== undefined);
+        const first = Number((await later.waitForLine(/^line \d/)).slice('line '.length));
+        await later.waitForLine(new RegExp(`^line ${first + 50}$`));
+        if (isLast) await stopCounting(next, engine, later);
+        await next.close();
+        const told = countedIn(later.lines);
+        assertNoHole(told);
+        assert.ok(first > (heard.at(-1) ?? 0), 'what was said before is no news');
+        heard.push(...told);
+      }
+      const path = engine?.handle.outputFile ?? null;
+      if (path === null) return;
+      const written = countedIn((await readFile(path, 'utf8')).split('\n'));
+      assertNoHole(written);
+      assert.deepEqual([written[0], written.at(-1)], [1, heard.at(-1)]);
+    },
+  );
+}
+
+/** To its last word. */
+async function stopCounting(
+  runtime: Runtime,
+  { handle }: Pick<AdoptedEngine, 'handle'>,
+  heard: RecordingObserver,
+): Promise<void> {
+  const result = await runtime.stop(handle, 10_000);
+  assert.ok(result.kind === 'gone' && !result.forced, JSON.stringify(result));
+  assert.deepEqual(heard.heard.slice(-2), ['bye', 'exited']);
+}
+
+/** The numbers of lines that are numbered. */
+function countedIn(lines: readonly string[]): readonly number[] {
+  return lines.flatMap((line) => {
+    const number = /^line (\d+)$/.exec(line)?.[1];
+    return number === undefined ? [] : [Number(number)];
+  });
+}
+
+function assertNoHole(numbers: readonly number[]): void {
+  const [first = 0] = numbers;
+  assert.ok(numbers.length > 0);
+  assert.deepEqual(
+    numbers,
+    numbers.map((_, index) => first + index),
+  );
 }
 
 function handOverCases(adopting: AdoptionRun): void {

@@ -346,8 +346,11 @@ class DockerRuntime implements Runtime {
       mayRefuse: () => ++this.#unsureAdoptions <= UNSURE_ADOPTIONS_MAX,
       clear: (launchId, containerId) => this.#clear(launchId, containerId),
       handleOf: (record, container) => handleOf(record, container, this.#reachableAs(record.spec.launchId)),
-      begin: (engine, record, container) =>
-        this.#begin(record, container, engine.handle, observerFor(engine), 'end'),
+      begin: (engine, record, container) => {
+        // How far a start has come stands in its output; of one that serves, what it said before is no news.
+        const from = record.stage.kind === 'starting' ? 'start' : 'end';
+        this.#begin(record, container, engine.handle, observerFor(engine), from);
+      },
     });
   }
 
