@@ -3,6 +3,7 @@ import type { CheckedFile } from './checkout.ts';
 import type { Finding } from './finding.ts';
 import { checkArrows } from './rules/arrows.ts';
 import { checkAssertions } from './rules/assertions.ts';
+import { checkDatabases } from './rules/databases.ts';
 import { checkDependencies } from './rules/dependencies.ts';
 import { checkNames } from './rules/names.ts';
 import { checkPurity } from './rules/purity.ts';
@@ -12,6 +13,7 @@ import { checkWords } from './rules/words.ts';
 const RULES = [
   checkPurity,
   checkArrows,
+  checkDatabases,
   checkSize,
   checkNames,
   checkWords,

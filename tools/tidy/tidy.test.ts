@@ -7,6 +7,7 @@ import { type Finding, formatFinding } from './finding.ts';
 import { importsOf } from './imports.ts';
 import { checkArrows } from './rules/arrows.ts';
 import { checkAssertions } from './rules/assertions.ts';
+import { checkDatabases } from './rules/databases.ts';
 import { checkDependencies } from './rules/dependencies.ts';
 import { checkNames } from './rules/names.ts';
 import { checkPurity } from './rules/purity.ts';
@@ -105,6 +106,28 @@ describe('purity', () => {
   test('other folders and tests are free', () => {
     assertPasses(checkPurity, 'src/control/x.ts', 'const t = Date.now();');
     assertPasses(checkPurity, 'src/scheduler/x.test.ts', "import { test } from 'node:test';");
+  });
+});
+
+describe('databases', () => {
+  const ways = [
+    "import { DatabaseSync } from 'node:sqlite';",
+    "import type { DatabaseSync } from 'node:sqlite';",
+    "const { DatabaseSync } = await import('node:sqlite');",
+    "const { DatabaseSync } = process.getBuiltinModule('node:sqlite');",
+    "const { DatabaseSync } = require('node:sqlite');",
+  ];
+  for (const code of ways) {
+    test(`only the store and the simulated machine may say ${code}`, () => {
+      for (const folder of ['http', 'control', 'telemetry', 'cli', 'engines/vllm', 'weights'])
+        assertFails(checkDatabases, `src/${folder}/x.ts`, code, /ask the store/);
+      for (const file of ['src/store/x.ts', 'src/engines/simulated/x.ts', 'src/http/x.test.ts', 'test/x.ts'])
+        assertPasses(checkDatabases, file, code);
+    });
+  }
+  test('words in comments and other modules are nobody’s business', () => {
+    const code = "// import of 'node:sqlite'\nconst a = 'node:sqlite';\nimport { b } from 'node:fs';\n";
+    assertPasses(checkDatabases, 'src/http/x.ts', code);
   });
 });
 
