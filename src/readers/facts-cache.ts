@@ -3,10 +3,11 @@
  * not what sizing made of it, so a better formula needs no new reading.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isObject } from '../sizing/config-keys.ts';
 import { writeDurably } from '../store/durable-file.ts';
+import { makeDirectory } from '../store/make-directory.ts';
 import type { RawFacts } from './raw-facts.ts';
 
 const FORMAT = 1;
@@ -42,7 +43,7 @@ export async function savedFacts(stateDirectory: string, key: string): Promise<S
 
 export async function saveFacts(stateDirectory: string, key: string, facts: SavedFacts): Promise<void> {
   const directory = directoryOf(stateDirectory);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory, 0o700);
   await writeDurably(fileOf(stateDirectory, key), JSON.stringify({ format: FORMAT, key, ...facts }));
   await removeOldest(directory);
 }
