@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -16,6 +16,8 @@ interface FakeProcess {
   readonly threads?: number;
   /** Null: not readable. */
   readonly environ?: string | null;
+  /** Its own process table; absent: nothing tells. */
+  readonly space?: string;
 }
 
 const STATE_ID = 'state-1';
@@ -32,12 +34,17 @@ function marked(launchId: string, stateId = STATE_ID): string {
 async function tableOf(t: TestContext, processes: readonly FakeProcess[]): Promise<ProcessTable> {
   const root = await mkdtemp(join(tmpdir(), 'vg-proc-'));
   t.after(() => rm(root, { recursive: true }));
-  await mkdir(join(root, 'self'));
+  await mkdir(join(root, 'self', 'ns'), { recursive: true });
+  await symlink('pid:[1]', join(root, 'self', 'ns', 'pid'));
   await mkdir(join(root, 'sys/kernel/random'), { recursive: true });
   await writeFile(join(root, 'sys/kernel/random/boot_id'), 'boot\n');
   for (const one of processes) {
     await mkdir(join(root, String(one.pid)));
     await writeFile(join(root, String(one.pid), 'stat'), statOf(one));
+    if (one.space !== undefined) {
+      await mkdir(join(root, String(one.pid), 'ns'));
+      await symlink(one.space, join(root, String(one.pid), 'ns', 'pid'));
+    }
     if (one.environ !== null) await writeFile(join(root, String(one.pid), 'environ'), one.environ ?? INTACT);
   }
   return openProcessTable(root, STATE_ID);
@@ -184,7 +191,9 @@ test('all launches of our state directory are found by one scan, the dead, the s
   const table = await tableOf(t, [
     { pid: 1, environ: CARRIES },
     { pid: 2, environ: CARRIES },
-    { pid: 3, environ: OTHER },
+    { pid: 3, environ: OTHER, space: 'pid:[1]' },
+    // In a container.
+    { pid: 9, environ: marked('c-1'), space: 'pid:[2]' },
     { pid: 4, environ: marked('b-1', 'state-2') },
     { pid: 5, environ: marked('../../b') },
     { pid: 6, environ: `${LAUNCH_ID_VARIABLE}=b-2\0` },

@@ -7,7 +7,7 @@
  *  T2. A process is taken for the launch's only on evidence that a stranger with a reused pid cannot have.
  *  T3. A launch id counts only beside the id of our state directory: other gateways have engines too.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import type { LaunchId } from '../../core/ids.ts';
 import { LAUNCH_ID } from '../../core/ids.ts';
@@ -148,15 +148,30 @@ async function readTable(place: Place, mark: LaunchMark | null): Promise<readonl
   return rows;
 }
 
-/** Ours excepted: we may have been started by an engine. */
+/**
+ * Ours excepted: we may have been started by an engine. In a container of Docker an engine is that runtime's, and a copy of one
+ * (`docker commit`) is a stranger: they have tables of their own, ours do not.
+ */
 async function readMarks(place: Place, stateId: string): Promise<ReadonlySet<LaunchId>> {
+  const own = spaceOf(place.root, 'self');
   const others = (await readAllFacts(place.root)).filter(({ pid, alive }) => alive && pid !== process.pid);
   const marks = new Set<LaunchId>();
-  await place.environments.readAll(others, (_, environment) => {
+  await place.environments.readAll(others, ({ pid }, environment) => {
     const launchId = environment === null ? null : markOf(environment, stateId);
-    if (launchId !== null) marks.add(launchId);
+    if (launchId === null) return;
+    const space = spaceOf(place.root, String(pid));
+    if (own === null || space === null || space === own) marks.add(launchId);
   });
   return marks;
+}
+
+/** The process table that a process sees itself in; null: that cannot be told. */
+function spaceOf(root: string, pid: string): string | null {
+  try {
+    return readlinkSync(`${root}/${pid}/ns/pid`);
+  } catch {
+    return null;
+  }
 }
 
 async function readAllFacts(root: string): Promise<readonly ProcessFacts[]> {
