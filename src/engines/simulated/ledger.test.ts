@@ -177,13 +177,14 @@ test('claims from other process tables count while their processes live, and are
     const child = spawn(UNSHARE, ['--pid', '--fork', '--kill-child', '--mount-proc', ...inner], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    const exited = once(child, 'exit');
-    t.after(() => child.kill('SIGKILL'));
-    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    // Its output is closed when the process inside has ended too, which its parent's end kills.
+    const closed = once(child, 'close');
     const end = (): Promise<unknown> => {
       child.kill('SIGKILL');
-      return exited;
+      return closed;
     };
+    t.after(end);
+    const [line] = (await once(child.stdout, 'data')) as [Buffer];
     return { line: String(line).trim(), end };
   };
   const first = await apart(600);
