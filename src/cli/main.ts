@@ -109,11 +109,11 @@ program
     'Look at this machine as `serve` needs it: engines, devices, disks, limits, port; with remedies.',
   )
   .option('-c, --config <file>', 'configuration file; default: where `serve` would look')
+  .option('--state-directory <directory>', 'instead of the configured one')
   .option('--json', 'print JSON')
-  .action(async (options: { readonly config?: string; readonly json?: boolean }) => {
+  .action(async ({ config: file, ...options }: EnginesFlags) => {
     const { runDoctor } = await import('./doctor.ts');
-    const { config: file, json } = options;
-    process.exitCode = await runDoctor({ file, json, environment: process.env }, process.stdout);
+    process.exitCode = await runDoctor({ file, ...options, environment: process.env }, process.stdout);
   });
 
 const engines = program

@@ -176,6 +176,8 @@ test('claims from other process tables count while their processes live, and are
     const inner = [process.execPath, '--no-warnings', CLAIMING, ledger.directory, 'd0', String(usedMib)];
     const child = spawn(UNSHARE, ['--pid', '--fork', '--kill-child', '--mount-proc', ...inner], {
       stdio: ['ignore', 'pipe', 'inherit'],
+      // Whoever adopts the process inside may bury it late: until then it would seem to be left in our group.
+      detached: true,
     });
     // Its output is closed when the process inside has ended too, which its parent's end kills.
     const closed = once(child, 'close');
