@@ -54,8 +54,12 @@ function siteIn({ daemon, docker }: DockerWorld): RuntimeSite {
     async carriers(launchId) {
       const pids: number[] = [];
       for (const { Id } of await containersOf(launchId)) {
-        const found = await docker.getContainer(Id).inspect();
-        if (found.State.Running) pids.push(found.State.Pid);
+        // It may end meanwhile.
+        const top: unknown = await docker
+          .getContainer(Id)
+          .top()
+          .catch(() => null);
+        pids.push(...pidsIn(top));
       }
       return pids;
     },
@@ -76,6 +80,12 @@ function siteIn({ daemon, docker }: DockerWorld): RuntimeSite {
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** `ps -ef` of a container, with the host's numbers. */
+function pidsIn(top: unknown): readonly number[] {
+  if (typeof top !== 'object' || top === null || !('Processes' in top)) return [];
+  return (top.Processes as readonly (readonly string[])[]).map(([, pid]) => Number(pid));
 }
 
 async function launchAndCrash(options: GatewayOptions, spec: LaunchSpec): Promise<void> {
