@@ -125,7 +125,12 @@ withGateway('an image that is not there fails the launch', async ({ runtime }) =
   const result = await runtime.launch(spec, createRecordingObserver());
   assert.ok(result.kind === 'failed');
   assert.equal(result.cause, 'image_missing');
-  assert.match(result.detail, /nowhere\/to-be-found:1 is not there, and `runtime.docker.pull` is `never`/);
+  // A launch pulls nothing, whatever `pull` says: that was done before it.
+  assert.match(result.detail, /nowhere\/to-be-found:1 is not there any more/);
+  const signal = new AbortController().signal;
+  const prepared = await runtime.prepare('nowhere/to-be-found:1', { signal, onProgress: () => undefined });
+  assert.ok(prepared.kind === 'failed' && prepared.cause === 'image_missing');
+  assert.match(prepared.detail, /nowhere\/to-be-found:1 is not there, and `runtime.docker.pull` is `never`/);
 });
 
 withGateway(
