@@ -17,7 +17,7 @@ import { removeContainer } from './container-end.ts';
 import { faultOf } from './docker-fault.ts';
 import type { DockerSite } from './docker-site.ts';
 import { isOfLaunch, listOurs } from './launch-containers.ts';
-import { launchIdIn, PROBE_LABEL, REACH_LABEL } from './marks.ts';
+import { launchIdIn, REACH_LABEL } from './marks.ts';
 
 /** A daemon that restarts beside us (a reboot) gets this long before adoption gives up. */
 const LIST_LIMIT_MS = 60_000;
@@ -106,10 +106,9 @@ async function clearUnrecorded(
   const { Id, Names, Labels } = container;
   const launchId = launchIdIn(Labels);
   const name = Names[0] ?? Id;
-  if (launchId !== null && isOfLaunch(container, launchId, null)) {
+  if (launchId === null) await clearDebris(site, name, () => removeContainer(site.connection, Id));
+  else if (isOfLaunch(container, launchId, null)) {
     await clearDebris(site, name, () => steps.clear(launchId, Id));
-  } else if (Labels[PROBE_LABEL] !== undefined) {
-    await clearDebris(site, name, () => removeContainer(site.connection, Id));
   } else warnOfCopy(site, container);
 }
 
