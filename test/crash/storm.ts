@@ -38,6 +38,8 @@ const LOOK_PAUSE_MS = 50;
 const SAMPLE_PAUSE_MS = 150;
 /** Beyond this a storm shows nothing new. */
 const FAULTS_MAX = 40;
+/** Of the kills asked for, where too little has happened by then. */
+const MORE_SHARE = 1.5;
 /** Every so many kills debris is planted, and a second gateway is tried. */
 const PLANT_STEP = 6;
 const RIVAL_STEP = 15;
@@ -47,6 +49,8 @@ export interface StormSetup {
   readonly kills: number;
   readonly seed: number;
   readonly print: (line: string) => void;
+  /** Has enough happened to tell? On a busy machine it goes on, for half as many kills again at most. */
+  readonly isEnough: (result: StormResult) => boolean;
 }
 
 export interface Revival {
@@ -122,7 +126,7 @@ class Storm {
     const strangers = await this.#machine.engines.plantStrangers();
     const sampling = this.#sample().catch((error: unknown) => this.#fault(`it cannot be seen: ${error}`));
     try {
-      for (let kill = 1; kill <= this.#setup.kills && this.#faults.length < FAULTS_MAX; kill += 1) {
+      for (let kill = 1; this.#goesOn(kill) && this.#faults.length < FAULTS_MAX; kill += 1) {
         if (!(await this.#oneLife(nextKillPoint(this.#random, this.#setup.runtime.times)))) return;
         if (kill % 10 === 0) this.#setup.print(this.#line(kill));
       }
@@ -133,6 +137,11 @@ class Storm {
       await strangers.end();
       await sampling;
     }
+  }
+
+  #goesOn(kill: number): boolean {
+    const { kills, isEnough } = this.#setup;
+    return kill <= kills || (kill <= kills * MORE_SHARE && !isEnough(this.result()));
   }
 
   async end(): Promise<void> {
