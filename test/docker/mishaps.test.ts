@@ -253,8 +253,8 @@ withDocker('sockets stay the way while Docker’s disk is full', async (w) => {
   const third = await openGateway({ ...options, directory: temporaryDirectory() });
   assert.ok(third.capabilities.unixSockets && calls >= 2);
   await third.close();
-  assert.ok(existsSync(join(options.directory, 's', 'shared.json')));
-  assert.match(readFileSync(join(options.directory, 's', 'shared.json'), 'utf8'), /"stateId":"full"/);
+  assert.ok(existsSync(join(options.directory, 's-shared.json')));
+  assert.match(readFileSync(join(options.directory, 's-shared.json'), 'utf8'), /"stateId":"full"/);
 });
 
 withDocker('that Docker does not answer is said at once', async () => {

@@ -29,8 +29,8 @@ const ANSWER_BYTES_MAX = 64 * 1024;
 const CLEAN_UP_LIMIT_MS = 10_000;
 const TRIES_MAX = 3;
 const RETRY_MS = 1_000;
-/** Kept in the directory once Docker has shown it: what is read where nothing can be written, and the earlier answer. */
-const KEPT_NAME = 'shared.json';
+/** Kept beside the directory once Docker has shown what is in it: in it stand launches alone. */
+const KEPT_SUFFIX = '-shared.json';
 
 export interface SharedFilesQuestion {
   readonly connection: DockerConnection;
@@ -65,7 +65,7 @@ export async function sharesFiles(question: SharedFilesQuestion): Promise<Result
     if (attempt > 1) await sleep(RETRY_MS);
     const tried = await tryOnce(question, source.value);
     if (tried.kind === 'apart') {
-      await rm(join(sockets.root, KEPT_NAME), { force: true }).catch(() => undefined);
+      await rm(`${sockets.root}${KEPT_SUFFIX}`, { force: true }).catch(() => undefined);
       return failure(tried.detail);
     }
     if (tried.kind === 'shared') {
@@ -87,21 +87,13 @@ export async function sharesFiles(question: SharedFilesQuestion): Promise<Result
 async function tryOnce(question: SharedFilesQuestion, source: string): Promise<Tried> {
   const { root } = question.sockets;
   const name = `probe-${randomBytes(6).toString('hex')}`;
+  const secret = randomBytes(16).toString('hex');
   const cleanUps: (() => Promise<unknown>)[] = [];
   try {
-    let file: { readonly name: string; readonly text: string };
-    try {
-      cleanUps.push(() => rm(join(root, name), { force: true }));
-      file = { name, text: randomBytes(16).toString('hex') };
-      await writeFile(join(root, name), file.text);
-    } catch (error) {
-      // Our disk may be full, and the file of an earlier gateway does as well.
-      const kept = await readFile(join(root, KEPT_NAME), 'utf8').catch(() => null);
-      if (kept === null) throw error;
-      file = { name: KEPT_NAME, text: kept };
-    }
-    const answer = await readThroughDocker(question, source, file.name, cleanUps);
-    if (answer?.includes(file.text) === true) return { kind: 'shared' };
+    cleanUps.push(() => rm(join(root, name), { force: true }));
+    await writeFile(join(root, name), secret);
+    const answer = await readThroughDocker(question, source, name, cleanUps);
+    if (answer?.includes(secret) === true) return { kind: 'shared' };
     return { kind: 'apart', detail: `Docker's host has other files at ${source} than we have at ${root}` };
   } catch (error) {
     const { text } = faultOf(error);
@@ -177,7 +169,7 @@ async function anyImage(
 /** Why it can be believed all the same; null: nothing says so. */
 async function earlierEvidence(question: SharedFilesQuestion, source: string): Promise<string | null> {
   const { connection, sockets, stateId } = question;
-  const kept = await readFile(join(sockets.root, KEPT_NAME), 'utf8').catch(() => '');
+  const kept = await readFile(`${sockets.root}${KEPT_SUFFIX}`, 'utf8').catch(() => '');
   if (kept === answerText(question, source)) return 'an earlier gateway has tried it with this Docker';
   const label = [`${STATE_ID_LABEL}=${stateId}`, `${REACH_LABEL}=socket`];
   const running = await connection
@@ -191,7 +183,7 @@ async function earlierEvidence(question: SharedFilesQuestion, source: string): P
 }
 
 async function keepAnswer(question: SharedFilesQuestion, source: string): Promise<void> {
-  const path = join(question.sockets.root, KEPT_NAME);
+  const path = `${question.sockets.root}${KEPT_SUFFIX}`;
   const text = answerText(question, source);
   if ((await readFile(path, 'utf8').catch(() => '')) === text) return;
   await writeFile(path, text).catch(() => undefined);
