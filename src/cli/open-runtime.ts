@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { ResolvedConfig } from '../config/resolved-config.ts';
 import type { LaunchId } from '../core/ids.ts';
 import type { Result } from '../core/result.ts';
-import { hubCacheDirectory, huggingFaceHome } from '../readers/hub-access.ts';
+import { hubCacheDirectory } from '../readers/hub-access.ts';
 import { openProcessRuntime } from '../runtimes/process/process-runtime.ts';
 import type { EngineHandle, Runtime } from '../runtimes/runtime.ts';
 import type { StateStore } from '../store/state-store.ts';
@@ -45,7 +45,6 @@ export async function openRuntime(
     outputLimitBytes,
     stateId,
     launches,
-    huggingFaceHome: huggingFaceHome(environment),
     hubCache: hubCacheDirectory(environment),
     environment,
     log,

@@ -77,7 +77,7 @@ export function hubCacheDirectory(environment: Environment): string {
 }
 
 /** Hugging Face's own directory, in which cache and token lie. */
-export function huggingFaceHome(environment: Environment): string {
+function huggingFaceHome(environment: Environment): string {
   return told(environment, 'HF_HOME') ?? join(cacheHome(environment), 'huggingface');
 }
 

@@ -32,8 +32,6 @@ export interface DockerRuntimeOptions {
   /** Id of the state directory: what carries it is ours. */
   readonly stateId: string;
   readonly launches: LaunchRecords;
-  /** Not used any more: engines get the snapshots alone. */
-  readonly huggingFaceHome?: string;
   /** Where the snapshots lie that we fetch, as we see it. */
   readonly hubCache: string;
   readonly log: Log;
