@@ -106,15 +106,12 @@ export class ControlLoop implements Gate {
       log,
       report: (event) => this.#send(event),
     });
-    const sourceOf = (model: ModelName) => this.#fetches.sourceOf(model);
-    this.#fleet = new EngineFleet(
-      ports,
-      config,
-      this.#sizer,
-      sourceOf,
-      (event) => this.#launchReported(event),
-      () => this.#waiters.look(),
-    );
+    this.#fleet = new EngineFleet(ports, config, this.#sizer, {
+      sourceOf: (model) => this.#fetches.sourceOf(model),
+      report: (event) => this.#launchReported(event),
+      isKept: (launchId) => this.#state.launches.get(launchId)?.removed === false,
+      onForgotten: () => this.#waiters.look(),
+    });
     const models = modelPolicies(config, ports.engineOf, (name) => this.#sizer.needOf(name));
     const setup: SchedulerSetup = {
       models,

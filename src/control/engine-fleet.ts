@@ -40,30 +40,30 @@ export type MoveEffect = Extract<
   { kind: 'start' | 'stop' | 'sleep' | 'wake' | 'drain' | 'release' | 'probe' }
 >;
 
+/** What the fleet asks and tells its loop. */
+export interface FleetOwner {
+  /** What was fetched for the model; null: it starts as configured. */
+  readonly sourceOf: (model: ModelName) => LaunchSource | null;
+  readonly report: (event: SchedulerEvent) => void;
+  /** Is an engine that was reported as adopted to go on, or to be ended? */
+  readonly isKept: (launchId: LaunchId) => boolean;
+  /** A launch that was left to itself is forgotten. */
+  readonly onForgotten: () => void;
+}
+
 export class EngineFleet {
   readonly #ports: FleetPorts;
   readonly #config: ResolvedConfig;
   readonly #sizer: ModelSizer;
-  readonly #sourceOf: (model: ModelName) => LaunchSource | null;
-  readonly #report: (event: SchedulerEvent) => void;
-  readonly #onForgotten: () => void;
+  readonly #owner: FleetOwner;
   readonly #launches = new Map<LaunchId, EngineLaunch>();
   #devices: ReadonlyMap<DeviceId, Device> = new Map();
 
-  constructor(
-    ports: FleetPorts,
-    config: ResolvedConfig,
-    sizer: ModelSizer,
-    sourceOf: (model: ModelName) => LaunchSource | null,
-    report: (event: SchedulerEvent) => void,
-    onForgotten: () => void,
-  ) {
+  constructor(ports: FleetPorts, config: ResolvedConfig, sizer: ModelSizer, owner: FleetOwner) {
     this.#ports = ports;
     this.#config = config;
     this.#sizer = sizer;
-    this.#sourceOf = sourceOf;
-    this.#report = report;
-    this.#onForgotten = onForgotten;
+    this.#owner = owner;
   }
 
   /** Launches of which something may be left. */
@@ -120,7 +120,7 @@ export class EngineFleet {
       case 'release':
         void launch.release().finally(() => {
           this.#launches.delete(launchId);
-          this.#onForgotten();
+          this.#owner.onForgotten();
         });
         return;
       default:
@@ -166,9 +166,9 @@ export class EngineFleet {
       },
     );
     const about = { launchId, model, deviceIds, memoryMibPerDevice, signature, stage };
-    this.#report({ kind: 'adopted', launch: about, contextLength: found.contextLength });
-    // The scheduler may not want it: then it is being stopped, and has nothing to go on with.
-    if (launch.isStopping) return false;
+    this.#owner.report({ kind: 'adopted', launch: about, contextLength: found.contextLength });
+    // What is to be ended has nothing to go on with.
+    if (!this.#owner.isKept(launchId)) return false;
     launch.resume(stage);
     return true;
   }
@@ -184,7 +184,7 @@ export class EngineFleet {
     launch.start(effect, {
       devices,
       signature: launchSignature(model),
-      source: this.#sourceOf(model.name),
+      source: this.#owner.sourceOf(model.name),
       ...this.#sizer.launchPlan(model.name, effect.deviceIds.length, effect.memoryMibPerDevice),
     });
   }
@@ -234,7 +234,7 @@ export class EngineFleet {
       log,
       send: (event) => {
         this.#logReport(event);
-        this.#report(event);
+        this.#owner.report(event);
       },
     };
   }

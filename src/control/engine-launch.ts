@@ -141,11 +141,6 @@ export class EngineLaunch {
     return this.#exited;
   }
 
-  /** It was told to end, or is left to itself. */
-  get isStopping(): boolean {
-    return this.#stopping;
-  }
-
   /** Leaves the engine running. Resolves when no launch is under way any more. */
   async release(): Promise<void> {
     this.#stopping = true;
