@@ -56,7 +56,8 @@ before(async () => {
     models: {
       'too-long': { ...dummy, max_model_len: 4096, extra_args: load },
       'no-path': { repo: join(directory, 'nowhere') },
-      'no-repository': { repo: 'acme/does-not-exist' },
+      // Otherwise our own fetch fails first, and no engine is started (weights/*.test.ts).
+      'no-repository': { repo: 'acme/does-not-exist', fetch: false },
       'user-flag': { ...dummy, extra_args: [...load, '--no-such-flag', '3'] },
       'port-taken': {
         engine: 'vllm',
