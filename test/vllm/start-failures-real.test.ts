@@ -111,7 +111,7 @@ const FAILURES: readonly Failure[] = [
     model: 'no-repository',
     what: 'a repository that is not in the cache, without a hub',
     code: 'start_failed',
-    text: /the model hub cannot be reached and the model is not in the cache/,
+    text: /files of the model are missing in the cache, and the engine may not ask the hub for them/,
   },
   {
     model: 'user-flag',
