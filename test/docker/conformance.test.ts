@@ -85,7 +85,8 @@ function siteIn({ daemon, docker }: DockerWorld): RuntimeSite {
 /** `ps -ef` of a container, with the host's numbers. */
 function pidsIn(top: unknown): readonly number[] {
   if (typeof top !== 'object' || top === null || !('Processes' in top)) return [];
-  return (top.Processes as readonly (readonly string[])[]).map(([, pid]) => Number(pid));
+  // Null of a container that ends in this moment.
+  return ((top.Processes ?? []) as readonly (readonly string[])[]).map(([, pid]) => Number(pid));
 }
 
 async function launchAndCrash(options: GatewayOptions, spec: LaunchSpec): Promise<void> {
