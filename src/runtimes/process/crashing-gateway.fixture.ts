@@ -1,17 +1,6 @@
-/** A gateway of its own process for the tests: launches what it is given, notes that it serves, says so, and waits to be killed. */
-import type { LaunchSpec } from '../runtime.ts';
+/** A gateway of its own process for the tests of the process runtime (crashing-launch.ts). */
+import { launchAndSayUp } from '../crashing-launch.ts';
 import { openRuntimeWithStore } from './process-site.fixture.ts';
 
 const [stateDirectory = '', spec = '{}'] = process.argv.slice(2);
-const runtime = await openRuntimeWithStore(stateDirectory);
-setInterval(() => undefined, 1000);
-const up = Promise.withResolvers<void>();
-const result = await runtime.launch(JSON.parse(spec) as LaunchSpec, {
-  line: (text) => {
-    if (text === 'up') up.resolve();
-  },
-  exited: () => undefined,
-});
-await up.promise;
-if (result.kind === 'launched') await runtime.note(result.handle, { kind: 'serving' });
-process.stdout.write('up\n');
+await launchAndSayUp(await openRuntimeWithStore(stateDirectory), spec);
