@@ -12,12 +12,12 @@ import type { DeviceId, LaunchId, ModelName, RequestId } from '../core/ids.ts';
 import { POISON_REFUSAL_MS } from '../core/limits.ts';
 import type { Device, HostMemory, MemoryReading } from '../devices/device.ts';
 import type { Endpoint } from '../proxy/endpoint-types.ts';
-import { beginScheduling, decide } from '../scheduler/decide.ts';
 import type { Effect } from '../scheduler/effects.ts';
 import { type Estimate, estimate } from '../scheduler/estimate.ts';
 import type { OperatorCommand, SchedulerEvent } from '../scheduler/events.ts';
 import type { ModelNeed } from '../scheduler/model-need.ts';
 import type { SchedulerSetup } from '../scheduler/model-policy.ts';
+import { createScheduler, type Scheduler } from '../scheduler/scheduler.ts';
 import type { SchedulerState } from '../scheduler/state.ts';
 import type { StoredCosts } from '../store/learned-costs.ts';
 import type { WeightsFetcher } from '../weights/fetcher.ts';
@@ -60,11 +60,14 @@ export interface ControlOptions {
   /** First part of launch ids, unique for this run of the gateway. */
   readonly launchPrefix: string;
   readonly version: string;
+  /** Absent: the one of production. */
+  readonly scheduler?: Scheduler;
 }
 
 export class ControlLoop implements Gate {
   readonly #ports: ControlPorts;
   readonly #config: ResolvedConfig;
+  readonly #scheduler: Scheduler;
   readonly #state: SchedulerState;
   readonly #tickets = new IdMap<Ticket>();
   readonly #fleet: EngineFleet;
@@ -91,6 +94,7 @@ export class ControlLoop implements Gate {
     const { config } = options;
     this.#ports = ports;
     this.#config = config;
+    this.#scheduler = options.scheduler ?? createScheduler();
     this.#poison = new PoisonList(ports.clock);
     this.#waiters = new ConditionWaiters(ports.clock);
     this.#lightModels = lightModels(config, ports.engineOf);
@@ -122,7 +126,7 @@ export class ControlLoop implements Gate {
       launchPrefix: options.launchPrefix,
     };
     const nowMs = ports.clock.nowMs();
-    const { state, effects } = beginScheduling(setup, nowMs);
+    const { state, effects } = this.#scheduler.begin(setup, nowMs);
     this.#state = state;
     ports.recorder?.begin(options.version, new Date(ports.clock.wallMs()), nowMs, setup, effects);
     this.#carryOutAll(effects);
@@ -283,7 +287,7 @@ export class ControlLoop implements Gate {
     try {
       for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
         const nowMs = this.#ports.clock.nowMs();
-        const effects = decide(this.#state, next, nowMs);
+        const effects = this.#scheduler.decide(this.#state, next, nowMs);
         this.#ports.recorder?.add(nowMs, next, effects);
         this.#ports.observe(next, effects);
         this.#carryOutAll(effects);

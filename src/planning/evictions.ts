@@ -2,6 +2,7 @@
  * What would be evicted for what: for each model, all others are thought awake and idle, as many as fit (always-on ones first,
  * then in the order of the configuration), and the scheduler's own placement is asked how it would make room.
  */
+
 import type { ModelName } from '../core/ids.ts';
 import type { Victim } from '../placement/place.ts';
 import { renewCredit } from '../scheduler/credit.ts';
@@ -10,6 +11,7 @@ import { awakeState, type Reservation } from '../scheduler/engine-state.ts';
 import { waySleeping } from '../scheduler/host-memory.ts';
 import { createSchedulerState, type ModelState, type SchedulerState } from '../scheduler/state.ts';
 import { sleepCostMs, startCostMs, stopCostMs } from '../scheduler/turn.ts';
+import { TURNS } from '../scheduler/turns-policy.ts';
 import { awakeItem, type PlannedSetup } from './fit-items.ts';
 
 export type MakingRoom =
@@ -32,7 +34,7 @@ const NOW_MS = 1_000_000_000;
 export function evictions(setup: PlannedSetup): ReadonlyMap<ModelName, MakingRoom> {
   const made = new Map<ModelName, MakingRoom>();
   for (const { name } of setup.models) {
-    const state = createSchedulerState(setup);
+    const state = createSchedulerState(setup, TURNS);
     refreshFeasibility(state);
     const model = state.models.get(name);
     if (model === undefined || awakeItem(model) === null) continue;
@@ -44,7 +46,7 @@ export function evictions(setup: PlannedSetup): ReadonlyMap<ModelName, MakingRoo
 
 /** Beside always-on models alone: what keeps it out is theirs for good. Null: it has room. */
 export function keptOut(setup: PlannedSetup, name: ModelName): string | null {
-  const state = createSchedulerState(setup);
+  const state = createSchedulerState(setup, TURNS);
   refreshFeasibility(state);
   const model = state.models.get(name);
   if (model === undefined) return null;

@@ -2,10 +2,12 @@
  * What the scheduler would do with these models on these devices, before anything runs: who fits, beside whom, at whose cost,
  * and how long it may take. Everything is asked of the scheduler's and placement's own code.
  */
+
 import type { ModelName } from '../core/ids.ts';
 import { refreshFeasibility } from '../scheduler/device-view.ts';
 import { createSchedulerState, type ModelState } from '../scheduler/state.ts';
 import { canSleep, quantumMs, sleepCostMs, startCostMs, stopCostMs, wakeCostMs } from '../scheduler/turn.ts';
+import { TURNS } from '../scheduler/turns-policy.ts';
 import { evictions, type MakingRoom } from './evictions.ts';
 import type { PlannedSetup } from './fit-items.ts';
 import { type Sleepers, sleepers, type Together, together } from './together.ts';
@@ -35,7 +37,7 @@ export interface Plan {
 }
 
 export function makePlan(setup: PlannedSetup): Plan {
-  const state = createSchedulerState(setup);
+  const state = createSchedulerState(setup, TURNS);
   refreshFeasibility(state);
   const managed = [...state.models.values()].filter(({ policy }) => policy.managed);
   return {

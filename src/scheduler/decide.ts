@@ -19,7 +19,6 @@ import {
 } from './lifecycle.ts';
 import { roomMissing, useMeasured } from './memory-reports.ts';
 import type { SchedulerSetup } from './model-policy.ts';
-import { rebalance } from './rebalance.ts';
 import {
   commanded,
   configurationChanged,
@@ -32,6 +31,8 @@ import { arrived, finished, left, returned, wish } from './requests.ts';
 import { settleDrains } from './settling.ts';
 import { sleepAnswered, wakeAnswered } from './sleeping.ts';
 import { createSchedulerState, type Decision, type SchedulerState } from './state.ts';
+import type { SwapPolicy } from './swap-policy.ts';
+import { TURNS } from './turns-policy.ts';
 
 /** A review may free devices for another one (an idle engine stops, a plan ends); it settles within this many rounds. */
 const REVIEW_ROUNDS_MAX = 8;
@@ -40,8 +41,9 @@ const REVIEW_ROUNDS_MAX = 8;
 export function beginScheduling(
   setup: SchedulerSetup,
   nowMs: number,
+  policy: SwapPolicy = TURNS,
 ): { state: SchedulerState; effects: Effect[] } {
-  const state = createSchedulerState(setup);
+  const state = createSchedulerState(setup, policy);
   refreshFeasibility(state);
   const d = beginDecision(state, nowMs);
   for (const model of state.models.values()) wish(d, model);
@@ -63,7 +65,7 @@ function endDecision(d: Decision): Effect[] {
   for (let round = 0; d.review && round < REVIEW_ROUNDS_MAX; round += 1) {
     d.review = false;
     settleDrains(d);
-    rebalance(d);
+    d.state.policy.rebalance(d);
   }
   if (d.touched.list.length > 0) {
     forgetRemoved(d);

@@ -25,7 +25,14 @@ import {
   startFailed,
   waitTooLong,
 } from './refusals.ts';
-import { type Decision, isIdle, isWaitedFor, type ModelState, type RunningRequest } from './state.ts';
+import {
+  type Decision,
+  isIdle,
+  isWaitedFor,
+  type ModelState,
+  type RunningRequest,
+  type SchedulerState,
+} from './state.ts';
 import { learn, learnGap } from './turn.ts';
 import type { QueuedRequest } from './waiting-queue.ts';
 import { dismiss } from './withdrawal.ts';
@@ -65,7 +72,7 @@ export function arrived(
   };
   d.state.requests.set(requestId, model);
   // The short way: nothing waits and a slot is free.
-  if (hasFreeSlot(model, light)) {
+  if (hasFreeSlot(d.state, model, light)) {
     dispatch(d, model, request);
     return;
   }
@@ -89,7 +96,7 @@ function refusalOnArrival(
   if (model.removed) return modelRemoved(model);
   const standing = standingRefusal(d, model);
   if (standing !== null) return standing;
-  if (hasFreeSlot(model, light)) return null;
+  if (hasFreeSlot(d.state, model, light)) return null;
   if (model.neverFits !== null && isWithoutEngine(model)) return neverFits(model, model.neverFits);
   const expected = estimate(d.state, model.policy.name, d.nowMs);
   if (model.queue.size >= model.policy.queueSize) return queueFull(model, expected.readyInMs ?? 1_000);
@@ -230,12 +237,17 @@ function endRunning(d: Decision, model: ModelState, request: RunningRequest): vo
   if (d.state.contenders.size > 0 || d.state.overBudget.size > 0 || leaves) d.review = true;
 }
 
-function hasFreeSlot(model: ModelState, light: boolean): boolean {
+function mayPass(state: SchedulerState, model: ModelState): boolean {
+  return state.policy.mayPass?.(state, model) !== false;
+}
+
+function hasFreeSlot(state: SchedulerState, model: ModelState, light: boolean): boolean {
   const engine = model.engine;
   // A sleeping engine answers what needs no device; everybody else waits for its waking.
   if (engine.kind === 'asleep')
     return light && engine.leaving === null && model.running.size < model.policy.maxConcurrent;
-  const open = engine.kind === 'external' || (engine.kind === 'awake' && !engine.suspect);
+  const open =
+    engine.kind === 'external' || (engine.kind === 'awake' && !engine.suspect && mayPass(state, model));
   return open && model.queue.size === 0 && model.running.size < model.policy.maxConcurrent;
 }
 
@@ -249,6 +261,7 @@ export function pump(d: Decision, model: ModelState): void {
     (engine.kind === 'asleep' && engine.leaving === null && model.queue.isLight);
   if (!open) return;
   while (model.running.size < model.policy.maxConcurrent) {
+    if (engine.kind === 'awake' && !mayPass(d.state, model)) break;
     const request = model.queue.shift();
     if (request === null) break;
     dispatch(d, model, request);

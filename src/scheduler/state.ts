@@ -14,6 +14,7 @@ import type {
 } from './model-policy.ts';
 import type { MoveBudget } from './move-budget.ts';
 import { ServiceTimes } from './service-times.ts';
+import type { SwapPolicy } from './swap-policy.ts';
 import { type QueuedRequest, WaitingQueue } from './waiting-queue.ts';
 
 export interface RunningRequest extends QueuedRequest {
@@ -94,6 +95,7 @@ export interface Shortage {
 }
 
 export interface SchedulerState {
+  readonly policy: SwapPolicy;
   readonly models: Map<ModelName, ModelState>;
   readonly devices: Map<DeviceId, DeviceBudget>;
   /** False until the devices were read once: till then no model is refused for want of them. */
@@ -192,13 +194,14 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
   };
 }
 
-export function createSchedulerState(setup: SchedulerSetup): SchedulerState {
+export function createSchedulerState(setup: SchedulerSetup, policy: SwapPolicy): SchedulerState {
   const models = new Map<ModelName, ModelState>();
   for (const policy of setup.models) {
     assert(!models.has(policy.name), `model ${policy.name} is configured twice`);
     models.set(policy.name, createModelState(policy, setup.learned[policy.name]));
   }
   return {
+    policy,
     models,
     devices: new Map((setup.devices ?? []).map((device) => [device.id, device])),
     devicesKnown: setup.devices !== null,

@@ -45,6 +45,20 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   admin: ['access', 'config', 'control', 'http', 'telemetry'],
   // Gathers facts of all parts and judges them; nothing imports it but its command.
   doctor: ['config', 'devices', 'engines', 'readers', 'runtimes', 'store', 'telemetry'],
+  // Runs the real control loop in a machine that is not there; nothing imports it but its command.
+  simulator: [
+    'config',
+    'control',
+    'devices',
+    'engines',
+    'placement',
+    'proxy',
+    'runtimes',
+    'scheduler',
+    'sizing',
+    'store',
+    'telemetry',
+  ],
   cli: [
     'access',
     'admin',
@@ -60,6 +74,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'readers',
     'runtimes',
     'scheduler',
+    'simulator',
     'sizing',
     'store',
     'telemetry',
