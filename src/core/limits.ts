@@ -23,7 +23,7 @@ export const START_BACKOFF_MAX_MS = 5 * 60_000;
 /** Retry-After in seconds as sent to clients: official SDKs sleep it silently, so it stays short. */
 export const RETRY_AFTER_MIN_S = 1;
 export const RETRY_AFTER_MAX_S = 60;
-/** A load whose last waiter left keeps its room this long, so that a client's retry finds it. */
+/** A load whose last waiter left keeps its room this long at most, so that a client's retry finds it. */
 export const ABANDONED_LOAD_KEEP_MS = 60_000;
 /** Connections of an engine's pool beyond its concurrency: control calls and sockets that are closing. */
 export const POOL_SPARE_CONNECTIONS = 4;

@@ -35,6 +35,25 @@ test('an engine that was starting goes on starting: requests wait for it and not
   assert.equal(world.state.models.get('a')?.startMs, 35_000);
 });
 
+test('an adopted start that nobody asks for holds up those who wait for no longer than it is worth', () => {
+  const wide = testPolicy('wide', { deviceCount: 2, memoryMibPerDevice: 8_000 });
+  const models = [testPolicy('slow'), testPolicy('small', { memoryMibPerDevice: 6_000 }), wide];
+  const setup = testSetup(models, [16_000, 16_000]);
+  const world = new SchedulerWorld({ ...setup, devices: null });
+  const records = ['wide', 'wide', 'wide', 'small'].map((model) => world.request(model));
+  // Too far to be given up.
+  const stage = { kind: 'starting', ageMs: 1_500 } as const;
+  const about = { launchId: 'old-1', deviceIds: ['gpu-1'], memoryMibPerDevice: 10_000, signature: 'slow' };
+  world.send({ kind: 'adopted', launch: { ...about, model: 'slow', stage }, contextLength: null });
+  world.goOn('slow', 'old-1', stage);
+  world.send({ kind: 'devices_changed', devices: setup.devices ?? [] });
+  world.clock.advanceTo(1_000);
+  // The wide one holds both devices, and so nothing starts beside the engine that is not ready yet.
+  assert.equal(world.count('start'), 0);
+  world.clock.advanceTo(30_000);
+  assert.ok(records.every(({ finishedMs }) => finishedMs !== null && finishedMs < 15_000));
+});
+
 test('an adopted start that never ends is ended at its limit', () => {
   const world = adopting({ kind: 'starting', ageMs: 30_000 });
   const record = world.request('a');

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SchedulerWorld, testPolicy, testSetup } from '../../test/fakes/scheduler-world.ts';
+import {
+  type RequestRecord,
+  SchedulerWorld,
+  testPolicy,
+  testSetup,
+} from '../../test/fakes/scheduler-world.ts';
 
 const BROKEN = { cause: 'out_of_memory', text: 'CUDA out of memory', retryable: true };
 
@@ -157,22 +162,46 @@ test('an adopted engine serves at once; one that the configuration does not want
   );
 });
 
-test('a load that its only waiter left goes on, and keeps its room for the retry', () => {
-  const world = new SchedulerWorld(
-    testSetup([testPolicy('a', { inactivityTimeoutMs: 1_000 }), testPolicy('b')]),
-  );
+/** `a` is ready at `startMs` without its waiter; then `b` is asked for, on the same device. */
+function abandonedLoad(startMs: number): { readonly world: SchedulerWorld; readonly other: RequestRecord } {
+  const times = { assumedStartMs: startMs, inactivityTimeoutMs: 1_000 };
+  const world = new SchedulerWorld(testSetup([testPolicy('a', times), testPolicy('b')]));
+  world.startMsOf = (model) => (model === 'a' ? startMs : 2_000);
   const gone = world.request('a');
-  world.clock.advanceTo(1_000);
+  world.clock.advanceTo(startMs / 2);
   world.send({ kind: 'left', requestId: gone.id });
-  world.clock.advanceTo(10_000);
+  world.clock.advanceTo(startMs + 1_500);
   assert.equal(world.engineKind('a'), 'awake');
-  const other = world.request('b');
-  world.clock.advanceTo(30_000);
+  return { world, other: world.request('b') };
+}
+
+test('a load that its only waiter left goes on, and keeps its room for the retry', () => {
+  const { world, other } = abandonedLoad(90_000);
+  world.clock.advanceTo(120_000);
   const retry = world.request('a');
-  assert.equal(retry.dispatchedMs, 30_000);
+  assert.equal(retry.dispatchedMs, 120_000);
   world.clock.advanceTo(200_000);
   // The room was kept from the other one until the retry had come and its linger passed, no longer.
-  assert.ok((other.dispatchedMs ?? 0) >= 33_000 && (other.dispatchedMs ?? 0) < 60_000);
+  assert.ok((other.dispatchedMs ?? 0) >= 123_000 && (other.dispatchedMs ?? 0) < 150_000);
+});
+
+test('a load that nobody has come back to keeps its room for a minute at most, and no longer than a switch takes', () => {
+  const long = abandonedLoad(90_000);
+  long.world.clock.advanceTo(200_000);
+  assert.equal(long.other.dispatchedMs, 90_000 + 60_000 + 500 + 2_000);
+  const short = abandonedLoad(2_000);
+  short.world.clock.advanceTo(200_000);
+  // A stop that was not measured yet counts as a second.
+  assert.equal(short.other.dispatchedMs, 2_000 + 3_000 + 500 + 2_000);
+});
+
+test('a load that somebody was told to come back to keeps its room for a minute, whatever it took', () => {
+  const world = new SchedulerWorld(testSetup([testPolicy('a'), testPolicy('b')]));
+  world.send({ kind: 'operator_command', command: { kind: 'load', model: 'a' } });
+  world.clock.advanceTo(10_000);
+  const other = world.request('b');
+  world.clock.advanceTo(100_000);
+  assert.equal(other.dispatchedMs, 2_000 + 60_000 + 500 + 2_000);
 });
 
 test('a load less than half done that nobody waits for gives way to one that somebody waits for', () => {

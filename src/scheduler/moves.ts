@@ -19,7 +19,7 @@ import { granted } from './rank.ts';
 import { drainCut } from './refusals.ts';
 import { pump } from './requests.ts';
 import type { Decision, ModelState } from './state.ts';
-import { canSleep, inUseUntilMs, learn } from './turn.ts';
+import { canSleep, inUseUntilMs, learn, switchCostMs } from './turn.ts';
 
 /** A drain that is over and waits for its neighbours is looked at again after this at the soonest. */
 const EMPTY_DRAIN_MS = 1_000;
@@ -103,6 +103,15 @@ export function startEngine(
   });
 }
 
+/**
+ * How long an engine that nobody has asked for by now keeps its room. Somebody was told when to come back to one that is
+ * wanted. Those who left another one, or whose gateway died, may come back as well: waiting for them pays as long as it is
+ * shorter than the switch that it saves.
+ */
+function keepMs(model: ModelState): number {
+  return model.wanted ? ABANDONED_LOAD_KEEP_MS : Math.min(ABANDONED_LOAD_KEEP_MS, switchCostMs(model));
+}
+
 /** The engine is ready, or awake again: its turn begins. What waits for it is for the caller to hand over. */
 export function cameUp(
   d: Decision,
@@ -113,7 +122,7 @@ export function cameUp(
   moveEnded(d.state, reservation, d.nowMs);
   model.wokenShare = learn(model.wokenShare, broughtBy === 'wake' ? 1 : 0);
   const unasked = model.queue.size === 0 && !model.policy.alwaysOn;
-  const keepUntilMs = unasked ? d.nowMs + ABANDONED_LOAD_KEEP_MS : 0;
+  const keepUntilMs = unasked ? d.nowMs + keepMs(model) : 0;
   model.wanted = false;
   model.engine = awakeState(reservation, broughtBy, d.nowMs, keepUntilMs);
   renewCredit(d.state, model, reservation);
