@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { parseDockerHost } from './connection.ts';
+import { openDockerConnection, parseDockerHost, withSignal } from './connection.ts';
+import { faultOf } from './docker-fault.ts';
 import { cgroupPaths } from './host-processes.ts';
 import { withTag } from './image-pull.ts';
 import { createPullProgress } from './pull-progress.ts';
@@ -21,6 +25,41 @@ test('addresses of Docker', () => {
     assert.ok(!parseDockerHost(text).ok, text);
   }
 });
+
+for (const [what, answer] of [
+  ['is not given', () => undefined],
+  [
+    'breaks off within its body',
+    (response: ServerResponse) => {
+      response.writeHead(200, { 'content-length': 1_000 });
+      response.write('{"Id":', () => response.destroy());
+    },
+  ],
+] as const) {
+  test(`a call ends at its limit when its answer ${what}`, async (t) => {
+    const server = createServer((_request, response) => answer(response));
+    const listening = once(server.listen(0, '127.0.0.1'), 'listening');
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    await listening;
+    const { port } = server.address() as AddressInfo;
+    const opened = await openDockerConnection(`tcp://127.0.0.1:${port}`, {});
+    assert.ok(opened.ok);
+    const { docker, call } = opened.value;
+    const calls = [
+      // The library gives this one's signal to nobody.
+      call((abortSignal) => docker.getImage('a').inspect(withSignal({}, abortSignal)), 100),
+      call((abortSignal) => docker.getContainer('a').inspect({ abortSignal }), 100),
+    ];
+    for (const ended of await Promise.allSettled(calls)) {
+      assert.equal(ended.status, 'rejected');
+      const { status, text, isUnreachable } = faultOf(ended.reason);
+      assert.deepEqual([status, text, isUnreachable], [null, 'no answer in time', true]);
+    }
+  });
+}
 
 test('an image without a tag is the latest one', () => {
   assert.deepEqual(['a', 'a:1', 'host:5000/a', 'a@sha256:0'].map(withTag), [

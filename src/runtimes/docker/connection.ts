@@ -22,7 +22,7 @@ export interface DockerConnection {
   readonly address: DockerAddress;
   /** As configured, for people. */
   readonly host: string;
-  /** One call with a limit: the signal goes into its options. Rejects as dockerode does. */
+  /** One call with a limit, also where the daemon dies within its answer: the signal goes into its options. Rejects as dockerode does. */
   call<T>(body: (abortSignal: AbortSignal) => Promise<T>, limitMs?: number): Promise<T>;
 }
 
@@ -58,10 +58,27 @@ export async function openDockerConnection(
       docker,
       address: address.value,
       host,
-      call: (body, limitMs = CALL_LIMIT_MS) => body(AbortSignal.timeout(limitMs)),
+      call: (body, limitMs = CALL_LIMIT_MS) => inTime(body, limitMs),
     });
   } catch (error) {
     return failure(`Docker at ${host} cannot be used: ${faultOf(error).text}`);
+  }
+}
+
+/**
+ * The library does not keep the limit by itself: some of its calls know no signal, and an answer that breaks off in its middle
+ * ends none of them. A stream that is the answer ends by the signal.
+ */
+async function inTime<T>(body: (abortSignal: AbortSignal) => Promise<T>, limitMs: number): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new DOMException(`no answer within ${limitMs} ms`, 'TimeoutError')),
+    limitMs,
+  );
+  try {
+    return await Promise.race([body(AbortSignal.timeout(limitMs)), late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -84,6 +84,7 @@ class Watch implements DaemonWatch {
     const { connection, stateId } = this.#options;
     const over = new AbortController();
     const abortSignal = AbortSignal.any([this.#closed.signal, over.signal]);
+    void this.#keepPinging(over, abortSignal);
     try {
       const stream = await connection.docker.getEvents({
         filters: {
@@ -94,7 +95,6 @@ class Watch implements DaemonWatch {
         abortSignal,
       });
       this.#hasConnected();
-      void this.#keepPinging(over, abortSignal);
       for await (const event of jsonLines(stream)) this.#hear(event);
       return 'it closed the connection';
     } catch (error) {

@@ -56,9 +56,12 @@ async function changeRights(
     const stream = await call((abortSignal) => exec.start(withSignal({}, abortSignal)));
     // Its end is the command's.
     stream.resume();
-    await new Promise<void>((resolve, reject) => {
-      stream.once('close', resolve).once('end', resolve).once('error', reject);
-    });
+    await call(
+      () =>
+        new Promise<void>((resolve, reject) => {
+          stream.once('close', resolve).once('end', resolve).once('error', reject);
+        }),
+    );
     const { ExitCode } = await call((abortSignal) => exec.inspect(withSignal({}, abortSignal)));
     return ExitCode === 0 ? '' : `chmod in its container ended with ${ExitCode}`;
   } catch (error) {
