@@ -26,6 +26,8 @@ export class Crowd {
   readonly #setup: CrowdSetup;
   readonly #waiters: ((entry: Entry) => void)[] = [];
   readonly #ended: Promise<unknown>;
+  /** By number: what is asked and not answered. */
+  readonly #open = new Map<number, { readonly model: string; readonly sentMs: number }>();
   #sent = 0;
   #isEnding = false;
 
@@ -40,6 +42,13 @@ export class Crowd {
 
   get sent(): number {
     return this.#sent;
+  }
+
+  /** What waits for an answer, in words. */
+  get open(): readonly string[] {
+    return [...this.#open.values()].map(
+      ({ model, sentMs }) => `${model} for ${((performance.now() - sentMs) / 1_000).toFixed(1)} s`,
+    );
   }
 
   /** Told of each end; may not throw. */
@@ -58,7 +67,9 @@ export class Crowd {
     this.#sent += 1;
     const number = this.#sent;
     const sentMs = performance.now();
+    this.#open.set(number, { model, sentMs });
     const { exchange, begunMs } = await send(this.#setup.url, model, tokens, isStream);
+    this.#open.delete(number);
     const endedMs = performance.now();
     const entry = { number, model, isStream, sentMs, begunMs, endedMs, outcome: judge(exchange) };
     this.entries.push(entry);

@@ -20,6 +20,7 @@ export interface LifeSetup {
 }
 
 interface Line {
+  readonly time: string;
   readonly msg: string;
   readonly level: number;
   readonly launch?: string;
@@ -94,7 +95,8 @@ export class GatewayLife {
   async untilReady(limitMs: number): Promise<boolean> {
     const deadlineMs = performance.now() + limitMs;
     while (performance.now() < deadlineMs && !this.#hasExited) {
-      const answer = await fetch(`${this.url}/ready`).catch(() => null);
+      const signal = AbortSignal.timeout(limitMs);
+      const answer = await fetch(`${this.url}/ready`, { signal }).catch(() => null);
       await answer?.arrayBuffer().catch(() => undefined);
       if (answer?.status === 200) {
         this.readyMs = performance.now();

@@ -21,6 +21,7 @@ import { faultsOfClients, type Outage } from './client-ledger.ts';
 import { Crowd } from './clients.ts';
 import type { EngineWord } from './engine-census.ts';
 import { GatewayLife, wordsOf } from './gateway-life.ts';
+import { standingOf } from './standing.ts';
 import { readStoredLaunches } from './stored-launches.ts';
 import { prepareMachine, remains, type StormMachine } from './storm-machine.ts';
 import { ANY_MOVE, type KillPoint, nextKillPoint, STORM_MODELS, stormWishes } from './storm-plan.ts';
@@ -38,6 +39,8 @@ const LOOK_PAUSE_MS = 50;
 const SAMPLE_PAUSE_MS = 150;
 /** Beyond this a storm shows nothing new. */
 const FAULTS_MAX = 40;
+/** Of a gateway's log, below a fault. */
+const LINES_TOLD_MAX = 40;
 /** Of the kills asked for, where too little has happened by then. */
 const MORE_SHARE = 1.5;
 /** Every so many kills debris is planted, and a second gateway is tried. */
@@ -183,10 +186,8 @@ class Storm {
   /** Ready, with nothing left undone of what the last gateway had begun. */
   async #isInOrder(life: GatewayLife): Promise<boolean> {
     if (!(await life.untilReady(READY_LIMIT_MS))) {
-      const told = life.hasExited ? life.stray : life.lines.map(({ msg }) => msg);
-      this.#fault(
-        `not ready${life.hasExited ? ', it has ended' : ''}: ${(life.hasExited ? told.slice(0, 12) : told.slice(-8)).join(' | ')}`,
-      );
+      if (life.hasExited) this.#fault(`not ready, it has ended: ${life.stray.slice(0, 12).join(' | ')}`);
+      else this.#fault(`not ready${await this.#standing(life)}`);
       return false;
     }
     const deadlineMs = performance.now() + SETTLE_LIMIT_MS;
@@ -200,6 +201,7 @@ class Storm {
       ];
       if (faults.length === 0 || performance.now() > deadlineMs || life.hasExited) {
         for (const fault of faults) this.#fault(fault);
+        if (faults.length > 0 && !life.hasExited) this.#setup.print(await this.#standing(life));
         if (life.hasExited) this.#fault(`it ended by itself: ${life.stray.slice(-5).join(' | ')}`);
         for (const fault of lostEngines(this.#left, look.engines, life.moves)) this.#fault(fault);
         this.#aftermath = addAftermath(this.#aftermath, aftermath(this.#left, look));
@@ -225,15 +227,7 @@ class Storm {
   async #hasServed(life: GatewayLife, served: Promise<number | null>): Promise<boolean> {
     const endedMs = await served;
     if (endedMs === null) {
-      const last = this.#crowd.entries
-        .slice(-3)
-        .map(({ model, outcome }) => `${model}: ${JSON.stringify(outcome)}`);
-      this.#fault(
-        `no request was served; ${last.join(', ')}; ${life.lines
-          .slice(-5)
-          .map(({ msg }) => msg)
-          .join(' | ')}`,
-      );
+      this.#fault(`no request was served${await this.#standing(life)}`);
       return false;
     }
     const adopted = life.lines.find(({ msg }) => / of an earlier gateway serve on$/.test(msg));
@@ -243,6 +237,22 @@ class Storm {
       servedMs: endedMs - life.spawnedMs,
     });
     return true;
+  }
+
+  /** What a life that does not get on is at, below its fault. */
+  async #standing(life: GatewayLife): Promise<string> {
+    const asked = this.#crowd.open;
+    const told = [
+      `asked for: ${asked.length === 0 ? 'nothing' : asked.join(', ')}`,
+      ...(await standingOf(life.url)),
+      ...life.lines
+        // The questions of those who wait for `/ready` are many.
+        .filter(({ msg }) => msg !== 'request own')
+        .slice(-LINES_TOLD_MAX)
+        .map(({ time, msg }) => `${time} ${msg}`),
+      ...life.stray.slice(-LINES_TOLD_MAX),
+    ];
+    return told.map((line) => `\n    ${line}`).join('');
   }
 
   async #kill(life: GatewayLife): Promise<void> {
