@@ -7,6 +7,7 @@ import type { ModelName } from '../core/ids.ts';
 import type { Victim } from '../placement/place.ts';
 import { renewCredit } from '../scheduler/credit.ts';
 import { placeNow, refreshFeasibility } from '../scheduler/device-view.ts';
+import { setEngine } from '../scheduler/engine-index.ts';
 import { awakeState, type Reservation } from '../scheduler/engine-state.ts';
 import { waySleeping } from '../scheduler/host-memory.ts';
 import { createSchedulerState, type ModelState, type SchedulerState } from '../scheduler/state.ts';
@@ -65,7 +66,7 @@ function bringUp(state: SchedulerState, isWanted: (model: ModelState) => boolean
     const { name: launchId, signature } = model.policy;
     const exclusive = model.need?.memoryMibPerDevice === null;
     const reservation: Reservation = { launchId, deviceIds, memoryMibPerDevice, exclusive, signature };
-    model.engine = awakeState(reservation, 'cold', 0);
+    setEngine(state, model, awakeState(reservation, 'cold', 0));
     renewCredit(state, model, reservation);
   }
 }
@@ -88,7 +89,8 @@ function asHostAllows(state: SchedulerState, victim: Victim): Victim {
   const { reservation } = model.engine;
   const level = model.need?.sleepLevel === 2 ? 2 : 1;
   const deadlineMs = Number.POSITIVE_INFINITY;
-  model.engine = { kind: 'falling_asleep', reservation, level, sinceMs: NOW_MS, deadlineMs, reason: '' };
+  const sinceMs = NOW_MS;
+  setEngine(state, model, { kind: 'falling_asleep', reservation, level, sinceMs, deadlineMs, reason: '' });
   return victim;
 }
 

@@ -5,6 +5,7 @@
 import { assertNever } from '../core/assert.ts';
 import type { ModelName } from '../core/ids.ts';
 import { renewCredit } from './credit.ts';
+import { setEngine } from './engine-index.ts';
 import {
   type AsleepState,
   awakeState,
@@ -19,7 +20,7 @@ import { beginDrain, noteOverBudget } from './moves.ts';
 import { granted } from './rank.ts';
 import { pump, wish } from './requests.ts';
 import { sleepingState } from './sleeping.ts';
-import { createModelState, type Decision, type ModelState } from './state.ts';
+import { addModel, createModelState, type Decision, type ModelState } from './state.ts';
 
 /** Between SIGTERM and SIGKILL of an engine that nobody has a configuration for any more. */
 const LEFTOVER_STOP_GRACE_MS = 10_000;
@@ -47,7 +48,7 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
   cancelFetch(d, model, 'an engine of an earlier gateway serves it');
   model.wanted = false;
   model.adoptedUnsized = model.need === null;
-  model.engine = adoptedState(d, model, reservation, launch.stage);
+  setEngine(d.state, model, adoptedState(d, model, reservation, launch.stage));
   model.contextLength = contextLength;
   state.launches.set(reservation.launchId, model);
   granted(state, model);
@@ -120,10 +121,10 @@ function endUnwanted(d: Decision, name: ModelName, reservation: Reservation, rea
   }
   const leftover = createModelState(leftoverPolicy(`${name} (${launchId})`, reservation), undefined);
   leftover.removed = true;
-  state.models.set(leftover.policy.name, leftover);
+  addModel(state, leftover);
   state.launches.set(launchId, leftover);
   // Stopped as soon as no neighbour is at a delicate point, and not before all have been found.
-  leftover.engine = awakeState(reservation, 'cold', d.nowMs);
+  setEngine(d.state, leftover, awakeState(reservation, 'cold', d.nowMs));
   noteOverBudget(d, reservation.deviceIds);
   beginDrain(d, leftover, null, reason);
 }
@@ -140,21 +141,21 @@ export function adoptedSized(d: Decision, model: ModelState, need: ModelNeed): v
     case 'awake':
     case 'falling_asleep':
     case 'stopping':
-      model.engine = { ...engine, reservation: renewed(engine.reservation) };
+      setEngine(d.state, model, { ...engine, reservation: renewed(engine.reservation) });
       break;
     case 'draining':
-      model.engine = {
+      setEngine(d.state, model, {
         ...engine,
         awake: { ...engine.awake, reservation: renewed(engine.awake.reservation) },
-      };
+      });
       break;
     case 'waking': {
       const asleep = sizedSleeper(d, model, engine.asleep, renewed(engine.asleep.awakeReservation));
-      model.engine = { ...engine, reservation: renewed(engine.reservation), asleep };
+      setEngine(d.state, model, { ...engine, reservation: renewed(engine.reservation), asleep });
       break;
     }
     case 'asleep':
-      model.engine = sizedSleeper(d, model, engine, renewed(engine.awakeReservation));
+      setEngine(d.state, model, sizedSleeper(d, model, engine, renewed(engine.awakeReservation)));
       break;
     case 'cold':
     case 'fetching':

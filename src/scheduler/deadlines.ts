@@ -2,6 +2,7 @@
  * Exact timers: each model has at most one, armed for the nearest thing that is due. A deadline that moves later leaves
  * the armed timer alone (it fires, finds nothing due and is armed anew), so that a busy model costs no timer per request.
  */
+import { setEngine } from './engine-index.ts';
 import { type AsleepState, COLD } from './engine-state.ts';
 import { fetchDeadlinePassed } from './fetching.ts';
 import { engineExited } from './lifecycle.ts';
@@ -73,7 +74,7 @@ export function deadlinePassed(d: Decision, model: ModelState): void {
   const engine = model.engine;
   if (engine.kind === 'cold' && model.round !== null && engine.notBeforeMs <= d.nowMs) {
     // The pause is over: forget it, so that it arms no timer again.
-    model.engine = COLD;
+    setEngine(d.state, model, COLD);
     d.review = true;
   }
   if (engine.kind === 'asleep' && model.round !== null && engine.notBeforeMs <= d.nowMs) {
@@ -133,7 +134,7 @@ function engineDeadlinePassed(d: Decision, model: ModelState): void {
       return;
     case 'failed':
       // The pause is over: forget it, so that it arms no timer again.
-      model.engine = COLD;
+      setEngine(d.state, model, COLD);
       wish(d, model);
       return;
     case 'cold':

@@ -3,6 +3,7 @@
  * takes part in no contest; when it has ended the model contends like any other.
  */
 import { assert } from '../core/assert.ts';
+import { setEngine } from './engine-index.ts';
 import { COLD } from './engine-state.ts';
 import type { EngineFailure, SchedulerEvent } from './events.ts';
 import { afterFailedFetch, refuseStart } from './failures.ts';
@@ -19,13 +20,13 @@ export function beginFetch(d: Decision, model: ModelState): void {
   const { kind } = model.engine;
   assert(fetchTimeoutMs !== null, `${name} has nothing to fetch`);
   assert(kind === 'cold' || kind === 'failed', `${name} is ${kind} and needs no fetch`);
-  model.engine = {
+  setEngine(d.state, model, {
     kind: 'fetching',
     sinceMs: d.nowMs,
     deadlineMs: d.nowMs + fetchTimeoutMs,
     bytesDone: 0,
     bytesTotal: null,
-  };
+  });
   withdraw(d, model);
   d.touched.add(model);
   d.effects.push({ kind: 'fetch', model: name, reason: `${whoWaits(model)}, and its files come first` });
@@ -46,10 +47,10 @@ export function fetchAnswered(d: Decision, name: string, failure: EngineFailure 
   if (failure === null) {
     model.fetched = true;
     model.failedFetches = 0;
-    model.engine = COLD;
+    setEngine(d.state, model, COLD);
   } else {
     const next = afterFailedFetch(d, model, failure);
-    model.engine = next;
+    setEngine(d.state, model, next);
     refuseStart(d, model, failure, next, 'its files could not be fetched');
   }
   wish(d, model);
@@ -70,7 +71,7 @@ export function fetchDeadlinePassed(d: Decision, model: ModelState): void {
 export function cancelFetch(d: Decision, model: ModelState, reason: string): void {
   if (model.engine.kind !== 'fetching') return;
   d.effects.push({ kind: 'cancel_fetch', model: model.policy.name, reason });
-  model.engine = COLD;
+  setEngine(d.state, model, COLD);
   d.touched.add(model);
   wish(d, model);
 }

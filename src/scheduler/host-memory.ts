@@ -26,7 +26,7 @@ export function waySleeping(d: Decision, model: ModelState): 'sleep' | 'stop' | 
 function makeHostRoom(d: Decision, neededMib: number, creditMax: number): boolean {
   const sleepers: { readonly model: ModelState; readonly engine: AsleepState }[] = [];
   let comingMib = 0;
-  for (const model of d.state.models.values()) {
+  for (const model of d.state.engines.holders) {
     const { engine } = model;
     if (engine.kind !== 'asleep') {
       if (engine.kind === 'stopping' && !engine.unverified) comingMib += hostMibOf(model);
@@ -61,7 +61,7 @@ export function shrinkToHost(d: Decision): void {
 /** Host memory that processes of our engines hold, as far as it is known. */
 function hostHeldMib(state: SchedulerState): number {
   let sum = 0;
-  for (const model of state.models.values()) sum += hostMibOf(model);
+  for (const model of state.engines.holders) sum += hostMibOf(model);
   return sum;
 }
 

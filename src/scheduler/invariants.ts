@@ -1,5 +1,6 @@
 /** What must hold after every event. Cheap enough for every simulation step; production asserts the memory at each start. */
 import { assert } from '../core/assert.ts';
+import { assertEngineIndex } from './engine-index.ts';
 import { isDelicate, isMoving, reservationOf } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
 import { assertMoveBudgets } from './move-budget.ts';
@@ -8,6 +9,7 @@ import type { SchedulerState } from './state.ts';
 /** Throws `AssertionFailure` naming the first invariant that does not hold. */
 export function assertInvariants(state: SchedulerState): void {
   assertCounts(state);
+  assertEngineIndex(state);
   assertDevices(state);
   assertPlans(state);
   assertMoveBudgets(state);

@@ -1,6 +1,7 @@
 /** What engines report: progress, readiness, death, the end of a stop. Reports of other launches than the present one are late and ignored. */
 
 import type { LaunchId } from '../core/ids.ts';
+import { setEngine } from './engine-index.ts';
 import { COLD, reservationOf } from './engine-state.ts';
 import type { EngineFailure } from './events.ts';
 import { afterDeath, afterFailedStart, refuseStart } from './failures.ts';
@@ -156,7 +157,7 @@ export function stopAnswered(d: Decision, model: ModelState, verified: boolean):
   }
   model.stopMs = learn(model.stopMs, d.nowMs - engine.sinceMs);
   d.state.launches.delete(engine.reservation.launchId);
-  model.engine = engine.next;
+  setEngine(d.state, model, engine.next);
   d.review = true;
   wish(d, model);
 }

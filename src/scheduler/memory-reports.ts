@@ -1,5 +1,6 @@
 /** What launches tell of memory: less room than was reckoned, and what an engine really holds. */
 import type { DeviceId } from '../core/ids.ts';
+import { setEngine } from './engine-index.ts';
 import { moveNotBegun } from './move-budget.ts';
 import { noteOverBudget, reservedMib } from './moves.ts';
 import { pump, wish } from './requests.ts';
@@ -23,9 +24,9 @@ export function roomMissing(
   const notBeforeMs = d.nowMs + ROOM_RETRY_MS;
   if (engine.kind === 'starting') {
     d.state.launches.delete(engine.reservation.launchId);
-    model.engine = { kind: 'cold', notBeforeMs, failure: null };
+    setEngine(d.state, model, { kind: 'cold', notBeforeMs, failure: null });
   } else {
-    model.engine = engine.asleep;
+    setEngine(d.state, model, engine.asleep);
     engine.asleep.notBeforeMs = notBeforeMs;
     if (engine.retiring !== undefined || isUnwanted(d, model, engine.reservation))
       dismiss(d, model, engine.asleep, 'it is not wanted any more');
@@ -48,6 +49,7 @@ export function useMeasured(d: Decision, model: ModelState, memoryMibPerDevice: 
   const awake = engine.kind === 'draining' ? engine.awake : engine;
   if (awake.kind !== 'awake') return;
   awake.reservation = { ...awake.reservation, memoryMibPerDevice };
+  setEngine(d.state, model, engine);
   noteOverBudget(d, awake.reservation.deviceIds);
   d.review = true;
 }

@@ -2,6 +2,7 @@
 import { assert } from '../core/assert.ts';
 import { ABANDONED_LOAD_KEEP_MS } from '../core/limits.ts';
 import { renewCredit } from './credit.ts';
+import { setEngine } from './engine-index.ts';
 import {
   type AsleepState,
   type AwakeState,
@@ -73,23 +74,19 @@ export function startEngine(
   assert(kind === 'cold' || kind === 'failed', `${model.policy.name} is ${kind} and cannot be started`);
   state.launchCount += 1;
   const launchId = `${state.launchPrefix}-${state.launchCount.toString(36)}`;
-  model.engine = {
+  const { signature } = model.policy;
+  const reservation: Reservation = { launchId, deviceIds, memoryMibPerDevice, exclusive, signature };
+  setEngine(state, model, {
     kind: 'starting',
-    reservation: {
-      launchId,
-      deviceIds,
-      memoryMibPerDevice,
-      exclusive,
-      signature: model.policy.signature,
-    },
+    reservation,
     sinceMs: d.nowMs,
     isMeasured: true,
     deadlineMs: d.nowMs + model.policy.loadTimeoutMs,
     phase: 'launching',
     percent: null,
-  };
+  });
   state.launches.set(launchId, model);
-  payForComing(state, model.engine.reservation, d.nowMs);
+  payForComing(state, reservation, d.nowMs);
   granted(state, model);
   state.plans.delete(model.policy.name);
   d.touched.add(model);
@@ -124,7 +121,7 @@ export function cameUp(
   const unasked = model.queue.size === 0 && !model.policy.alwaysOn;
   const keepUntilMs = unasked ? d.nowMs + keepMs(model) : 0;
   model.wanted = false;
-  model.engine = awakeState(reservation, broughtBy, d.nowMs, keepUntilMs);
+  setEngine(d.state, model, awakeState(reservation, broughtBy, d.nowMs, keepUntilMs));
   renewCredit(d.state, model, reservation);
   d.touched.add(model);
   d.review = true;
@@ -144,7 +141,7 @@ export function stopEngine(
     `${model.policy.name} has nothing to stop`,
   );
   if (model.engine.kind === 'draining') payForLeaving(d.state, model.engine, d.nowMs);
-  model.engine = {
+  setEngine(d.state, model, {
     kind: 'stopping',
     reservation,
     sinceMs: d.nowMs,
@@ -152,7 +149,7 @@ export function stopEngine(
     unverified: false,
     next,
     reason,
-  };
+  });
   d.touched.add(model);
   d.review = true;
   d.effects.push({ kind: 'stop', model: model.policy.name, launchId: reservation.launchId, graceMs, reason });
@@ -167,7 +164,7 @@ export function beginDrain(
   how: 'sleep' | 'stop' = 'stop',
 ): void {
   assert(model.engine.kind === 'awake', `${model.policy.name} is not awake`);
-  model.engine = {
+  setEngine(d.state, model, {
     kind: 'draining',
     awake: model.engine,
     sinceMs: d.nowMs,
@@ -177,7 +174,7 @@ export function beginDrain(
     reason,
     how,
     wasCut: false,
-  };
+  });
   d.touched.add(model);
   d.review = true;
   // With nothing to wait for, the move itself says why.
@@ -192,7 +189,7 @@ function tellDrain(d: Decision, model: ModelState, reason: string): void {
 
 export function resumeFromDrain(d: Decision, model: ModelState): void {
   assert(model.engine.kind === 'draining', `${model.policy.name} does not drain`);
-  model.engine = model.engine.awake;
+  setEngine(d.state, model, model.engine.awake);
   d.touched.add(model);
   pump(d, model);
 }
@@ -203,14 +200,13 @@ export function hasDelicateNeighbour(d: Decision, model: ModelState): boolean {
 }
 
 export function hasNeighbour(
-  d: Decision,
+  { state }: Decision,
   model: ModelState,
   matches: (engine: ModelState['engine']) => boolean,
 ): boolean {
-  const mine = reservationOf(model.engine)?.deviceIds ?? [];
-  for (const other of d.state.models.values()) {
-    if (other === model || !matches(other.engine)) continue;
-    if (reservationOf(other.engine)?.deviceIds.some((id) => mine.includes(id))) return true;
+  for (const id of reservationOf(model.engine)?.deviceIds ?? []) {
+    for (const other of state.engines.holdersOn(id))
+      if (other !== model && matches(other.engine)) return true;
   }
   return false;
 }
@@ -225,7 +221,7 @@ export function drainDeadlinePassed(d: Decision, model: ModelState): void {
   }
   if (model.policy.onDrainTimeout === 'wait') {
     const reason = `${engine.reason}; its drain limit has passed and its requests may take as long as they like`;
-    model.engine = { ...engine, deadlineMs: Number.POSITIVE_INFINITY, reason };
+    setEngine(d.state, model, { ...engine, deadlineMs: Number.POSITIVE_INFINITY, reason });
     tellDrain(d, model, reason);
     return;
   }
@@ -276,12 +272,7 @@ export function noteOverBudget(d: Decision, deviceIds: Iterable<string>): void {
 }
 
 export function reservedMib(d: Decision, deviceId: string): number {
-  let sum = 0;
-  for (const model of d.state.models.values()) {
-    const reservation = reservationOf(model.engine);
-    if (reservation?.deviceIds.includes(deviceId)) sum += reservation.memoryMibPerDevice;
-  }
-  return sum;
+  return d.state.engines.reservedMib(deviceId);
 }
 
 /** What may be reserved on a device at present; nothing on one that is gone. */

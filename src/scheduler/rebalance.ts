@@ -6,6 +6,8 @@
  *  3. What nobody waits for any more goes on as before: its drain is taken back.
  * Invariant B1: a device is held for at most one model.
  */
+
+import type { DeviceId } from '../core/ids.ts';
 import type { Placement, Victim } from '../placement/place.ts';
 import { whomToAsk } from './ask.ts';
 import { chargeHostRent } from './credit.ts';
@@ -176,9 +178,7 @@ function shrinkToBudgets(d: Decision): void {
       continue;
     }
     let excessMib = reservedMib(d, id) - allowedMib;
-    const residents = [...state.models.values()].filter((model) =>
-      reservationOf(model.engine)?.deviceIds.includes(id),
-    );
+    const residents = [...state.engines.holdersOn(id)];
     for (const model of residents) if (model.engine.kind !== 'awake') excessMib -= leavingMib(model);
     const idle: ModelState[] = [];
     for (const model of residents) {
@@ -218,20 +218,25 @@ const EARLY_MS = 10_000;
 
 /** A drain goes on for whoever its devices are set aside for now; for nobody, it is taken back. */
 function takeBackDrains(d: Decision): void {
-  for (const model of d.state.models.values()) {
+  const { engines } = d.state;
+  let model = engines.nextLeaving(0);
+  for (; model !== null; model = engines.nextLeaving(model.order)) {
     const engine = model.engine;
     if (engine.kind !== 'draining' || engine.beneficiary === null) continue;
     if (engine.wasCut && model.running.size > 0) continue;
-    const { deviceIds } = engine.awake.reservation;
-    const claim = [...d.state.plans.values()].find((plan) =>
-      plan.deviceIds.some((id) => deviceIds.includes(id)),
-    );
+    const claim = firstPlanOn(d, engine.awake.reservation.deviceIds);
     if (claim === undefined) resumeFromDrain(d, model);
     else if (claim.model !== engine.beneficiary && !mayPassOn(d, model, engine, claim)) {
       resumeFromDrain(d, model);
       d.review = true;
     } else engine.beneficiary = claim.model;
   }
+}
+
+function firstPlanOn(d: Decision, deviceIds: readonly DeviceId[]): Plan | undefined {
+  for (const plan of d.state.plans.values())
+    if (plan.deviceIds.some((id) => deviceIds.includes(id))) return plan;
+  return undefined;
 }
 
 /**

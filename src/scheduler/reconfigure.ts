@@ -3,6 +3,7 @@ import { assertNever } from '../core/assert.ts';
 import type { ModelName } from '../core/ids.ts';
 import { adoptedSized } from './adoption.ts';
 import { refreshFeasibility } from './device-view.ts';
+import { setEngine } from './engine-index.ts';
 import { COLD, isDelicate, reservationOf } from './engine-state.ts';
 import type { OperatorCommand, SchedulerEvent } from './events.ts';
 import { cancelFetch, dropUselessFetches } from './fetching.ts';
@@ -12,7 +13,7 @@ import { settleBudgets } from './move-budget.ts';
 import { beginDrain, noteOverBudget, stopEngine } from './moves.ts';
 import { modelRemoved, SHUTTING_DOWN } from './refusals.ts';
 import { leaveIfUnneeded, pump, refuseQueue, wish } from './requests.ts';
-import { createModelState, type Decision, type ModelState } from './state.ts';
+import { addModel, createModelState, type Decision, type ModelState } from './state.ts';
 import { dismiss, withdraw } from './withdrawal.ts';
 
 export function configurationChanged(
@@ -33,7 +34,7 @@ export function configurationChanged(
     const present = state.models.get(policy.name);
     if (present !== undefined && !present.removed) continue;
     if (present !== undefined) setAside(d, present);
-    state.models.set(policy.name, createModelState(policy, undefined));
+    addModel(state, createModelState(policy, undefined));
   }
   devicesChanged(d, event.devices);
 }
@@ -48,10 +49,11 @@ function adjust(d: Decision, model: ModelState, policy: ModelState['policy']): v
   pump(d, model);
   leaveIfUnneeded(d, model);
   if (!stale) return;
-  forgetFailures(model);
+  forgetFailures(d, model);
   model.fetched = false;
   // Measured with another launch.
   model.startMs = null;
+  model.startTimes.clear();
   model.stopMs = null;
   model.sleepMs = null;
   model.wakeMs = null;
@@ -60,9 +62,9 @@ function adjust(d: Decision, model: ModelState, policy: ModelState['policy']): v
 }
 
 /** The next request starts it at once, whatever happened before. */
-function forgetFailures(model: ModelState): void {
+function forgetFailures(d: Decision, model: ModelState): void {
   model.deathsMs = [];
-  if (model.engine.kind === 'failed' || model.engine.kind === 'cold') model.engine = COLD;
+  if (model.engine.kind === 'failed' || model.engine.kind === 'cold') setEngine(d.state, model, COLD);
   if (model.engine.kind === 'stopping') model.engine.next = COLD;
 }
 
@@ -72,7 +74,7 @@ function setAside(d: Decision, model: ModelState): void {
   const launchId = reservationOf(model.engine)?.launchId ?? `earlier ${d.state.models.size}`;
   d.state.models.delete(name);
   model.policy = { ...model.policy, name: `${name} (${launchId})` };
-  d.state.models.set(model.policy.name, model);
+  addModel(d.state, model);
   // Its timer is armed under the old name.
   model.armedMs = Number.POSITIVE_INFINITY;
   d.touched.add(model);
@@ -92,10 +94,11 @@ function retire(d: Decision, model: ModelState, reason: string): void {
   if (engine.kind === 'fetching') cancelFetch(d, model, reason);
   else if (engine.kind === 'starting') stopEngine(d, model, reason);
   else if (engine.kind === 'awake') beginDrain(d, model, null, reason);
-  else if (engine.kind === 'draining') model.engine = { ...engine, beneficiary: null, reason, how: 'stop' };
+  else if (engine.kind === 'draining')
+    setEngine(d.state, model, { ...engine, beneficiary: null, reason, how: 'stop' });
   else if (engine.kind === 'asleep') dismiss(d, model, engine, reason);
   else if (engine.kind === 'falling_asleep' || engine.kind === 'waking')
-    model.engine = { ...engine, retiring: reason };
+    setEngine(d.state, model, { ...engine, retiring: reason });
   // One that falls asleep or wakes is looked at when it has: in between nobody can say what it holds.
 }
 
@@ -155,7 +158,7 @@ export function commanded(d: Decision, command: OperatorCommand): void {
       retire(d, model, 'an operator unloads it');
       return;
     case 'reset':
-      forgetFailures(model);
+      forgetFailures(d, model);
       wish(d, model);
       d.touched.add(model);
       return;
@@ -206,7 +209,7 @@ function endModel(d: Decision, model: ModelState): void {
       reason: 'engines are left running',
     });
     d.state.launches.delete(launchId);
-    model.engine = COLD;
+    setEngine(d.state, model, COLD);
   } else if (engine.kind !== 'stopping' && reservationOf(engine) !== null) {
     stopEngine(d, model, 'the gateway stops');
   }

@@ -14,7 +14,9 @@ import type { Decision } from './state.ts';
 export function settleDrains(d: Decision): void {
   // Engines of an earlier gateway are still being found: one of them may be at such a point.
   if (!d.state.devicesKnown) return;
-  for (const model of d.state.models.values()) {
+  const { engines } = d.state;
+  let model = engines.nextLeaving(0);
+  for (; model !== null; model = engines.nextLeaving(model.order)) {
     const engine = model.engine;
     if (engine.kind === 'asleep') {
       if (engine.leaving !== null && model.running.size === 0 && !hasDelicateNeighbour(d, model))

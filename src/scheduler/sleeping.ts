@@ -1,6 +1,7 @@
 /** Falling asleep and waking: the moves, and what engines report of them. */
 import { assert } from '../core/assert.ts';
 import { hostCreditOf } from './credit.ts';
+import { setEngine } from './engine-index.ts';
 import { type AsleepState, COLD, type Reservation } from './engine-state.ts';
 import { moveEnded, payForComing, payForLeaving } from './move-budget.ts';
 import { assertRoom, beginDrain, cameUp, stopEngine, whoWaits } from './moves.ts';
@@ -20,14 +21,14 @@ export function fallAsleep(d: Decision, model: ModelState): void {
   const level = need.sleepLevel === 2 ? 2 : 1;
   const { reservation } = engine.awake;
   payForLeaving(d.state, engine, d.nowMs);
-  model.engine = {
+  setEngine(d.state, model, {
     kind: 'falling_asleep',
     reservation,
     level,
     sinceMs: d.nowMs,
     deadlineMs: d.nowMs + model.policy.sleepTimeoutMs,
     reason: engine.reason,
-  };
+  });
   d.touched.add(model);
   d.review = true;
   d.effects.push({
@@ -47,13 +48,13 @@ export function wakeEngine(d: Decision, model: ModelState): void {
   const { awakeReservation, reservation, level } = engine;
   const addedMib = awakeReservation.memoryMibPerDevice - reservation.memoryMibPerDevice;
   assertRoom(d, model, awakeReservation.deviceIds, addedMib);
-  model.engine = {
+  setEngine(d.state, model, {
     kind: 'waking',
     reservation: awakeReservation,
     asleep: engine,
     sinceMs: d.nowMs,
     deadlineMs: d.nowMs + model.policy.wakeTimeoutMs,
-  };
+  });
   payForComing(state, awakeReservation, d.nowMs);
   granted(state, model);
   state.plans.delete(model.policy.name);
@@ -89,7 +90,7 @@ export function sleepAnswered(d: Decision, model: ModelState, report: SleepRepor
   moveEnded(d.state, engine.reservation, d.nowMs);
   const isWanted = engine.retiring === undefined && !isUnwanted(d, model, engine.reservation);
   const asleep = sleepingState(d, model, engine.reservation, engine.level, report);
-  model.engine = asleep;
+  setEngine(d.state, model, asleep);
   if (!isWanted) dismiss(d, model, asleep, 'it is not wanted any more');
   pump(d, model);
   wish(d, model);

@@ -3,6 +3,7 @@ import { assert } from '../core/assert.ts';
 import { IdMap } from '../core/id-map.ts';
 import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
 import type { Effect } from './effects.ts';
+import { EngineIndex } from './engine-index.ts';
 import { COLD, type EngineState } from './engine-state.ts';
 import type { ModelNeed } from './model-need.ts';
 import type {
@@ -25,7 +26,10 @@ export interface ModelState {
   policy: ModelPolicy;
   /** Null: it is being found out, and nothing is started. */
   need: ModelNeed | null;
-  engine: EngineState;
+  /** Changed by `setEngine` alone. */
+  readonly engine: EngineState;
+  /** Its place among all models; grows. */
+  order: number;
   readonly queue: WaitingQueue;
   readonly running: IdMap<RunningRequest>;
   /** Ready in time by an operator's word, without a request. */
@@ -102,7 +106,10 @@ export interface SchedulerState {
   devicesKnown: boolean;
   scheduling: SchedulingPolicy;
   readonly requests: IdMap<ModelState>;
+  /** In the order of their coming (`addModel`). */
   /** Whose engine each launch is, from its start or adoption until nothing of it is left. */
+  modelCount: number;
+  readonly engines: EngineIndex;
   readonly launches: Map<LaunchId, ModelState>;
   readonly plans: Map<ModelName, Plan>;
   /** Models that want devices and have none. */
@@ -169,6 +176,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     contextLength: null,
     startMs: learned?.startMs ?? null,
     stopMs: learned?.stopMs ?? null,
+    order: 0,
     sleepMs: learned?.sleepMs ?? null,
     wakeMs: learned?.wakeMs ?? null,
     sleepFaults: 0,
@@ -195,14 +203,11 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
 }
 
 export function createSchedulerState(setup: SchedulerSetup, policy: SwapPolicy): SchedulerState {
-  const models = new Map<ModelName, ModelState>();
-  for (const policy of setup.models) {
-    assert(!models.has(policy.name), `model ${policy.name} is configured twice`);
-    models.set(policy.name, createModelState(policy, setup.learned[policy.name]));
-  }
-  return {
+  const state: SchedulerState = {
     policy,
-    models,
+    models: new Map(),
+    modelCount: 0,
+    engines: new EngineIndex(),
     devices: new Map((setup.devices ?? []).map((device) => [device.id, device])),
     devicesKnown: setup.devices !== null,
     scheduling: setup.scheduling,
@@ -232,5 +237,19 @@ export function isIdle(model: ModelState): boolean {
 
 /** Requests wait for it, or an operator does. */
 export function isWaitedFor(model: ModelState): boolean {
+  for (const each of setup.models) {
+    assert(!state.models.has(each.name), `model ${each.name} is configured twice`);
+    addModel(state, createModelState(each, setup.learned[each.name]));
+  }
+  return state;
+}
+
+/** Puts a model, new or under a new name, behind all others. */
+export function addModel(state: SchedulerState, model: ModelState): void {
+  state.engines.update(model, false);
+  state.modelCount += 1;
+  model.order = state.modelCount;
+  state.models.set(model.policy.name, model);
+  state.engines.update(model);
   return model.queue.size > 0 || model.wanted;
 }

@@ -1,4 +1,5 @@
 /** Taking a model out of the contest, and a sleeper off its devices. */
+import { setEngine } from './engine-index.ts';
 import type { AsleepState } from './engine-state.ts';
 import { leaveContest } from './rank.ts';
 import type { Decision, ModelState } from './state.ts';
@@ -14,6 +15,7 @@ export function withdraw(d: Decision, model: ModelState): void {
 export function dismiss(d: Decision, model: ModelState, engine: AsleepState, reason: string): void {
   engine.leaving = reason;
   engine.leaveByMs = d.nowMs + model.policy.drainTimeoutMs;
+  setEngine(d.state, model, engine);
   withdraw(d, model);
   d.touched.add(model);
 }
