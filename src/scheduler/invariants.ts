@@ -8,8 +8,8 @@ import type { SchedulerState } from './state.ts';
 
 /** Throws `AssertionFailure` naming the first invariant that does not hold. */
 export function assertInvariants(state: SchedulerState): void {
-  assertCounts(state);
   assertEngineIndex(state);
+  assertCounts(state);
   assertDevices(state);
   assertPlans(state);
   assertMoveBudgets(state);

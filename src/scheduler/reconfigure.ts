@@ -53,7 +53,6 @@ function adjust(d: Decision, model: ModelState, policy: ModelState['policy']): v
   model.fetched = false;
   // Measured with another launch.
   model.startMs = null;
-  model.startTimes.clear();
   model.stopMs = null;
   model.sleepMs = null;
   model.wakeMs = null;

@@ -100,16 +100,16 @@ export interface Shortage {
 
 export interface SchedulerState {
   readonly policy: SwapPolicy;
+  /** In the order of their coming (`addModel`). */
   readonly models: Map<ModelName, ModelState>;
+  modelCount: number;
+  readonly engines: EngineIndex;
   readonly devices: Map<DeviceId, DeviceBudget>;
   /** False until the devices were read once: till then no model is refused for want of them. */
   devicesKnown: boolean;
   scheduling: SchedulingPolicy;
   readonly requests: IdMap<ModelState>;
-  /** In the order of their coming (`addModel`). */
   /** Whose engine each launch is, from its start or adoption until nothing of it is left. */
-  modelCount: number;
-  readonly engines: EngineIndex;
   readonly launches: Map<LaunchId, ModelState>;
   readonly plans: Map<ModelName, Plan>;
   /** Models that want devices and have none. */
@@ -169,6 +169,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     policy,
     need: policy.need,
     engine: policy.managed ? COLD : { kind: 'external' },
+    order: 0,
     queue: new WaitingQueue(),
     running: new IdMap(),
     wanted: false,
@@ -176,7 +177,6 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     contextLength: null,
     startMs: learned?.startMs ?? null,
     stopMs: learned?.stopMs ?? null,
-    order: 0,
     sleepMs: learned?.sleepMs ?? null,
     wakeMs: learned?.wakeMs ?? null,
     sleepFaults: 0,
@@ -228,15 +228,6 @@ export function createSchedulerState(setup: SchedulerSetup, policy: SwapPolicy):
     closing: 'no',
     leaveEngines: false,
   };
-}
-
-/** Nothing waits and nothing runs. */
-export function isIdle(model: ModelState): boolean {
-  return model.running.size === 0 && model.queue.size === 0;
-}
-
-/** Requests wait for it, or an operator does. */
-export function isWaitedFor(model: ModelState): boolean {
   for (const each of setup.models) {
     assert(!state.models.has(each.name), `model ${each.name} is configured twice`);
     addModel(state, createModelState(each, setup.learned[each.name]));
@@ -251,5 +242,14 @@ export function addModel(state: SchedulerState, model: ModelState): void {
   model.order = state.modelCount;
   state.models.set(model.policy.name, model);
   state.engines.update(model);
+}
+
+/** Nothing waits and nothing runs. */
+export function isIdle(model: ModelState): boolean {
+  return model.running.size === 0 && model.queue.size === 0;
+}
+
+/** Requests wait for it, or an operator does. */
+export function isWaitedFor(model: ModelState): boolean {
   return model.queue.size > 0 || model.wanted;
 }
