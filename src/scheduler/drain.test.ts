@@ -8,7 +8,7 @@ import {
   testSetup,
 } from '../../test/fakes/scheduler-world.ts';
 import { estimate } from './estimate.ts';
-import { ServiceTimes } from './service-times.ts';
+import { RecentTimes } from './recent-times.ts';
 
 /** a serves one request for 1000 s; b asks for its device at 100 s. */
 function longDrain(onDrainTimeout: 'cut' | 'wait'): { world: SchedulerWorld; waiting: RequestRecord } {
@@ -89,7 +89,7 @@ test('victims are asked so that they leave together, and serve on until then', (
 });
 
 test('the tail of service times is that of the last 32', () => {
-  const times = new ServiceTimes();
+  const times = new RecentTimes(32);
   assert.equal(times.tailMs, null);
   for (let ms = 1; ms <= 10; ms += 1) times.add(ms);
   assert.equal(times.tailMs, 9);

@@ -7,6 +7,7 @@ import type { ModelName } from '../core/ids.ts';
 import { placeNow } from './device-view.ts';
 import { drainsWithoutLimit } from './drain-time.ts';
 import { type FetchingState, reservationOf } from './engine-state.ts';
+import { startRestMs } from './move-times.ts';
 import { isWaitedFor, type ModelState, type SchedulerState } from './state.ts';
 import { bringUpCostMs, sleepCostMs, startCostMs, stopCostMs, wakeCostMs } from './turn.ts';
 
@@ -45,7 +46,7 @@ export function estimate(state: SchedulerState, name: ModelName, nowMs: number):
     }
     case 'starting': {
       const elapsedMs = nowMs - engine.sinceMs;
-      const restMs = Math.max(0, startCostMs(model) - elapsedMs);
+      const restMs = startRestMs(state, model, elapsedMs);
       const why = `it has been starting for ${seconds(elapsedMs)} s (${engine.phase})`;
       return { ...answer(restMs, why, basis, engine.phase), percent: engine.percent };
     }

@@ -6,6 +6,7 @@ import { COLD, reservationOf } from './engine-state.ts';
 import type { EngineFailure } from './events.ts';
 import { afterDeath, afterFailedStart, refuseStart } from './failures.ts';
 import { moveEnded } from './move-budget.ts';
+import { noteStart } from './move-times.ts';
 import { cameUp, stopEngine } from './moves.ts';
 import { engineFailed, SHUTTING_DOWN } from './refusals.ts';
 import { pump, refuseQueue, wish } from './requests.ts';
@@ -33,7 +34,11 @@ export function phaseReported(model: ModelState, phase: string, percent: number 
 export function becameReady(d: Decision, model: ModelState, contextLength: number | null): void {
   const engine = model.engine;
   if (engine.kind !== 'starting') return;
-  if (engine.isMeasured) model.startMs = learn(model.startMs, d.nowMs - engine.sinceMs);
+  if (engine.isMeasured) {
+    const tookMs = d.nowMs - engine.sinceMs;
+    noteStart(d.state, model, tookMs);
+    model.startMs = learn(model.startMs, tookMs);
+  }
   model.mends = 0;
   model.contextLength = contextLength ?? model.contextLength;
   cameUp(d, model, engine.reservation, 'cold');

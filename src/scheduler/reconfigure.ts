@@ -53,6 +53,7 @@ function adjust(d: Decision, model: ModelState, policy: ModelState['policy']): v
   model.fetched = false;
   // Measured with another launch.
   model.startMs = null;
+  model.startTimes.clear();
   model.stopMs = null;
   model.sleepMs = null;
   model.wakeMs = null;

@@ -14,9 +14,13 @@ import type {
   SchedulingPolicy,
 } from './model-policy.ts';
 import type { MoveBudget } from './move-budget.ts';
-import { ServiceTimes } from './service-times.ts';
+import { RecentTimes } from './recent-times.ts';
+import { createStartHistory, createStartTimes, type StartHistory } from './start-history.ts';
 import type { SwapPolicy } from './swap-policy.ts';
 import { type QueuedRequest, WaitingQueue } from './waiting-queue.ts';
+
+/** Enough for a tail that follows within some dozen requests when clients change. */
+const SERVICES_REMEMBERED = 32;
 
 export interface RunningRequest extends QueuedRequest {
   readonly dispatchedMs: number;
@@ -72,7 +76,9 @@ export interface ModelState {
   neverFits: string | null;
   /** Learned time of one request at its engine; null until the first. */
   serviceMs: number | null;
-  readonly serviceTimes: ServiceTimes;
+  readonly serviceTimes: RecentTimes;
+  /** Its last starts, for estimates. */
+  readonly startTimes: RecentTimes;
   /** While it contends: when to look again at what stands in its way; Infinity: an event will tell. */
   reviewAtMs: number;
   /** While its device is over its budget: when it may be asked to leave it; Infinity: not at all, or now. */
@@ -120,6 +126,7 @@ export interface SchedulerState {
   readonly overBudget: Set<DeviceId>;
   /** What moves between busy models may cost each device; absent: nothing was spent there yet. */
   readonly moveBudgets: Map<DeviceId, MoveBudget>;
+  readonly startHistory: StartHistory;
   /** Devices that had less room than was reckoned, until when, and what of them is taken. */
   readonly shortages: Map<DeviceId, Shortage>;
   /** The Landlord line: credits are counted from here; it rises with each eviction. */
@@ -194,7 +201,8 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     deathsMs: [],
     neverFits: null,
     serviceMs: null,
-    serviceTimes: new ServiceTimes(),
+    serviceTimes: new RecentTimes(SERVICES_REMEMBERED),
+    startTimes: createStartTimes(learned?.startMs ?? null),
     reviewAtMs: Number.POSITIVE_INFINITY,
     yieldReviewMs: Number.POSITIVE_INFINITY,
     armedMs: Number.POSITIVE_INFINITY,
@@ -218,6 +226,7 @@ export function createSchedulerState(setup: SchedulerSetup, policy: SwapPolicy):
     rounds: new Map(),
     overBudget: new Set(),
     moveBudgets: new Map(),
+    startHistory: createStartHistory(),
     shortages: new Map(),
     creditLine: 0,
     hostCreditLine: 0,
