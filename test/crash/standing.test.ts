@@ -8,12 +8,12 @@ test('a line for each model says in what state it is, who waits and what it hold
   const status = {
     models: { a: model, b: { ...cold, failure: 'it died' } },
     active_containers: { a: { gpu_uuids: ['card-0'], vram_footprint: 10_000 } },
-    gpus: { 'card-0': { used_mib: 9_500, reserved_mib: 10_000, budget_mib: 15_564 } },
+    gpus: { 'card-0': { used_mib: 9_500, reserved_mib: 10_000, total_mib: 16_384 } },
   };
   assert.deepEqual(standingLines(status), [
     'a: awake (awake), 0 wait, 1 run, holds 10000 MiB of card-0, it is awake',
     'b: cold (waiting), 3 wait, 0 run, it has to start, failed: it died',
-    'card-0: 10000 of 15564 MiB reserved, 9500 used',
+    'card-0: 10000 of 16384 MiB reserved, 9500 used',
   ]);
   assert.deepEqual(standingLines(null), []);
 });

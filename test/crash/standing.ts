@@ -24,8 +24,8 @@ export function standingLines(status: unknown): readonly string[] {
     return `${name}: ${state} (${phase}), ${waiting} wait, ${running} run${held}, ${why}${failed}`;
   });
   const devices = Object.entries(shapeOf(gpus)).map(([id, value]) => {
-    const { used_mib: used, reserved_mib: reserved, budget_mib: budget } = shapeOf(value);
-    return `${id}: ${reserved} of ${budget} MiB reserved, ${used} used`;
+    const { used_mib: used, reserved_mib: reserved, total_mib: total } = shapeOf(value);
+    return `${id}: ${reserved} of ${total} MiB reserved, ${used} used`;
   });
   return [...lines, ...devices];
 }
