@@ -124,6 +124,8 @@ export interface WakingState {
 export interface StoppingState {
   readonly kind: 'stopping';
   readonly reservation: Reservation;
+  /** Of the host, until it is gone: a sleeper gives its weights back no sooner. */
+  readonly hostMib: number;
   readonly sinceMs: number;
   /** When to ask again if the stop could not be verified; Infinity while the answer is still out. */
   retryAtMs: number;

@@ -4,6 +4,7 @@
  */
 import { chargeHostRent, hostCreditOf } from './credit.ts';
 import type { AsleepState } from './engine-state.ts';
+import { hostMibOf } from './host-held.ts';
 import { type Decision, isWaitedFor, type ModelState, type SchedulerState } from './state.ts';
 import { canSleep } from './turn.ts';
 import { dismiss } from './withdrawal.ts';
@@ -63,26 +64,4 @@ function hostHeldMib(state: SchedulerState): number {
   let sum = 0;
   for (const model of state.engines.holders) sum += hostMibOf(model);
   return sum;
-}
-
-function hostMibOf(model: ModelState): number {
-  const { engine, need } = model;
-  switch (engine.kind) {
-    case 'asleep':
-      return engine.hostMib;
-    case 'waking':
-      return engine.asleep.hostMib;
-    case 'falling_asleep':
-      return need?.hostAsleepMib ?? 0;
-    case 'starting':
-    case 'awake':
-    case 'draining':
-    case 'stopping':
-      return need?.hostAwakeMib ?? 0;
-    case 'cold':
-    case 'fetching':
-    case 'failed':
-    case 'external':
-      return 0;
-  }
 }

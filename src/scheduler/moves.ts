@@ -14,6 +14,7 @@ import {
   type Reservation,
   reservationOf,
 } from './engine-state.ts';
+import { hostMibOf } from './host-held.ts';
 import { availableMib } from './model-policy.ts';
 import { moveEnded, payForComing, payForLeaving } from './move-budget.ts';
 import { granted } from './rank.ts';
@@ -144,6 +145,7 @@ export function stopEngine(
   setEngine(d.state, model, {
     kind: 'stopping',
     reservation,
+    hostMib: hostMibOf(model),
     sinceMs: d.nowMs,
     retryAtMs: Number.POSITIVE_INFINITY,
     unverified: false,
