@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, open as openFile, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { LaunchRecord, LaunchRecords } from '../../store/launch-records.ts';
@@ -220,4 +220,20 @@ test('an engine that dies on a full disk, which takes no word of it, is told of 
   assert.deepEqual(heard.exits, [{ code: 3, signal: null }]);
   await runtime.kill(result.handle);
   await runtime.kill(launched.handle);
+});
+
+test('an engine whose output lies on a disk that hangs ends all the same, and is told to have ended', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const runtime = await open(directory);
+  t.after(() => runtime.close());
+  const heard = createRecordingObserver();
+  const launched = await runtime.launch(await specOf(runtime, 'hng-1', WAITS), heard);
+  assert.ok(launched.kind === 'launched');
+  await heard.waitForLine(/up/);
+  const file = await openFile(join(directory, 'state.db'));
+  const reads = t.mock.method(Object.getPrototypeOf(file), 'read', () => new Promise(() => undefined));
+  await file.close();
+  assert.equal((await runtime.stop(launched.handle, 10_000)).kind, 'gone');
+  assert.equal(heard.exits.length, 1);
+  assert.ok(reads.mock.callCount() > 0);
 });

@@ -25,6 +25,9 @@ const SESSION_TRUST_MS = 10_000;
 const OUTPUT_ROOM_BYTES = 16 * 1024;
 const DISK_LOOK_LIMIT_MS = 1_000;
 
+/** A disk that hangs keeps an engine's last words for itself, and must not keep its end from being told. */
+const OUTPUT_REST_LIMIT_MS = 5_000;
+
 /** Only a parent is told how a process ended. */
 const STRANGERS_EXIT: ExitStatus = {
   code: null,
@@ -165,7 +168,7 @@ class Watched implements WatchedLaunch {
     this.#stopPolling();
     this.#child?.removeAllListeners('exit');
     this.#child?.unref();
-    await this.#tail?.close();
+    await this.#endOutput((tail) => tail.close());
   }
 
   #hasExited(exit: ExitStatus): void {
@@ -182,15 +185,22 @@ class Watched implements WatchedLaunch {
   }
 
   async #deliver(): Promise<void> {
-    try {
-      await this.#tail?.drain();
-      await this.#tail?.close();
-    } catch {
-      // The disk fails; that the engine ended must be told all the same.
-    }
+    await this.#endOutput(async (tail) => {
+      await tail.drain();
+      await tail.close();
+    });
     if (!this.#stop.isUnderWay && (this.#exit?.code ?? 0) !== 0) await this.#tellFullDisk();
     if (!this.#abandoned && this.#exit !== null) this.#observer.exited(this.#exit);
     this.#ended.resolve();
+  }
+
+  /** Nothing is delivered afterwards. Never rejects: a disk that fails costs the output alone. */
+  async #endOutput(end: (tail: OutputTail) => Promise<void>): Promise<void> {
+    const tail = this.#tail;
+    if (tail === null) return;
+    const late = once(AbortSignal.timeout(OUTPUT_REST_LIMIT_MS), 'abort');
+    await Promise.race([end(tail), late]).catch(() => undefined);
+    void tail.close().catch(() => undefined);
   }
 
   /** The engine could not say it: its words go to the same disk. */
