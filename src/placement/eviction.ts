@@ -29,18 +29,14 @@ export function cheapestEviction(
   deviceCount: number,
   missingMib: (device: DeviceView) => number,
 ): Eviction | null {
-  const timed = groups.map((group) =>
-    group.map((device) => ({ device, inMs: roomInMs(device, missingMib(device)) })),
-  );
-  const soonestMs = Math.min(
-    ...timed.map((group) => group.map(({ inMs }) => inMs).sort((a, b) => a - b)[deviceCount - 1] ?? Infinity),
-  );
+  const inMsOf = (device: DeviceView): number => coveredInMs(freeingOf(device), missingMib(device));
+  const soonestMs = Math.min(...groups.map((group) => leastMs(group, deviceCount, inMsOf)));
   if (soonestMs === Number.POSITIVE_INFINITY) return null;
   let best: (Eviction & { readonly lossMs: number }) | null = null;
-  for (const group of timed) {
+  for (const group of groups) {
     const sites = group
-      .filter(({ inMs }) => inMs <= soonestMs)
-      .map(({ device }) => siteAt(device, missingMib(device), soonestMs));
+      .filter((device) => inMsOf(device) <= soonestMs)
+      .map((device) => siteAt(device, missingMib(device), soonestMs));
     const joint = new JointVictims(sites);
     const aloneMs = (site: RoomSite): number => {
       const victims = joint.of([site]);
@@ -63,7 +59,7 @@ interface RoomSite extends Site {
   readonly device: DeviceView;
   /** What it lacks while nothing of `leaving` has left. */
   readonly lackMib: number;
-  /** What leaves by the moment in question. */
+  /** What leaves by the moment in question, the soonest first. */
   readonly leaving: readonly LeavingView[];
 }
 
@@ -72,23 +68,37 @@ function outInMs(resident: ResidentView): number {
   return resident.yieldsInMs + Math.min(...resident.ways.map((way) => way.takesMs));
 }
 
-/** The earliest time at which `missingMib` can be had on the device; Infinity: never. */
-function roomInMs(device: DeviceView, missingMib: number): number {
-  const parts = [
-    ...device.leaving.map(({ memoryMib, inMs }) => ({ memoryMib, inMs })),
-    ...device.residents.map((resident) => ({
-      memoryMib: Math.max(...resident.ways.map((way) => way.freesMib)),
-      inMs: outInMs(resident),
-    })),
-  ];
-  return coveredInMs(parts, missingMib);
+/** The time by which `count` of the devices have room; Infinity: never. */
+function leastMs(
+  devices: readonly DeviceView[],
+  count: number,
+  inMsOf: (device: DeviceView) => number,
+): number {
+  if (count === 1) return devices.reduce((least, device) => Math.min(least, inMsOf(device)), Infinity);
+  return devices.map(inMsOf).sort((a, b) => a - b)[count - 1] ?? Infinity;
 }
 
-/** When the parts that come soonest have come to `missingMib` in all. */
+/** All that may come free on a device and when at the earliest, the soonest first. */
+export function freeingOf(
+  device: Pick<DeviceView, 'leaving' | 'residents' | 'freeing'>,
+): readonly LeavingView[] {
+  if (device.freeing !== undefined) return device.freeing;
+  const parts = device.residents.map((resident) => ({
+    memoryMib: Math.max(...resident.ways.map((way) => way.freesMib)),
+    inMs: outInMs(resident),
+  }));
+  return soonestFirst([...device.leaving, ...parts]);
+}
+
+function soonestFirst(parts: readonly LeavingView[]): readonly LeavingView[] {
+  return parts.toSorted((a, b) => (a.inMs === b.inMs ? 0 : a.inMs < b.inMs ? -1 : 1));
+}
+
+/** When the parts that come first have come to `missingMib` in all; Infinity: never. */
 function coveredInMs(parts: readonly LeavingView[], missingMib: number): number {
   let leftMib = missingMib;
   if (leftMib <= 0) return 0;
-  for (const part of parts.toSorted((a, b) => (a.inMs === b.inMs ? 0 : a.inMs < b.inMs ? -1 : 1))) {
+  for (const part of parts) {
     leftMib -= part.memoryMib;
     if (leftMib <= 0) return part.inMs;
   }
@@ -100,7 +110,7 @@ function siteAt(device: DeviceView, lackMib: number, atMs: number): RoomSite {
   return {
     device,
     lackMib,
-    leaving,
+    leaving: soonestFirst(leaving),
     missingMib: leaving.reduce((sum, part) => sum - part.memoryMib, lackMib),
     residents: device.residents.filter((resident) => outInMs(resident) <= atMs),
   };

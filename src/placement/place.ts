@@ -71,9 +71,12 @@ export interface DeviceView {
   readonly held: boolean;
   /** Engines that may be asked to go (not those that leave already). */
   readonly residents: readonly ResidentView[];
+  /** `freeingOf` the device, where it was found out before; it is found out where it is asked for. */
+  readonly freeing?: readonly LeavingView[];
 }
 
-export type Placement =
+/** There is a place, now or later. */
+export type FoundPlace =
   | { readonly kind: 'free'; readonly deviceIds: readonly string[]; readonly memoryMibPerDevice: number }
   | {
       readonly kind: 'evict';
@@ -83,7 +86,10 @@ export type Placement =
       readonly victimsInMs: number;
       /** When the room is expected, the victims' own stops included. */
       readonly inMs: number;
-    }
+    };
+
+export type Placement =
+  | FoundPlace
   | { readonly kind: 'blocked'; readonly why: string }
   | { readonly kind: 'never'; readonly why: string };
 
@@ -93,24 +99,32 @@ const WHOLE_SHARE_MIN = 0.5;
 const REST_SHARE_MAX = 0.15;
 
 export function place(need: PlacementNeed, devices: readonly DeviceView[]): Placement {
+  const found = findPlace(need, devices);
+  if (found !== null) return found;
   const possible = possibleDevices(need, devices);
-  const feasible = possible.filter(
-    (device) => device.budgetMib > 0 && memoryOn(need, device) <= device.budgetMib,
-  );
-  const deviceCount = need.onlyOn?.length ?? need.deviceCount;
-  const groups = groupsOf(need, deviceCount, feasible);
-  if (groups.length === 0) return { kind: 'never', why: neverReason(need, possible) };
+  const feasible = possible.filter((device) => isFeasible(need, device));
+  return groupsOf(need, feasible).length === 0
+    ? { kind: 'never', why: neverReason(need, possible) }
+    : { kind: 'blocked', why: blockedReason(need, feasible) };
+}
+
+/** As `place`, without the reasons: null where it says blocked or never. Devices that are held may be left out. */
+export function findPlace(need: PlacementNeed, devices: readonly DeviceView[]): FoundPlace | null {
+  const open = possibleDevices(need, devices).filter((device) => !device.held && isFeasible(need, device));
+  const groups = groupsOf(need, open);
+  if (groups.length === 0) return null;
+  const deviceCount = countOf(need);
   for (const group of groups) {
     const free = freeIn(need, deviceCount, group);
     if (free !== null) return free;
   }
-  const usable = groups.map((group) => group.filter((device) => !device.held && !isStuck(device)));
+  const usable = groups.map((group) => group.filter((device) => !isStuck(device)));
   const eviction = cheapestEviction(
     usable,
     deviceCount,
     (device) => memoryOn(need, device) - freeMib(device),
   );
-  if (eviction === null) return { kind: 'blocked', why: blockedReason(need, feasible) };
+  if (eviction === null) return null;
   return {
     kind: 'evict',
     deviceIds: eviction.devices.map((device) => device.id),
@@ -120,10 +134,19 @@ export function place(need: PlacementNeed, devices: readonly DeviceView[]): Plac
   };
 }
 
+function countOf(need: PlacementNeed): number {
+  return need.onlyOn?.length ?? need.deviceCount;
+}
+
+/** Could hold it if nothing else were there. */
+function isFeasible(need: PlacementNeed, device: DeviceView): boolean {
+  return device.budgetMib > 0 && memoryOn(need, device) <= device.budgetMib;
+}
+
 /** For a model that sleeps: the devices that it sleeps on, in its own order. Their pool was right when it started. */
 function possibleDevices(need: PlacementNeed, devices: readonly DeviceView[]): readonly DeviceView[] {
   if (need.onlyOn === null) {
-    return devices.filter((device) => need.pool === null || device.pool === need.pool);
+    return need.pool === null ? devices : devices.filter((device) => device.pool === need.pool);
   }
   return need.onlyOn
     .map((id) => devices.find((device) => device.id === id))
@@ -143,16 +166,12 @@ function memoryOn(need: PlacementNeed, device: DeviceView): number {
 }
 
 /** An engine on several devices takes the same share of each, so only devices of one size go together. */
-function groupsOf(
-  need: PlacementNeed,
-  deviceCount: number,
-  feasible: readonly DeviceView[],
-): readonly (readonly DeviceView[])[] {
-  const together = deviceCount === 1 || need.onlyOn !== null;
+function groupsOf(need: PlacementNeed, feasible: readonly DeviceView[]): readonly (readonly DeviceView[])[] {
+  const deviceCount = countOf(need);
+  if (feasible.length < deviceCount) return [];
+  if (deviceCount === 1 || need.onlyOn !== null) return [feasible];
   const sizes = [...new Set(feasible.map((device) => device.totalMib))].sort((a, b) => a - b);
-  const groups = together
-    ? [feasible]
-    : sizes.map((totalMib) => feasible.filter((device) => device.totalMib === totalMib));
+  const groups = sizes.map((totalMib) => feasible.filter((device) => device.totalMib === totalMib));
   return groups.filter((group) => group.length >= deviceCount);
 }
 
@@ -162,9 +181,7 @@ function freeIn(
   deviceCount: number,
   group: readonly DeviceView[],
 ): Extract<Placement, { kind: 'free' }> | null {
-  const free = group.filter(
-    (device) => !device.held && !device.moving && freeMib(device) >= memoryOn(need, device),
-  );
+  const free = group.filter((device) => !device.moving && freeMib(device) >= memoryOn(need, device));
   if (free.length < deviceCount) return null;
   const chosen =
     need.onlyOn === null

@@ -4,7 +4,7 @@
  * Until then they serve on.
  */
 import type { Victim } from '../placement/place.ts';
-import { leaveTakesMs, yieldsInMs } from './device-view.ts';
+import { leaveTakesMs, yieldsInMs } from './resident-view.ts';
 import type { SchedulerState } from './state.ts';
 
 /** Sums of fractions: less than this is now. */

@@ -6,6 +6,7 @@
  * (blocked by always-on engines, in a pause after a failure) holds up no round.
  * Within a round: those that have held devices the longest, then the most waiting work per device-second of bringing it up.
  */
+import { Heap } from '../core/heap.ts';
 import type { ModelName } from '../core/ids.ts';
 import type { ModelState, Plan, SchedulerState } from './state.ts';
 import { bringUpCostMs } from './turn.ts';
@@ -56,25 +57,75 @@ function poolOf(model: ModelState): string {
   return model.policy.pool ?? '';
 }
 
-export function rankContenders(
-  state: SchedulerState,
-  nowMs: number,
-  plans: ReadonlyMap<ModelName, Plan>,
-): ModelState[] {
-  const ranked = [...state.contenders].map((model) => ({
-    model,
-    round: model.round ?? 0,
-    holdsSinceMs: plans.get(model.policy.name)?.sinceMs ?? Number.MAX_SAFE_INTEGER,
-    score: score(model, nowMs),
-  }));
-  ranked.sort(
-    (a, b) =>
-      a.round - b.round ||
-      a.holdsSinceMs - b.holdsSinceMs ||
-      b.score - a.score ||
-      (a.model.policy.name < b.model.policy.name ? -1 : 1),
-  );
-  return ranked.map((entry) => entry.model);
+/** The order of those who contend, found out only as far as somebody asks: most reviews end with the first ones. */
+export class Ranking {
+  readonly #nowMs: number;
+  /** In their order. */
+  readonly #rounds: Round[];
+
+  constructor(contenders: Iterable<ModelState>, nowMs: number, plans: ReadonlyMap<ModelName, Plan>) {
+    this.#nowMs = nowMs;
+    const rounds = new Map<number, Round>();
+    for (const model of contenders) {
+      const number = model.round ?? 0;
+      const round = rounds.get(number) ?? { number, holding: [], others: [], heap: null };
+      rounds.set(number, round);
+      const plan = plans.get(model.policy.name);
+      if (plan === undefined) round.others.push(model);
+      else round.holding.push({ model, sinceMs: plan.sinceMs, score: score(model, nowMs) });
+    }
+    this.#rounds = [...rounds.values()].sort((a, b) => a.number - b.number);
+    for (const { holding } of this.#rounds)
+      holding.sort((a, b) => b.sinceMs - a.sinceMs || (ranksBefore(a, b) ? 1 : -1));
+  }
+
+  /** Null: all have been told. */
+  next(): ModelState | null {
+    for (;;) {
+      const [round] = this.#rounds;
+      if (round === undefined) return null;
+      const holding = round.holding.pop();
+      if (holding !== undefined) return holding.model;
+      round.heap ??= this.#heapOf(round.others);
+      const next = round.heap.pop();
+      if (next !== null) return next.model;
+      this.#rounds.shift();
+    }
+  }
+
+  /** Those who have not been told, in no order. */
+  *rest(): Generator<ModelState> {
+    for (const { holding, others, heap } of this.#rounds) {
+      for (const { model } of holding) yield model;
+      if (heap === null) yield* others;
+      else for (const { model } of heap) yield model;
+    }
+  }
+
+  #heapOf(models: readonly ModelState[]): Heap<Scored> {
+    return new Heap(
+      models.map((model) => ({ model, score: score(model, this.#nowMs) })),
+      ranksBefore,
+    );
+  }
+}
+
+interface Scored {
+  readonly model: ModelState;
+  readonly score: number;
+}
+
+interface Round {
+  readonly number: number;
+  /** Who holds devices, in reversed order. */
+  readonly holding: (Scored & { readonly sinceMs: number })[];
+  readonly others: ModelState[];
+  /** The others; null: nobody has asked for them. */
+  heap: Heap<Scored> | null;
+}
+
+function ranksBefore(a: Scored, b: Scored): boolean {
+  return a.score > b.score || (a.score === b.score && a.model.policy.name < b.model.policy.name);
 }
 
 function score(model: ModelState, nowMs: number): number {

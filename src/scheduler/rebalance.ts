@@ -7,20 +7,22 @@
  * Invariant B1: a device is held for at most one model.
  */
 
-import type { DeviceId } from '../core/ids.ts';
-import type { Placement, Victim } from '../placement/place.ts';
+import type { DeviceId, ModelName } from '../core/ids.ts';
+import type { FoundPlace, Victim } from '../placement/place.ts';
 import { whomToAsk } from './ask.ts';
 import { chargeHostRent } from './credit.ts';
-import { abandonable, placeAnew, placeNow } from './device-view.ts';
+import { DeviceBoard } from './device-board.ts';
+import { findAnew, findNow } from './device-view.ts';
 import { drainRestMs } from './drain-time.ts';
 import { type DrainingState, reservationOf } from './engine-state.ts';
 import { beginFetch } from './fetching.ts';
 import { shrinkToHost } from './host-memory.ts';
 import { budgetReadyMs } from './move-budget.ts';
 import { beginDrain, limitMib, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
-import { advanceRounds, leaveContest, rankContenders } from './rank.ts';
+import { advanceRounds, leaveContest, Ranking } from './rank.ts';
 import { neverFits } from './refusals.ts';
 import { refuseQueue } from './requests.ts';
+import { abandonable } from './resident-view.ts';
 import { nextShortageMs } from './shortage.ts';
 import { wakeEngine } from './sleeping.ts';
 import { type Decision, isIdle, type ModelState, type Plan } from './state.ts';
@@ -33,20 +35,48 @@ export function rebalance(d: Decision): void {
   const before = new Map(d.state.plans);
   // Plans are made anew in rank order, so that a model never waits behind devices set aside for one that ranks after it.
   d.state.plans.clear();
-  if (d.state.closing === 'no') {
-    for (const model of rankContenders(d.state, d.nowMs, before))
-      seat(d, model, before.get(model.policy.name) ?? null);
-  }
+  if (d.state.closing === 'no') seatAll(d, before);
   advanceRounds(d.state);
   takeBackDrains(d);
 }
 
-function seat(d: Decision, model: ModelState, before: Plan | null): void {
+function seatAll(d: Decision, before: ReadonlyMap<ModelName, Plan>): void {
+  const board = new DeviceBoard(d.state, d.nowMs, null);
+  const ranking = new Ranking(d.state.contenders, d.nowMs, before);
+  while (!board.isAllHeld) {
+    const model = ranking.next();
+    if (model === null) return;
+    seat(d, board, model, before.get(model.policy.name) ?? null);
+  }
+  // Nothing is left to give: those are looked at whose state says something else than that they were passed over before.
+  const stirring: ModelState[] = [];
+  for (const model of ranking.rest())
+    if (before.has(model.policy.name) || !isAtRest(d, model)) stirring.push(model);
+  const rest = new Ranking(stirring, d.nowMs, before);
+  for (let model = rest.next(); model !== null; model = rest.next())
+    seat(d, board, model, before.get(model.policy.name) ?? null);
+}
+
+/** `seat` would leave it as it is, there being no device. */
+function isAtRest({ state }: Decision, model: ModelState): boolean {
+  const mayFetch = model.policy.fetchTimeoutMs !== null && !model.fetched;
+  return (
+    model.blocked &&
+    model.reviewAtMs === Number.POSITIVE_INFINITY &&
+    state.shortages.size === 0 &&
+    model.neverFits === null &&
+    !mayFetch
+  );
+}
+
+function seat(d: Decision, board: DeviceBoard, model: ModelState, before: Plan | null): void {
   model.reviewAtMs = Number.POSITIVE_INFINITY;
   d.touched.add(model);
   if (model.neverFits !== null) {
     leaveContest(d.state, model);
     refuseQueue(d, model, neverFits(model, model.neverFits), 'it can never fit');
+    // A sleeper for whom nobody waits any more is worth less.
+    board.forget();
     return;
   }
   // A pause after a failure holds no devices.
@@ -60,46 +90,42 @@ function seat(d: Decision, model: ModelState, before: Plan | null): void {
     return;
   }
   model.reviewAtMs = nextShortageMs(d.state, d.nowMs);
-  const placement = choose(d, model, before);
+  const place = choose(board, model, before);
   // Nobody is evicted for requests that need no device, and no sleeper stopped that answers them.
   const isLight = model.queue.isLight && !model.wanted && !model.policy.alwaysOn;
-  if (engine.kind === 'asleep' && !isLight && isSoonerElsewhere(d, model, placement)) {
+  if (engine.kind === 'asleep' && !isLight && isSoonerElsewhere(board, model, place)) {
     dismiss(d, model, engine, 'it can be started elsewhere sooner than its own devices have room');
     return;
   }
-  switch (placement.kind) {
-    case 'free':
-      if (engine.kind === 'asleep') wakeEngine(d, model);
-      else startEngine(d, model, placement.deviceIds, placement.memoryMibPerDevice);
-      return;
-    case 'evict':
-      if (isLight) return;
-      model.blocked = false;
-      d.state.plans.set(model.policy.name, {
-        model: model.policy.name,
-        deviceIds: placement.deviceIds,
-        sinceMs: before?.sinceMs ?? d.nowMs,
-        startsMs: d.nowMs + placement.inMs,
-      });
-      askVictims(d, placement.victims, placement.inMs, model);
-      return;
-    case 'blocked':
-    case 'never':
-      return;
+  if (place === null) return;
+  if (place.kind === 'free') {
+    if (engine.kind === 'asleep') wakeEngine(d, model);
+    else startEngine(d, model, place.deviceIds, place.memoryMibPerDevice);
+    return;
   }
+  if (isLight) return;
+  model.blocked = false;
+  d.state.plans.set(model.policy.name, {
+    model: model.policy.name,
+    deviceIds: place.deviceIds,
+    sinceMs: before?.sinceMs ?? d.nowMs,
+    startsMs: d.nowMs + place.inMs,
+  });
+  board.hold(place.deviceIds);
+  askVictims(d, place.victims, place.inMs, model);
 }
 
 /** A new choice must give room this much sooner than the devices held before: else every hiccup would move the plan. */
 const NEW_CHOICE_GAIN_MS = 1_000;
 
 /** Room anywhere beats the devices it held; those beat a new choice unless that is clearly sooner. */
-function choose(d: Decision, model: ModelState, before: Plan | null): Placement {
-  const anywhere = placeNow(d.state, model, d.nowMs);
-  if (anywhere.kind !== 'evict' || before === null) return anywhere;
+function choose(board: DeviceBoard, model: ModelState, before: Plan | null): FoundPlace | null {
+  const anywhere = findNow(board, model);
+  if (anywhere?.kind !== 'evict' || before === null) return anywhere;
   // Held for another size.
   if (before.deviceIds.length !== anywhere.deviceIds.length) return anywhere;
-  const asBefore = placeNow(d.state, model, d.nowMs, before.deviceIds);
-  return asBefore.kind === 'evict' && asBefore.inMs <= anywhere.inMs + NEW_CHOICE_GAIN_MS
+  const asBefore = findNow(board, model, before.deviceIds);
+  return asBefore?.kind === 'evict' && asBefore.inMs <= anywhere.inMs + NEW_CHOICE_GAIN_MS
     ? asBefore
     : anywhere;
 }
@@ -120,21 +146,19 @@ function askVictims(
  * A sleeper whose own devices are taken for longer than a start takes goes where nobody who works has to give way. To
  * start in a busy engine's place would save it time and cost the devices more than its waking does.
  */
-function isSoonerElsewhere(d: Decision, model: ModelState, waking: Placement): boolean {
-  if (waking.kind === 'free') return false;
-  const anew = placeAnew(d.state, model, d.nowMs);
-  if (anew.kind !== 'free' && anew.kind !== 'evict') return false;
+function isSoonerElsewhere(board: DeviceBoard, model: ModelState, waking: FoundPlace | null): boolean {
+  if (waking?.kind === 'free') return false;
+  const anew = findAnew(board, model);
+  if (anew === null) return false;
   const isUnclaimed = anew.kind === 'free' || anew.victimsInMs === 0;
   // Devices that are held for somebody come back when that one has had its turn.
-  if (waking.kind !== 'evict') return isUnclaimed || !isHeldFromIt(d, model);
+  if (waking === null) return isUnclaimed || !isHeldFromIt(board, model);
   const startMs = stopCostMs(model) + (anew.kind === 'evict' ? anew.inMs : 0) + startCostMs(model);
   return isUnclaimed && startMs + NEW_CHOICE_GAIN_MS < waking.inMs + wakeCostMs(model);
 }
 
-function isHeldFromIt(d: Decision, model: ModelState): boolean {
-  const deviceIds = reservationOf(model.engine)?.deviceIds ?? [];
-  const plans = [...d.state.plans.values()].filter((plan) => plan.model !== model.policy.name);
-  return plans.some((plan) => plan.deviceIds.some((id) => deviceIds.includes(id)));
+function isHeldFromIt(board: DeviceBoard, model: ModelState): boolean {
+  return reservationOf(model.engine)?.deviceIds.some((id) => board.isHeld(id)) === true;
 }
 
 function giveWay(d: Decision, { model: name, how }: Victim, beneficiary: ModelState): void {

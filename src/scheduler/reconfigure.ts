@@ -2,7 +2,7 @@
 import { assertNever } from '../core/assert.ts';
 import type { ModelName } from '../core/ids.ts';
 import { adoptedSized } from './adoption.ts';
-import { refreshFeasibility } from './device-view.ts';
+import { refreshFeasibility, refreshFeasibilityOf } from './device-view.ts';
 import { setEngine } from './engine-index.ts';
 import { COLD, isDelicate, reservationOf } from './engine-state.ts';
 import type { OperatorCommand, SchedulerEvent } from './events.ts';
@@ -123,7 +123,7 @@ export function sized(d: Decision, name: ModelName, need: ModelNeed): void {
   if (model === undefined || model.removed) return;
   model.need = need;
   adoptedSized(d, model, need);
-  refreshFeasibility(d.state);
+  refreshFeasibilityOf(d.state, model);
   dropUselessFetches(d);
   wish(d, model);
   d.touched.add(model);

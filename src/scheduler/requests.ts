@@ -76,10 +76,11 @@ export function arrived(
     dispatch(d, model, request);
     return;
   }
+  const wasLight = model.queue.isLight;
   model.queue.push(request);
   pump(d, model);
   if (model.queue.size > 0) d.touched.add(model);
-  wish(d, model);
+  if (!wasPassedOver(model) || model.queue.isLight !== wasLight) wish(d, model);
 }
 
 /**
@@ -98,12 +99,26 @@ function refusalOnArrival(
   if (standing !== null) return standing;
   if (hasFreeSlot(d.state, model, light)) return null;
   if (model.neverFits !== null && isWithoutEngine(model)) return neverFits(model, model.neverFits);
+  const isFull = model.queue.size >= model.policy.queueSize;
+  if (!isFull && soonestMs(d, model) <= patienceMs) return null;
   const expected = estimate(d.state, model.policy.name, d.nowMs);
-  if (model.queue.size >= model.policy.queueSize) return queueFull(model, expected.readyInMs ?? 1_000);
+  if (isFull) return queueFull(model, expected.readyInMs ?? 1_000);
   if (expected.basis === 'measured' && expected.readyInMs !== null && expected.readyInMs > patienceMs) {
     return waitTooLong(model, expected.readyInMs, patienceMs, expected.why);
   }
   return null;
+}
+
+/**
+ * Of a model without an engine, or one that sleeps: no estimate by measured costs alone is sooner, and none says longer, because
+ * others' turns are no measured costs. So most arrivals ask for no placement. Else: not known without the estimate.
+ */
+function soonestMs({ nowMs }: Decision, model: ModelState): number {
+  const { engine } = model;
+  if (engine.kind !== 'cold' && (engine.kind !== 'asleep' || engine.leaving !== null))
+    return Number.POSITIVE_INFINITY;
+  const measuredMs = engine.kind === 'asleep' ? model.wakeMs : model.startMs;
+  return measuredMs === null ? 0 : Math.max(0, engine.notBeforeMs - nowMs) + measuredMs;
 }
 
 function isWithoutEngine(model: ModelState): boolean {
@@ -339,6 +354,17 @@ function queueShrank(d: Decision, model: ModelState): void {
   // A load that nobody waits for may give way to one that somebody does.
   if (model.engine.kind === 'starting') d.review = true;
   leaveIfUnneeded(d, model);
+}
+
+/**
+ * The last review had nothing for it: no device was left that it could have, all plans of those before it in place. One
+ * more request then needs no review, because all that a review looks at is as it was, but for two things:
+ *  1. Its waiting work, which orders only those of a round who hold no devices. They were all passed over like it (who was
+ *     not is seated and holds devices, or came later and has a review of its own), and in another order they would be again.
+ *  2. The time, for which those who hold devices have a timer (`reviewAtMs`); who holds none waits for an event.
+ */
+function wasPassedOver(model: ModelState): boolean {
+  return model.round !== null && model.blocked;
 }
 
 /** The model has work and no engine: it contends for devices. */
