@@ -4,6 +4,7 @@ import { assertEngineIndex } from './engine-index.ts';
 import { isDelicate, isMoving, reservationOf } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
 import { assertMoveBudgets } from './move-budget.ts';
+import { mayPass } from './requests.ts';
 import type { SchedulerState } from './state.ts';
 
 /** Throws `AssertionFailure` naming the first invariant that does not hold. */
@@ -59,7 +60,7 @@ function assertWayForward(state: SchedulerState, name: string): void {
     (kind === 'asleep' && model.engine.leaving === null && !isLight)
   )
     assert(state.contenders.has(model), `${name} has requests and does not contend`);
-  if (kind === 'awake' && !model.engine.suspect) {
+  if (kind === 'awake' && !model.engine.suspect && mayPass(state, model)) {
     assert(
       model.running.size >= model.policy.maxConcurrent,
       `${name} is awake with free slots while requests wait`,

@@ -193,7 +193,7 @@ function whyStopped({ state }: Decision, victim: ModelState): string {
 }
 
 /** Where a budget shrank, or foreign programs grew, below what is reserved, idle engines give way, the cheapest loss first. */
-function shrinkToBudgets(d: Decision): void {
+export function shrinkToBudgets(d: Decision): void {
   const { state } = d;
   for (const id of [...state.overBudget]) {
     const allowedMib = limitMib(d, id);

@@ -81,6 +81,7 @@ export function arrived(
   pump(d, model);
   if (model.queue.size > 0) d.touched.add(model);
   if (!wasPassedOver(model) || model.queue.isLight !== wasLight) wish(d, model);
+  lineChanged(d);
 }
 
 /**
@@ -156,6 +157,7 @@ export function finished(d: Decision, requestId: RequestId, broken: boolean): vo
   endRunning(d, model, request);
   d.state.requests.delete(requestId);
   pump(d, model);
+  lineChanged(d);
 }
 
 export function returned(d: Decision, requestId: RequestId, cause: ReturnCause, detail: string): void {
@@ -181,6 +183,7 @@ export function returned(d: Decision, requestId: RequestId, cause: ReturnCause, 
   }
   pump(d, model);
   d.touched.add(model);
+  lineChanged(d);
 }
 
 /** A request is sent again at most `RESENDS_MAX` times after an engine may have seen it; nothing is, while closing. */
@@ -252,8 +255,14 @@ function endRunning(d: Decision, model: ModelState, request: RunningRequest): vo
   if (d.state.contenders.size > 0 || d.state.overBudget.size > 0 || leaves) d.review = true;
 }
 
-function mayPass(state: SchedulerState, model: ModelState): boolean {
+/** The policy's word on who of those may go to their engines whose engines could take them. */
+export function mayPass(state: SchedulerState, model: ModelState): boolean {
   return state.policy.mayPass?.(state, model) !== false;
+}
+
+/** Where the policy has a word on it, other models' requests may pass now. */
+function lineChanged(d: Decision): void {
+  if (d.state.policy.mayPass !== undefined) d.review = true;
 }
 
 function hasFreeSlot(state: SchedulerState, model: ModelState, light: boolean): boolean {
@@ -351,6 +360,7 @@ export function refuseQueue(d: Decision, model: ModelState, refusal: Refusal, re
 function queueShrank(d: Decision, model: ModelState): void {
   d.touched.add(model);
   pump(d, model);
+  lineChanged(d);
   // A load that nobody waits for may give way to one that somebody does.
   if (model.engine.kind === 'starting') d.review = true;
   leaveIfUnneeded(d, model);

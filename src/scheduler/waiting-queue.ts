@@ -50,11 +50,14 @@ export class WaitingQueue {
     this.#added(request);
   }
 
+  /** The next to be dispatched; null: nobody waits. */
+  first(): QueuedRequest | null {
+    return this.#returned.first() ?? this.#fresh.first() ?? null;
+  }
+
   shift(): QueuedRequest | null {
-    const source = this.#returned.size > 0 ? this.#returned : this.#fresh;
-    const first = source.first();
-    if (first === undefined) return null;
-    this.remove(first.requestId);
+    const first = this.first();
+    if (first !== null) this.remove(first.requestId);
     return first;
   }
 

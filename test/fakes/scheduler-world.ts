@@ -15,6 +15,7 @@ import { assertInvariants } from '../../src/scheduler/invariants.ts';
 import type { ModelNeed } from '../../src/scheduler/model-need.ts';
 import type { AdoptedStage, ModelPolicy, SchedulerSetup } from '../../src/scheduler/model-policy.ts';
 import type { SchedulerState } from '../../src/scheduler/state.ts';
+import type { SwapPolicy } from '../../src/scheduler/swap-policy.ts';
 
 const PROBE_MS = 100;
 /** More events than this at one instant are a spin. */
@@ -137,7 +138,7 @@ export class SchedulerWorld {
   #lastAtMs = -1;
   #atOnce = 0;
 
-  constructor(setup: SchedulerSetup, times: Partial<WorldTimes> = {}) {
+  constructor(setup: SchedulerSetup, times: Partial<WorldTimes> = {}, policy?: SwapPolicy) {
     this.times = {
       startMs: 2_000,
       stopMs: 500,
@@ -147,7 +148,7 @@ export class SchedulerWorld {
       fetchMs: 5_000,
       ...times,
     };
-    const { state, effects } = beginScheduling(setup, 0);
+    const { state, effects } = beginScheduling(setup, 0, policy);
     this.state = state;
     for (const effect of effects) this.#carryOut(effect);
     this.effects.push(...effects);
