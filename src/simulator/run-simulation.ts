@@ -4,6 +4,7 @@
  */
 import { ControlLoop } from '../control/control-loop.ts';
 import { VirtualClock } from '../core/virtual-clock.ts';
+import { PATIENT_CLIENT } from './machine/client-request.ts';
 import { GatewayConnection } from './machine/gateway-connection.ts';
 import { simulationConfig, worldDevices } from './machine/machine-config.ts';
 import { worldFates } from './machine/move-fate.ts';
@@ -53,12 +54,13 @@ export async function runSimulation(options: SimulationOptions): Promise<Simulat
   });
   await control.adopt(worldDevices(world), new AbortController().signal);
   control.memoryRead([], machine.books.host());
+  const habit = { ...PATIENT_CLIENT, patienceMs };
   const stream = source.open();
   const clients = new SimulatedClients({
     machine,
     stream,
     timeScale,
-    patienceMs,
+    habitOf: () => habit,
     watch: {
       arrived: (times) => {
         for (const observer of observers) observer.arrived?.(times);
@@ -78,7 +80,7 @@ export async function runSimulation(options: SimulationOptions): Promise<Simulat
     await settleTouched(machine);
     while (!clients.areDone && (await step(machine, clients)));
     if (!clients.areDone)
-      violated(`nothing goes on any more, and ${clients.openCount} requests have not ended`);
+      violated(`nothing goes on any more, and ${clients.open.size} requests have not ended`);
   } finally {
     control.close();
     connection.cut();

@@ -34,7 +34,12 @@ export const SERVING_LINE = 'serving';
 export interface RequestAtEngine {
   /** Its connection breaks. */
   broke(): void;
+  /** No byte comes any more, until its gateway gives up after this time. */
+  stall(silenceMs: number): void;
 }
+
+/** How long a gateway waits for the next byte of an engine. */
+const SILENCE_MS = 60_000;
 
 export interface LaunchMachine {
   readonly books: MemoryBooks;
@@ -43,6 +48,8 @@ export interface LaunchMachine {
   readonly violated: (text: string) => void;
   /** Told before anything that the gateway hears of. */
   readonly touched: () => void;
+  /** Runs it so much later. */
+  readonly later: (ms: number, run: () => void) => void;
   /** Nothing of it is left. */
   readonly gone: (launch: MachineLaunch) => void;
 }
@@ -103,7 +110,9 @@ export class MachineLaunch {
   /** A request has come. */
   receive(request: RequestAtEngine): void {
     const { model, launchId } = this.spec;
-    if (this.phase !== 'awake')
+    // That it is broken nobody can know yet.
+    if (this.phase === 'broken') request.stall(SILENCE_MS);
+    else if (this.phase !== 'awake')
       this.#machine.violated(`a request was sent to ${model} (${launchId}), which is ${this.phase}`);
     this.running.add(request);
     if (this.running.size > this.costs.maxConcurrent)
@@ -176,18 +185,24 @@ export class MachineLaunch {
     return answer;
   }
 
-  /** Its process ends, and its memory is free. */
-  exit(exit: ExitStatus): void {
+  /** Its process ends, and its memory is free. `noticedMs`: so much later its gateway hears of it. */
+  exit(exit: ExitStatus, noticedMs = 0): void {
     if (this.phase === 'gone') return;
     const { launchId, deviceIds } = this.spec;
+    const { books, touched, later, gone } = this.#machine;
     this.#endMove();
     this.phase = 'gone';
-    this.#machine.books.hold(launchId, deviceIds, 0);
-    this.#machine.books.holdHost(launchId, 0);
-    this.#machine.touched();
+    books.hold(launchId, deviceIds, 0);
+    books.holdHost(launchId, 0);
+    touched();
     this.#breakRequests();
-    this.#machine.gone(this);
-    this.observer?.exited(exit);
+    gone(this);
+    const notice = (): void => {
+      touched();
+      this.observer?.exited(exit);
+    };
+    if (noticedMs > 0) later(noticedMs, notice);
+    else notice();
     this.#answer({ kind: 'failed', detail: 'its process has ended' });
     this.#answerStops({ kind: 'gone', tookMs: 0, forced: false });
   }
@@ -197,6 +212,7 @@ export class MachineLaunch {
     if (this.phase === 'gone' || this.phase === 'stopping') return;
     this.#endMove();
     this.phase = 'broken';
+    for (const request of this.running) request.stall(SILENCE_MS);
   }
 
   #broke(detail: string): void {

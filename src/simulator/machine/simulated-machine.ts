@@ -49,6 +49,7 @@ export class SimulatedMachine {
       moves: new DeviceMoves(clock, { moved, violated }),
       violated,
       touched: () => this.touch(),
+      later: (ms, run) => clock.setTimer(clock.nowMs() + ms, run),
       gone: ({ spec }) => this.#launches.delete(spec.launchId),
       fateOf: (kind, { spec, costs: of }) => {
         const model = this.#model(spec.model);
