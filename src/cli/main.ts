@@ -1,5 +1,6 @@
 /** The command line. Each command is a file of its own and is imported only when it runs. */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { SimulateFlags } from './simulate.ts';
 import type { SizeFlags } from './size.ts';
 import { VERSION } from './version.ts';
 
@@ -14,6 +15,20 @@ function countOf(text: string): number {
   const count = Number(text);
   if (!Number.isSafeInteger(count) || count < 1) throw new InvalidArgumentError('A whole number from 1 on.');
   return count;
+}
+
+function numberAbove(limit: number, what: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isFinite(value) || value <= limit)
+      throw new InvalidArgumentError(`${what}, more than ${limit}.`);
+    return value;
+  };
+}
+
+/** Of an option that may be given several times. */
+function collected(text: string, earlier: readonly string[] | undefined): readonly string[] {
+  return [...(earlier ?? []), text];
 }
 
 interface EnginesFlags {
@@ -191,6 +206,39 @@ program
   .action(async (file: string) => {
     const { runReplay } = await import('./replay.ts');
     process.exitCode = await runReplay(file, process.stdout);
+  });
+
+program
+  .command('simulate')
+  .description('Run the scheduler against a machine and a workload that are not there, and tell who waited.')
+  .requiredOption('--world <file>', 'the machine, and what models cost on it (docs/simulate.md)')
+  .option('--trace <file>', 'requests: a CSV file of t_ms,model,prompt_tokens,output_tokens')
+  .option('--chutes <file>', 'requests: a CSV file of chute_id,started_at,it,ot')
+  .option('--generate <recipe>', 'requests made up, such as grid:n=32,a=0.9,cv=4,rate=0.5,q=0.2,hours=4')
+  .option(
+    '--closed <clients>',
+    'clients who ask, think and ask again, such as model=a,clients=4,think_s=1; repeatable',
+    collected,
+  )
+  .option('--lengths <file>', 'a trace whose lengths are drawn for what is made up')
+  .option(
+    '--policy <names>',
+    'policies by name, or files of your own; repeatable (default: default)',
+    collected,
+  )
+  .option('--seed <number>', 'of start times and of what is made up', countOf, 1)
+  .option('--time-scale <factor>', 'stretch the times of requests', numberAbove(0, 'A factor'), 1)
+  .option('--patience <seconds>', 'requests leave after so long', numberAbove(0, 'Seconds'))
+  .option(
+    '--switch-share <share>',
+    'share of device time for moves between busy models',
+    numberAbove(0, 'A share'),
+  )
+  .option('--json', 'print JSON')
+  .action(async (options: Omit<SimulateFlags, 'policy'> & { readonly policy?: readonly string[] }) => {
+    const { runSimulate } = await import('./simulate.ts');
+    const { policy = ['default'] } = options;
+    process.exitCode = await runSimulate({ ...options, policy }, process.stdout);
   });
 
 const kvType = new Option('--kv-dtype <type>', 'type of the KV cache').default('auto');

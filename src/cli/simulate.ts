@@ -1,0 +1,108 @@
+/** `vllm-gateway simulate`: what a policy would do with a workload on a machine, without either (docs/simulate.md). */
+import { openChutes } from '../simulator/chutes-file.ts';
+import { closedLoop } from '../simulator/clients/closed-loop.ts';
+import { generatedRequests } from '../simulator/generators/generated-requests.ts';
+import { fittedLengths, recordedLengths } from '../simulator/generators/lengths.ts';
+import { InputFault } from '../simulator/input-fault.ts';
+import { loadWorld } from '../simulator/load-world.ts';
+import { mergedSource } from '../simulator/merged-source.ts';
+import type { RequestSource } from '../simulator/request-source.ts';
+import { runSimulation } from '../simulator/run-simulation.ts';
+import { SimulationStatistics } from '../simulator/statistics/simulation-statistics.ts';
+import { openTrace } from '../simulator/trace-file.ts';
+import type { World } from '../simulator/world.ts';
+import type { TextWriter } from './check.ts';
+import { type NamedPolicy, schedulerOf, simulatedPolicies } from './simulate-policies.ts';
+import { type SimulationReport, simulateText } from './simulate-text.ts';
+
+const MS_PER_S = 1000;
+
+export interface SimulateFlags {
+  readonly world: string;
+  readonly trace?: string;
+  readonly chutes?: string;
+  readonly generate?: string;
+  readonly closed?: readonly string[];
+  /** A trace whose lengths are drawn for what is generated. */
+  readonly lengths?: string;
+  readonly policy: readonly string[];
+  readonly seed: number;
+  readonly timeScale: number;
+  /** Seconds. */
+  readonly patience?: number;
+  readonly switchShare?: number;
+  readonly json?: boolean;
+}
+
+/** The exit code: 0; 1 when something happened that must not; 2 for inputs that cannot be used. */
+export async function runSimulate(flags: SimulateFlags, output: TextWriter): Promise<number> {
+  const reports: SimulationReport[] = [];
+  try {
+    const world = loadWorld(flags.world);
+    const source = requestSource(flags);
+    for (const policy of await simulatedPolicies(flags.policy))
+      reports.push(await simulated(flags, world, source, policy));
+  } catch (error) {
+    if (!(error instanceof InputFault)) throw error;
+    output.write(`${error.message}\n`);
+    return 2;
+  }
+  output.write(
+    flags.json === true
+      ? `${JSON.stringify(reports.length === 1 ? reports[0] : reports, null, 2)}\n`
+      : `${simulateText(reports)}\n`,
+  );
+  return reports.some(({ violations }) => violations > 0) ? 1 : 0;
+}
+
+function requestSource(flags: SimulateFlags): RequestSource {
+  const { trace, chutes, generate, closed = [], lengths, seed } = flags;
+  const drawLengths = lengths === undefined ? fittedLengths : recordedLengths(lengths);
+  const sources = [
+    ...(trace === undefined ? [] : [openTrace(trace)]),
+    ...(chutes === undefined ? [] : [openChutes(chutes)]),
+    ...(generate === undefined ? [] : [generatedRequests(generate, seed, drawLengths)]),
+    ...(closed.length === 0 ? [] : [closedLoop(closed.join(';'), seed, drawLengths)]),
+  ];
+  if (sources.length > 0) return mergedSource(sources);
+  throw new InputFault({
+    source: 'simulate',
+    place: null,
+    problem: 'nobody asks for anything',
+    remedy: 'Give --trace, --generate, --closed or --chutes',
+  });
+}
+
+async function simulated(
+  flags: SimulateFlags,
+  world: World,
+  source: RequestSource,
+  { name, policy }: NamedPolicy,
+): Promise<SimulationReport> {
+  const { trace, chutes, generate, closed = [], seed, timeScale, patience = null, switchShare } = flags;
+  const statistics = new SimulationStatistics(world.devices.length);
+  const beganMs = performance.now();
+  const end = await runSimulation({
+    world,
+    source,
+    scheduler: schedulerOf(policy, switchShare ?? null),
+    seed,
+    timeScale,
+    patienceMs: patience === null ? null : patience * MS_PER_S,
+    observers: [statistics],
+  });
+  const wallS = (performance.now() - beganMs) / MS_PER_S;
+  const inputs = [trace, chutes, generate, ...closed].filter((input) => input !== undefined);
+  return {
+    world: world.name,
+    trace: inputs.join(' + '),
+    models: source.models.length,
+    policy: name,
+    seed,
+    time_scale: timeScale,
+    patience_s: patience,
+    ...statistics.figures(end),
+    decisions_per_second: Math.round(end.decisions / wallS),
+    wall_s: Number(wallS.toFixed(3)),
+  };
+}
