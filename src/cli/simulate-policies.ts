@@ -5,11 +5,10 @@ import { nearestOf } from '../config/nearest.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
 import { createScheduler } from '../scheduler/scheduler.ts';
 import type { SwapPolicy } from '../scheduler/swap-policy.ts';
-import { TURNS } from '../scheduler/turns-policy.ts';
 import { InputFault } from '../simulator/input-fault.ts';
+import { policyNamed, policyNames } from '../simulator/policies/named-policies.ts';
 
 const FLAG = '--policy';
-const POLICIES: Readonly<Record<string, SwapPolicy>> = { default: TURNS, turns: TURNS };
 const FILE = /\.[cm]?[jt]s$/;
 
 export interface NamedPolicy {
@@ -42,9 +41,8 @@ export function schedulerOf(policy: SwapPolicy, switchShare: number | null): Sch
 }
 
 function knownPolicy(name: string): SwapPolicy {
-  const policy = Object.hasOwn(POLICIES, name) ? POLICIES[name] : undefined;
-  if (policy !== undefined) return policy;
-  const policyNames = Object.keys(POLICIES);
+  const policy = policyNamed(name);
+  if (policy !== null) return policy;
   const near = nearestOf(name, policyNames);
   const remedy =
     near === null ? `Known are ${policyNames.join(', ')}, and files of your own` : `Did you mean ${near}`;
