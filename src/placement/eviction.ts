@@ -22,20 +22,18 @@ export interface Eviction {
 
 /**
  * `groups`: devices of which `deviceCount` may be taken together. `missingMib`: what a device lacks at present.
- * Null: on no set is room to be had in finite time.
+ * `soonestMs`: when the first of their sets has room, of `soonestRoomMs`; finite.
  */
 export function cheapestEviction(
   groups: readonly (readonly DeviceView[])[],
   deviceCount: number,
   missingMib: (device: DeviceView) => number,
+  soonestMs: number,
 ): Eviction | null {
-  const inMsOf = (device: DeviceView): number => coveredInMs(freeingOf(device), missingMib(device));
-  const soonestMs = Math.min(...groups.map((group) => leastMs(group, deviceCount, inMsOf)));
-  if (soonestMs === Number.POSITIVE_INFINITY) return null;
   let best: (Eviction & { readonly lossMs: number }) | null = null;
   for (const group of groups) {
     const sites = group
-      .filter((device) => inMsOf(device) <= soonestMs)
+      .filter((device) => coveredInMs(freeingOf(device), missingMib(device)) <= soonestMs)
       .map((device) => siteAt(device, missingMib(device), soonestMs));
     const joint = new JointVictims(sites);
     const aloneMs = (site: RoomSite): number => {
@@ -66,6 +64,16 @@ interface RoomSite extends Site {
 /** When `resident` may be gone at the earliest. */
 function outInMs(resident: ResidentView): number {
   return resident.yieldsInMs + Math.min(...resident.ways.map((way) => way.takesMs));
+}
+
+/** The earliest time at which some set of devices has room; Infinity: never. Takes what `cheapestEviction` takes. */
+export function soonestRoomMs(
+  groups: readonly (readonly DeviceView[])[],
+  deviceCount: number,
+  missingMib: (device: DeviceView) => number,
+): number {
+  const inMsOf = (device: DeviceView): number => coveredInMs(freeingOf(device), missingMib(device));
+  return groups.reduce((least, group) => Math.min(least, leastMs(group, deviceCount, inMsOf)), Infinity);
 }
 
 /** The time by which `count` of the devices have room; Infinity: never. */

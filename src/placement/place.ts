@@ -6,7 +6,7 @@
  *  3. Otherwise the set of devices on which room is had soonest, then at the least loss (eviction.ts): evict.
  *  4. No such set at present (devices held for others, always-on engines): blocked.
  */
-import { cheapestEviction } from './eviction.ts';
+import { cheapestEviction, soonestRoomMs } from './eviction.ts';
 import { blockedReason, neverReason } from './reasons.ts';
 
 export interface PlacementNeed {
@@ -110,28 +110,61 @@ export function place(need: PlacementNeed, devices: readonly DeviceView[]): Plac
 
 /** As `place`, without the reasons: null where it says blocked or never. Devices that are held may be left out. */
 export function findPlace(need: PlacementNeed, devices: readonly DeviceView[]): FoundPlace | null {
-  const open = possibleDevices(need, devices).filter((device) => !device.held && isFeasible(need, device));
-  const groups = groupsOf(need, open);
-  if (groups.length === 0) return null;
-  const deviceCount = countOf(need);
-  for (const group of groups) {
-    const free = freeIn(need, deviceCount, group);
-    if (free !== null) return free;
+  const search = new PlaceSearch(need, devices);
+  return search.free() ?? search.eviction();
+}
+
+/** A search for a place in steps: whoever knows enough need not go on. */
+export class PlaceSearch {
+  readonly deviceCount: number;
+  readonly #need: PlacementNeed;
+  readonly #groups: readonly (readonly DeviceView[])[];
+  #usable: readonly (readonly DeviceView[])[] | null = null;
+  #soonestMs: number | null = null;
+
+  constructor(need: PlacementNeed, devices: readonly DeviceView[]) {
+    this.#need = need;
+    this.deviceCount = countOf(need);
+    const open = possibleDevices(need, devices).filter((device) => !device.held && isFeasible(need, device));
+    this.#groups = groupsOf(need, open);
   }
-  const usable = groups.map((group) => group.filter((device) => !isStuck(device)));
-  const eviction = cheapestEviction(
-    usable,
-    deviceCount,
-    (device) => memoryOn(need, device) - freeMib(device),
-  );
-  if (eviction === null) return null;
-  return {
-    kind: 'evict',
-    deviceIds: eviction.devices.map((device) => device.id),
-    victims: eviction.victims.map(({ resident, way }) => ({ model: resident.model, how: way.how })),
-    victimsInMs: Math.max(0, ...eviction.victims.map(({ resident }) => resident.yieldsInMs)),
-    inMs: eviction.inMs,
-  };
+
+  /** Room that is there now; null: there is none. */
+  free(): Extract<FoundPlace, { kind: 'free' }> | null {
+    for (const group of this.#groups) {
+      const free = freeIn(this.#need, this.deviceCount, group);
+      if (free !== null) return free;
+    }
+    return null;
+  }
+
+  /** No eviction gives room sooner; Infinity: none does. */
+  get soonestMs(): number {
+    this.#soonestMs ??= soonestRoomMs(this.#usableGroups(), this.deviceCount, this.#missingMib);
+    return this.#soonestMs;
+  }
+
+  /** Where there is no room now; null: there is none to be had. */
+  eviction(): Extract<FoundPlace, { kind: 'evict' }> | null {
+    const { soonestMs } = this;
+    if (soonestMs === Number.POSITIVE_INFINITY) return null;
+    const found = cheapestEviction(this.#usableGroups(), this.deviceCount, this.#missingMib, soonestMs);
+    if (found === null) return null;
+    return {
+      kind: 'evict',
+      deviceIds: found.devices.map((device) => device.id),
+      victims: found.victims.map(({ resident, way }) => ({ model: resident.model, how: way.how })),
+      victimsInMs: Math.max(0, ...found.victims.map(({ resident }) => resident.yieldsInMs)),
+      inMs: found.inMs,
+    };
+  }
+
+  #usableGroups(): readonly (readonly DeviceView[])[] {
+    this.#usable ??= this.#groups.map((group) => group.filter((device) => !isStuck(device)));
+    return this.#usable;
+  }
+
+  readonly #missingMib = (device: DeviceView): number => memoryOn(this.#need, device) - freeMib(device);
 }
 
 function countOf(need: PlacementNeed): number {

@@ -6,6 +6,7 @@ import {
   findPlace,
   type Placement,
   type PlacementNeed,
+  PlaceSearch,
   place,
 } from '../placement/place.ts';
 import { DeviceBoard } from './device-board.ts';
@@ -40,6 +41,12 @@ export function findNow(
 /** The place of a start, also of a model that sleeps somewhere. */
 export function findAnew(board: DeviceBoard, model: ModelState): FoundPlace | null {
   return find(board, model, needAnew(model, null));
+}
+
+/** As `findNow`, in steps; null: what it needs is not known. */
+export function searchNow(board: DeviceBoard, model: ModelState): PlaceSearch | null {
+  const need = needNow(model, null);
+  return need === null ? null : new PlaceSearch(need, board.openFor(model, need.onlyOn));
 }
 
 function find(board: DeviceBoard, model: ModelState, need: PlacementNeed | null): FoundPlace | null {

@@ -12,7 +12,7 @@ import type { FoundPlace, Victim } from '../placement/place.ts';
 import { whomToAsk } from './ask.ts';
 import { chargeHostRent } from './credit.ts';
 import { DeviceBoard } from './device-board.ts';
-import { findAnew, findNow } from './device-view.ts';
+import { findAnew, findNow, searchNow } from './device-view.ts';
 import { drainRestMs } from './drain-time.ts';
 import { type DrainingState, reservationOf } from './engine-state.ts';
 import { beginFetch } from './fetching.ts';
@@ -120,14 +120,20 @@ const NEW_CHOICE_GAIN_MS = 1_000;
 
 /** Room anywhere beats the devices it held; those beat a new choice unless that is clearly sooner. */
 function choose(board: DeviceBoard, model: ModelState, before: Plan | null): FoundPlace | null {
-  const anywhere = findNow(board, model);
-  if (anywhere?.kind !== 'evict' || before === null) return anywhere;
+  // Who sleeps has no choice, and whoever holds nothing has nothing to compare with.
+  if (before === null || model.engine.kind === 'asleep') return findNow(board, model);
+  const anywhere = searchNow(board, model);
+  const free = anywhere?.free() ?? null;
+  if (anywhere === null || free !== null) return free;
   // Held for another size.
-  if (before.deviceIds.length !== anywhere.deviceIds.length) return anywhere;
+  if (before.deviceIds.length !== anywhere.deviceCount) return anywhere.eviction();
   const asBefore = findNow(board, model, before.deviceIds);
-  return asBefore?.kind === 'evict' && asBefore.inMs <= anywhere.inMs + NEW_CHOICE_GAIN_MS
-    ? asBefore
-    : anywhere;
+  // Mostly this is known before it is known who would have to leave elsewhere.
+  const { soonestMs } = anywhere;
+  if (soonestMs === Number.POSITIVE_INFINITY || asBefore?.kind !== 'evict') return anywhere.eviction();
+  if (asBefore.inMs <= soonestMs + NEW_CHOICE_GAIN_MS) return asBefore;
+  const elsewhere = anywhere.eviction();
+  return elsewhere !== null && asBefore.inMs > elsewhere.inMs + NEW_CHOICE_GAIN_MS ? elsewhere : asBefore;
 }
 
 function askVictims(
