@@ -45,6 +45,21 @@ export class RecentTimes {
     return medianOf(this.#inOrder(), 0);
   }
 
+  /** Null: there were none. */
+  get meanMs(): number | null {
+    const { length } = this.#times;
+    return length === 0 ? null : this.#times.reduce((sum, ms) => sum + ms, 0) / length;
+  }
+
+  /** The share of those that took longer than `elapsedMs` that took at most `restMs` longer than that. */
+  endedShare(elapsedMs: number, restMs: number): number {
+    const sorted = this.#inOrder();
+    const from = firstAbove(sorted, elapsedMs);
+    const longer = sorted.length - from;
+    if (longer === 0) return 1 - (elapsedMs / Math.max(1, elapsedMs + restMs)) ** 2;
+    return (firstAbove(sorted, elapsedMs + restMs) - from) / longer;
+  }
+
   /** The rest to expect (half of the cases are shorter) of what has taken `elapsedMs` so far, each time multiplied by `factor`. */
   restMs(elapsedMs: number, factor = 1): number {
     const sorted = this.#inOrder();

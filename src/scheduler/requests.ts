@@ -9,9 +9,10 @@ import type { RequestId } from '../core/ids.ts';
 import { LONE_DEATHS_MAX, RESENDS_MAX } from '../core/limits.ts';
 import { renewCredit } from './credit.ts';
 import { reservationOf } from './engine-state.ts';
-import { estimate } from './estimate.ts';
 import type { ReturnCause } from './events.ts';
+import { expectedBringUpMs } from './move-times.ts';
 import { joinContest, leaveContest } from './rank.ts';
+import { estimateForRefusal } from './refusal-estimate.ts';
 import {
   diedTwice,
   engineDied,
@@ -60,6 +61,8 @@ export function arrived(
   // Also while its engine is gone: the clients' pause is the same.
   if (model.lastServedMs !== null && isIdle(model))
     learnGap(model, d.nowMs - model.lastServedMs, d.state.scheduling);
+  if (model.lastArrivedMs !== null) model.arrivalGaps.add(d.nowMs - model.lastArrivedMs);
+  model.lastArrivedMs = d.nowMs;
   if (engine.kind === 'awake') engine.lastUseMs = d.nowMs;
   const request: QueuedRequest = {
     requestId,
@@ -102,7 +105,7 @@ function refusalOnArrival(
   if (model.neverFits !== null && isWithoutEngine(model)) return neverFits(model, model.neverFits);
   const isFull = model.queue.size >= model.policy.queueSize;
   if (!isFull && soonestMs(d, model) <= patienceMs) return null;
-  const expected = estimate(d.state, model.policy.name, d.nowMs);
+  const expected = estimateForRefusal(d, model);
   if (isFull) return queueFull(model, expected.readyInMs ?? 1_000);
   if (expected.basis === 'measured' && expected.readyInMs !== null && expected.readyInMs > patienceMs) {
     return waitTooLong(model, expected.readyInMs, patienceMs, expected.why);
@@ -111,15 +114,15 @@ function refusalOnArrival(
 }
 
 /**
- * Of a model without an engine, or one that sleeps: no estimate by measured costs alone is sooner, and none says longer, because
- * others' turns are no measured costs. So most arrivals ask for no placement. Else: not known without the estimate.
+ * No estimate by measured costs alone says longer, because others' turns and what one's own engine still has to do are no
+ * measured costs. So most arrivals ask for no forecast. Infinity: not known without the estimate, which is a short one then.
  */
-function soonestMs({ nowMs }: Decision, model: ModelState): number {
+function soonestMs({ state, nowMs }: Decision, model: ModelState): number {
   const { engine } = model;
-  if (engine.kind !== 'cold' && (engine.kind !== 'asleep' || engine.leaving !== null))
-    return Number.POSITIVE_INFINITY;
-  const measuredMs = engine.kind === 'asleep' ? model.wakeMs : model.startMs;
-  return measuredMs === null ? 0 : Math.max(0, engine.notBeforeMs - nowMs) + measuredMs;
+  if (engine.kind === 'starting' || engine.kind === 'waking') return Number.POSITIVE_INFINITY;
+  if (engine.kind !== 'cold' && (engine.kind !== 'asleep' || engine.leaving !== null)) return 0;
+  const isMeasured = engine.kind === 'asleep' ? model.wakeMs !== null : model.startTimes.count > 0;
+  return isMeasured ? Math.max(0, engine.notBeforeMs - nowMs) + expectedBringUpMs(state, model) : 0;
 }
 
 function isWithoutEngine(model: ModelState): boolean {
@@ -334,7 +337,7 @@ export function expire(d: Decision, model: ModelState): void {
     const request = model.queue.takeExpired(d.nowMs);
     if (request === null) break;
     d.state.requests.delete(request.requestId);
-    const expected = estimate(d.state, model.policy.name, d.nowMs);
+    const expected = estimateForRefusal(d, model);
     const refusal = queueTimeout(model, request.patienceMs, expected.why, expected.readyInMs ?? 1_000);
     d.effects.push({
       kind: 'refuse',

@@ -15,12 +15,16 @@ import type {
 } from './model-policy.ts';
 import type { MoveBudget } from './move-budget.ts';
 import { RecentTimes } from './recent-times.ts';
+import type { KeptEstimate } from './refusal-estimate.ts';
 import { createStartHistory, createStartTimes, type StartHistory } from './start-history.ts';
 import type { SwapPolicy } from './swap-policy.ts';
 import { type QueuedRequest, WaitingQueue } from './waiting-queue.ts';
 
 /** Enough for a tail that follows within some dozen requests when clients change. */
 const SERVICES_REMEMBERED = 32;
+
+/** Of one burst. */
+const GAPS_REMEMBERED = 8;
 
 export interface RunningRequest extends QueuedRequest {
   readonly dispatchedMs: number;
@@ -77,6 +81,11 @@ export interface ModelState {
   /** Learned time of one request at its engine; null until the first. */
   serviceMs: number | null;
   readonly serviceTimes: RecentTimes;
+  /** Of its last refusal. */
+  keptEstimate: KeptEstimate | null;
+  /** Between its last requests' arrivals, for estimates. */
+  readonly arrivalGaps: RecentTimes;
+  lastArrivedMs: number | null;
   /** Its last starts, for estimates. */
   readonly startTimes: RecentTimes;
   /** While it contends: when to look again at what stands in its way; Infinity: an event will tell. */
@@ -202,6 +211,9 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     neverFits: null,
     serviceMs: null,
     serviceTimes: new RecentTimes(SERVICES_REMEMBERED),
+    keptEstimate: null,
+    arrivalGaps: new RecentTimes(GAPS_REMEMBERED),
+    lastArrivedMs: null,
     startTimes: createStartTimes(learned?.startMs ?? null),
     reviewAtMs: Number.POSITIVE_INFINITY,
     yieldReviewMs: Number.POSITIVE_INFINITY,
