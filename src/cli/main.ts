@@ -234,6 +234,7 @@ program
     'share of device time for moves between busy models',
     numberAbove(0, 'A share'),
   )
+  .option('--picture <file>', 'draw what each device held over time, as SVG')
   .option('--json', 'print JSON')
   .action(async (options: Omit<SimulateFlags, 'policy'> & { readonly policy?: readonly string[] }) => {
     const { runSimulate } = await import('./simulate.ts');

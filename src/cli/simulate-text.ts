@@ -1,6 +1,8 @@
 /** What `simulate` prints for people. */
 import type { RunFigures, WaitFigures } from '../simulator/statistics/run-figures.ts';
-import { columns, wrapped } from './text-layout.ts';
+import { columns, duration, wrapped } from './text-layout.ts';
+
+const MS_PER_H = 3_600_000;
 
 /** One run, as JSON prints it. */
 export interface SimulationReport extends RunFigures {
@@ -20,6 +22,20 @@ export function simulateText(reports: readonly SimulationReport[]): string {
   if (first === undefined) return 'No policy was named.';
   const body = reports.length === 1 ? oneRun(first) : comparison(reports, first);
   return [...headLines(first), '', ...body, ...violationLines(reports)].join('\n');
+}
+
+/** What stands above the picture of a run. */
+export function pictureLines(report: SimulationReport): { title: string; subtitles: readonly string[] } {
+  const { wait_s, not_ready_s, slow, policy, move_time_share, drain_time_share } = report;
+  const [first = '', ...others] = headLines(report);
+  return {
+    title: `${policy}: requests waited ${waitText(not_ready_s.mean)} s on average for engines`,
+    subtitles: [
+      `${first}; ${others.join(' ')}; ${hoursText(report)}`,
+      `wait mean ${waitText(wait_s.mean)} s, p50 ${waitText(wait_s.p50)} s, p95 ${waitText(wait_s.p95)} s, p99 ${waitText(wait_s.p99)} s, max ${waitText(wait_s.max)} s; over 10 s ${percent(slow.over_10_s)}, over 60 s ${percent(slow.over_60_s)}`,
+      `${movesText(report.moves)}; ${percent(move_time_share)} of the device time in moves, ${percent(drain_time_share)} in drains`,
+    ],
+  };
 }
 
 function headLines(report: SimulationReport): readonly string[] {
@@ -68,7 +84,7 @@ function oneRun(report: SimulationReport): readonly string[] {
         'dispatched within 10 s, 60 s',
         `${percent(report.served_within_10_s)}, ${percent(report.served_within_60_s)}`,
       ],
-      ['simulated', `${report.simulated_hours} h in ${report.wall_s} s`],
+      ['simulated', `${hoursText(report)} in ${report.wall_s} s`],
       ['decisions', decisionsText(report)],
     ]),
   ];
@@ -76,36 +92,31 @@ function oneRun(report: SimulationReport): readonly string[] {
 
 function comparison(reports: readonly SimulationReport[], first: SimulationReport): readonly string[] {
   const isPatient = first.patience_s === null;
-  const served = isPatient ? [] : ['served', '<= 10 s', '<= 60 s'];
+  const tail = ['fairness', 'moves', 'moving', 'queue'];
   return [
-    'Waits in seconds; moves and drains in shares of device time.',
+    'Waits in seconds; `not ready` is the mean of what the policy can change.',
     ...columns([
-      [
-        'policy',
-        ...['not ready', 'wait', 'p50', 'p95', 'p99', 'max', '> 10 s', '> 60 s'],
-        ...served,
-        ...['fairness', 'moves', 'in moves', 'drains', 'queue'],
-      ],
+      isPatient
+        ? ['policy', 'not ready', 'wait', 'p50', 'p99', 'max', '> 60 s', ...tail]
+        : ['policy', 'not ready', 'wait', 'p99', 'served', '<= 10 s', '<= 60 s', ...tail],
       ...reports.map((report) => comparisonRow(report, isPatient)),
     ]),
   ];
 }
 
 function comparisonRow(report: SimulationReport, isPatient: boolean): readonly string[] {
-  const { not_ready_s, wait_s, slow, moves, fairness } = report;
+  const { policy, not_ready_s, wait_s, slow, moves, fairness } = report;
+  const waits = isPatient ? [wait_s.mean, wait_s.p50, wait_s.p99, wait_s.max] : [wait_s.mean, wait_s.p99];
+  const parts = isPatient
+    ? [slow.over_60_s]
+    : [report.served_share, report.served_within_10_s, report.served_within_60_s];
   return [
-    report.policy,
-    waitText(not_ready_s.mean),
-    ...[wait_s.mean, wait_s.p50, wait_s.p95, wait_s.p99, wait_s.max].map(waitText),
-    percent(slow.over_10_s),
-    percent(slow.over_60_s),
-    ...(isPatient
-      ? []
-      : [report.served_share, report.served_within_10_s, report.served_within_60_s].map(percent)),
+    policy,
+    ...[not_ready_s.mean, ...waits].map(waitText),
+    ...parts.map(percent),
     fairness === null ? '-' : fairness.toFixed(1),
     grouped(moves.start + moves.wake + moves.sleep + moves.stop),
     percent(report.move_time_share),
-    percent(report.drain_time_share),
     boundedText(report),
   ];
 }
@@ -129,6 +140,10 @@ function movesText({ start, wake, sleep, stop }: RunFigures['moves']): string {
 
 function decisionsText({ decisions, decision_us, decisions_per_second }: SimulationReport): string {
   return `${grouped(decisions)}, ${decision_us.toFixed(1)} us each, ${grouped(decisions_per_second)} a second in all`;
+}
+
+function hoursText({ simulated_hours }: RunFigures): string {
+  return duration(simulated_hours * MS_PER_H);
 }
 
 function boundedText({ queue_bounded }: RunFigures): string {

@@ -1,11 +1,15 @@
 /** `vllm-gateway simulate`: what a policy would do with a workload on a machine, without either (docs/simulate.md). */
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { openChutes } from '../simulator/chutes-file.ts';
 import { closedLoop } from '../simulator/clients/closed-loop.ts';
 import { generatedRequests } from '../simulator/generators/generated-requests.ts';
 import { fittedLengths, recordedLengths } from '../simulator/generators/lengths.ts';
-import { InputFault } from '../simulator/input-fault.ts';
+import { InputFault, unwritable } from '../simulator/input-fault.ts';
 import { loadWorld } from '../simulator/load-world.ts';
 import { mergedSource } from '../simulator/merged-source.ts';
+import { PictureRecorder } from '../simulator/picture/picture-recorder.ts';
+import { pictureSvg } from '../simulator/picture/picture-svg.ts';
 import type { RequestSource } from '../simulator/request-source.ts';
 import { runSimulation } from '../simulator/run-simulation.ts';
 import { SimulationStatistics } from '../simulator/statistics/simulation-statistics.ts';
@@ -13,7 +17,7 @@ import { openTrace } from '../simulator/trace-file.ts';
 import type { World } from '../simulator/world.ts';
 import type { TextWriter } from './check.ts';
 import { type NamedPolicy, schedulerOf, simulatedPolicies } from './simulate-policies.ts';
-import { type SimulationReport, simulateText } from './simulate-text.ts';
+import { pictureLines, type SimulationReport, simulateText } from './simulate-text.ts';
 
 const MS_PER_S = 1000;
 
@@ -32,6 +36,8 @@ export interface SimulateFlags {
   readonly patience?: number;
   readonly switchShare?: number;
   readonly json?: boolean;
+  /** An SVG file; with several policies, one for each, its name before the dot. */
+  readonly picture?: string;
 }
 
 /** The exit code: 0; 1 when something happened that must not; 2 for inputs that cannot be used. */
@@ -79,8 +85,19 @@ async function simulated(
   source: RequestSource,
   { name, policy }: NamedPolicy,
 ): Promise<SimulationReport> {
-  const { trace, chutes, generate, closed = [], seed, timeScale, patience = null, switchShare } = flags;
+  const {
+    trace,
+    chutes,
+    generate,
+    closed = [],
+    seed,
+    timeScale,
+    patience = null,
+    switchShare,
+    picture,
+  } = flags;
   const statistics = new SimulationStatistics(world.devices.length);
+  const recorder = picture === undefined ? null : new PictureRecorder(world, source.models);
   const beganMs = performance.now();
   const end = await runSimulation({
     world,
@@ -89,11 +106,11 @@ async function simulated(
     seed,
     timeScale,
     patienceMs: patience === null ? null : patience * MS_PER_S,
-    observers: [statistics],
+    observers: recorder === null ? [statistics] : [statistics, recorder],
   });
   const wallS = (performance.now() - beganMs) / MS_PER_S;
   const inputs = [trace, chutes, generate, ...closed].filter((input) => input !== undefined);
-  return {
+  const report = {
     world: world.name,
     trace: inputs.join(' + '),
     models: source.models.length,
@@ -105,4 +122,27 @@ async function simulated(
     decisions_per_second: Math.round(end.decisions / wallS),
     wall_s: Number(wallS.toFixed(3)),
   };
+  if (recorder !== null && picture !== undefined)
+    writePicture(pictureFile(picture, name, flags.policy), recorder, report, end.endMs);
+  return report;
+}
+
+function writePicture(
+  file: string,
+  recorder: PictureRecorder,
+  report: SimulationReport,
+  endMs: number,
+): void {
+  const { title, subtitles } = pictureLines(report);
+  try {
+    writeFileSync(file, pictureSvg(recorder.picture(title, subtitles, endMs)));
+  } catch (error) {
+    throw unwritable(file, error);
+  }
+}
+
+function pictureFile(file: string, policy: string, policies: readonly string[]): string {
+  if (policies.length === 1 && policies[0] === policy) return file;
+  const { dir, name, ext } = path.parse(file);
+  return path.join(dir, `${name}-${path.parse(policy).name}${ext}`);
 }

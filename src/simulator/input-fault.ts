@@ -26,6 +26,13 @@ export function unreadable(source: string, error: unknown): InputFault {
   return new InputFault({ source, place: null, problem, remedy: 'Check the path and its permissions' });
 }
 
+/** Of a file that cannot be written; anything else is thrown on. */
+export function unwritable(source: string, error: unknown): InputFault {
+  if (!(error instanceof Error) || !('code' in error)) throw error;
+  const problem = `cannot be written (${String(error.code)})`;
+  return new InputFault({ source, place: null, problem, remedy: 'Check the directory and its permissions' });
+}
+
 function where(source: string, place: number | string | null): string {
   if (place === null) return source;
   return typeof place === 'number' ? `${source}:${place}` : `${source}: ${place}`;
