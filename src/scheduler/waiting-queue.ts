@@ -2,11 +2,13 @@
  * One model's waiting requests: first come, first served, those that came back from an engine before all others.
  * Invariant Q1: `size` equals the requests that wait, and `arrivedSumMs` the sum of their arrivals (the waiting work is
  * computed from it without a walk).
+ * Invariant Q2: entries in the heap of deadlines that are dead (their request has gone on, or came back with a later deadline)
+ * are at most as many as the living ones and some, however long the queue never is empty.
  */
 import { assert } from '../core/assert.ts';
+import { Heap } from '../core/heap.ts';
 import { IdMap } from '../core/id-map.ts';
 import type { RequestId } from '../core/ids.ts';
-import { DeadlineHeap } from './deadline-heap.ts';
 
 export interface QueuedRequest {
   readonly requestId: RequestId;
@@ -21,10 +23,14 @@ export interface QueuedRequest {
   loneDeaths: number;
 }
 
+/** So many dead entries are no matter. */
+const DEAD_MIN = 64;
+
 export class WaitingQueue {
   #fresh = new IdMap<QueuedRequest>();
   #returned = new IdMap<QueuedRequest>();
-  #deadlines = new DeadlineHeap();
+  /** Entries are not removed when their request is: whoever reads skips the dead ones. */
+  #deadlines = byDeadline([]);
   #arrivedSumMs = 0;
   #lightCount = 0;
 
@@ -70,7 +76,7 @@ export class WaitingQueue {
     if (request.light) this.#lightCount -= 1;
     if (this.size === 0) {
       this.#arrivedSumMs = 0;
-      this.#deadlines.clear();
+      this.#deadlines = byDeadline([]);
     }
     return request;
   }
@@ -84,7 +90,7 @@ export class WaitingQueue {
     for (;;) {
       const next = this.#deadlines.peek();
       if (next === null) return Number.POSITIVE_INFINITY;
-      if (this.get(next.requestId) !== null) return next.deadlineMs;
+      if (this.get(next.requestId) === next) return next.deadlineMs;
       this.#deadlines.pop();
     }
   }
@@ -94,6 +100,11 @@ export class WaitingQueue {
     if (this.nextDeadlineMs() > nowMs) return null;
     const next = this.#deadlines.pop();
     return next === null ? null : this.remove(next.requestId);
+  }
+
+  /** Deadlines that are remembered, dead ones included. */
+  get deadlineCount(): number {
+    return this.#deadlines.size;
   }
 
   /** Milliseconds that all waiting requests together have waited. */
@@ -109,6 +120,15 @@ export class WaitingQueue {
   #added(request: QueuedRequest): void {
     this.#arrivedSumMs += request.arrivedMs;
     if (request.light) this.#lightCount += 1;
-    if (request.deadlineMs < Number.POSITIVE_INFINITY) this.#deadlines.push(request);
+    if (request.deadlineMs === Number.POSITIVE_INFINITY) return;
+    this.#deadlines.push(request);
+    if (this.#deadlines.size > 2 * this.size + DEAD_MIN)
+      this.#deadlines = byDeadline(
+        [...this].filter(({ deadlineMs }) => deadlineMs < Number.POSITIVE_INFINITY),
+      );
   }
+}
+
+function byDeadline(requests: QueuedRequest[]): Heap<QueuedRequest> {
+  return new Heap(requests, (a, b) => a.deadlineMs < b.deadlineMs);
 }
