@@ -70,8 +70,7 @@ function fleetModel(size: FleetSize, index: number, prng: Prng): ModelPolicy {
     onDrainTimeout: 'cut',
     queueTimeoutMs: PATIENCE_MS,
     maxConcurrent: 16,
-    // The most popular ones alone would hold everything that waits.
-    queueSize: Math.max(100, Math.round(size.waiting / 20)),
+    queueSize: size.waiting,
     stopGraceMs: 10_000,
     assumedStartMs: 40_000,
     sleepTimeoutMs: 60_000,
@@ -86,12 +85,12 @@ function drawDeviceCount(devices: number, chance: number): number {
   return chance < 1 / 12 + 1 / 8 && devices >= 2 ? 2 : 1;
 }
 
-/** Draws a model's index with probability proportional to rank^-0.9. */
+/** Draws a model's index with probability proportional to rank^-0.8. */
 export function popularity(models: number): (chance: number) => number {
   const sums = new Float64Array(models);
   let sum = 0;
   for (let index = 0; index < models; index += 1) {
-    sum += (index + 1) ** -0.9;
+    sum += (index + 1) ** -0.8;
     sums[index] = sum;
   }
   return (chance) => {

@@ -1,6 +1,7 @@
 /**
  * What a decision of the scheduler costs, at three sizes, in steady state: time by kind of event, the share of decisions that
- * look at all models again, and how the mean grows. What one waiting request takes of memory is measured at the largest.
+ * look at all models again, and how the mean grows; and what a waiting request takes of memory. Times are wall time: where the
+ * process does not have a core to itself they are as much too long as is printed.
  *
  *   npm run bench:scheduler
  */
@@ -77,14 +78,17 @@ for (const size of SIZES) {
   run.onDecision = (event, tookMs, reviews) => meter.add(event.kind, tookMs, reviews);
   const movesBefore = { ...run.moves };
   const measure = limit();
+  const cpuBefore = process.cpuUsage();
   const tookMs = wallMs(() => run.run(() => meter.count >= DECISIONS || measure()));
+  const cpu = process.cpuUsage(cpuBefore);
+  const coreShare = (cpu.user + cpu.system) / 1000 / tookMs;
   const virtualS = (run.nowMs - beganVirtualMs) / 1000;
   const figures = meter.figures();
   means.push(figures.find(({ kind }) => kind === 'all')?.meanUs ?? 0);
   print(
     `\n${size.models} models, ${size.devices} devices, ${run.waiting} waiting (wanted ${size.waiting}): ` +
       `${meter.count} decisions, ${virtualS.toFixed(0)} s of the world in ${(tookMs / 1000).toFixed(1)} s ` +
-      `(after ${(beganVirtualMs / 1000).toFixed(0)} s; filled in ${(fillMs / 1000).toFixed(1)} s)`,
+      `(after ${(beganVirtualMs / 1000).toFixed(0)} s; filled in ${(fillMs / 1000).toFixed(1)} s), with ${(100 * coreShare).toFixed(0)} % of a core`,
   );
   const moves = Object.entries(run.moves).map(
     ([kind, count]) => `${count - movesBefore[kind as keyof typeof movesBefore]} ${kind}`,

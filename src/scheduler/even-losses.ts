@@ -2,7 +2,7 @@
  * Engines whose loss is about the same are told apart by their last use: measured costs of equal models differ by chance, and
  * the one that was used a moment ago is the likelier one to be asked for again.
  * All engines are grouped by their loss once, however many questions there are: about those of some devices, and with one
- * left out, who is to be brought up himself.
+ * left out, who is to be brought up himself. As long as no loss changes, their views may.
  */
 import { assert } from '../core/assert.ts';
 import type { ResidentView } from '../placement/place.ts';
@@ -28,7 +28,8 @@ interface Group {
 export class EvenedLosses {
   readonly #residents: readonly UsedResident[];
   readonly #groups: Group[] = [];
-  readonly #groupOf = new Map<UsedResident, number>();
+  /** By name. */
+  readonly #groupOf = new Map<string, number>();
 
   /** Equal ones are told apart by their order here. */
   constructor(residents: readonly UsedResident[]) {
@@ -41,7 +42,7 @@ export class EvenedLosses {
         this.#groups.push(group);
       }
       group.members.push(resident);
-      this.#groupOf.set(resident, this.#groups.length - 1);
+      this.#groupOf.set(resident.view.model, this.#groups.length - 1);
     }
   }
 
@@ -52,19 +53,24 @@ export class EvenedLosses {
 
   /** Without one of them. Mostly no group changes but its own, and that only in the places after it. */
   without(left: UsedResident): LossOrder {
-    const group = this.#groups[this.#groupOf.get(left) ?? -1];
+    const group = this.#groups[this.#groupOf.get(left.view.model) ?? -1];
     assert(group !== undefined, `the loss of ${left.view.model} was not looked at`);
     const [first, second] = group.members;
-    if (first !== left || second === undefined || lossOf(second.view) === group.leastMs)
+    if (
+      first === undefined ||
+      !isSame(first, left) ||
+      second === undefined ||
+      lossOf(second.view) === group.leastMs
+    )
       return { of: (some) => this.#of(some, left) };
-    return new EvenedLosses(this.#residents.filter((resident) => resident !== left));
+    return new EvenedLosses(this.#residents.filter((resident) => !isSame(resident, left)));
   }
 
   #of(some: readonly UsedResident[], left: UsedResident | null): readonly ResidentView[] {
     const placed: { resident: UsedResident; group: number; place: number }[] = [];
     for (const resident of some) {
-      if (resident === left) continue;
-      const group = this.#groupOf.get(resident) ?? -1;
+      if (left !== null && isSame(resident, left)) continue;
+      const group = this.#groupOf.get(resident.view.model) ?? -1;
       placed.push({ resident, group, place: this.#placeOf(resident, group, left) });
     }
     placed.sort((a, b) => a.group - b.group || a.place - b.place);
@@ -77,13 +83,21 @@ export class EvenedLosses {
     const group = this.#groups[index];
     assert(group !== undefined, `the loss of ${resident.view.model} was not looked at`);
     group.byUse ??= group.members.toSorted((a, b) => a.lastUseMs - b.lastUseMs);
-    const place = group.byUse.indexOf(resident);
-    const leftPlace = left === null ? -1 : group.byUse.indexOf(left);
+    const place = placeIn(group.byUse, resident);
+    const leftPlace = left === null ? -1 : placeIn(group.byUse, left);
     return leftPlace >= 0 && leftPlace < place ? place - 1 : place;
   }
 }
 
 export type LossOrder = Pick<EvenedLosses, 'of'>;
+
+function isSame(a: UsedResident, b: UsedResident): boolean {
+  return a.view.model === b.view.model;
+}
+
+function placeIn(list: readonly UsedResident[], resident: UsedResident): number {
+  return list.findIndex((other) => isSame(other, resident));
+}
 
 /** Of being stopped: every resident has that way. */
 function lossOf(view: ResidentView): number {
