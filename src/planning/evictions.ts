@@ -84,7 +84,7 @@ function roomFor(state: SchedulerState, model: ModelState): MakingRoom {
 function asHostAllows(state: SchedulerState, victim: Victim): Victim {
   const model = state.models.get(victim.model);
   if (victim.how === 'stop' || model?.engine.kind !== 'awake') return victim;
-  const decision = { state, nowMs: NOW_MS, effects: [], touched: state.touched, review: false };
+  const decision = { state, nowMs: NOW_MS, effects: [], touched: state.touched, review: false, board: null };
   if (waySleeping(decision, model) !== 'sleep') return { ...victim, how: 'stop' };
   const { reservation } = model.engine;
   const level = model.need?.sleepLevel === 2 ? 2 : 1;

@@ -58,7 +58,7 @@ export function decide(state: SchedulerState, event: SchedulerEvent, nowMs: numb
 }
 
 function beginDecision(state: SchedulerState, nowMs: number): Decision {
-  return { state, nowMs, effects: [], touched: state.touched, review: false };
+  return { state, nowMs, effects: [], touched: state.touched, review: false, board: null };
 }
 
 function endDecision(d: Decision): Effect[] {

@@ -35,7 +35,10 @@ export class DeviceBoard {
   readonly #nowMs: number;
   readonly #held = new Set<DeviceId>();
   #open: readonly DeviceId[] | null = null;
+  /** Of `#open`, for all but sleepers; null: something has changed. */
+  #openViews: readonly DeviceView[] | null = null;
   #version: number;
+  #creditLine: number;
   readonly #all: Perspective;
 
   /** Held are the devices of all plans but that of `except`. */
@@ -43,6 +46,7 @@ export class DeviceBoard {
     this.#state = state;
     this.#nowMs = nowMs;
     this.#version = state.engines.version;
+    this.#creditLine = state.creditLine;
     this.#all = new Perspective(state, nowMs, null, null);
     for (const plan of state.plans.values())
       if (plan.model !== except?.policy.name) for (const id of plan.deviceIds) this.#held.add(id);
@@ -52,6 +56,17 @@ export class DeviceBoard {
   hold(deviceIds: readonly DeviceId[]): void {
     for (const id of deviceIds) this.#held.add(id);
     this.#open = null;
+    this.#openViews = null;
+  }
+
+  /** For another review of the same decision: nothing is held. */
+  renew(): void {
+    this.#held.clear();
+    this.#open = null;
+    this.#openViews = null;
+    // The losses of all engines are counted from it.
+    if (this.#state.creditLine !== this.#creditLine) this.forget();
+    this.#creditLine = this.#state.creditLine;
   }
 
   /** Nothing is left to give. */
@@ -75,10 +90,21 @@ export class DeviceBoard {
   /** Those that are not held; `among`: of these alone. */
   openFor(model: ModelState, among: readonly DeviceId[] | null): readonly DeviceView[] {
     const perspective = this.#perspectiveOf(model);
+    if (among !== null)
+      return this.#viewsOf(
+        among.filter((id) => !this.#held.has(id)),
+        perspective,
+      );
+    if (perspective !== this.#all) return this.#viewsOf(this.#openIds(), perspective);
+    this.#openViews ??= this.#viewsOf(this.#openIds(), perspective);
+    return this.#openViews;
+  }
+
+  #viewsOf(ids: readonly DeviceId[], perspective: Perspective): readonly DeviceView[] {
     const views: DeviceView[] = [];
-    for (const id of among ?? this.#openIds()) {
+    for (const id of ids) {
       const device = this.#state.devices.get(id);
-      if (device !== undefined && !this.#held.has(id)) views.push(perspective.view(device));
+      if (device !== undefined) views.push(perspective.view(device));
     }
     return views;
   }
@@ -86,6 +112,7 @@ export class DeviceBoard {
   /** Something else has changed than engines' states. */
   forget(): void {
     this.#all.forget();
+    this.#openViews = null;
   }
 
   #openIds(): readonly DeviceId[] {
@@ -95,7 +122,10 @@ export class DeviceBoard {
 
   #perspectiveOf(model: ModelState): Perspective {
     const { engines } = this.#state;
-    if (engines.version !== this.#version) this.#all.forgetSince(this.#version);
+    if (engines.version !== this.#version) {
+      this.#all.forgetSince(this.#version);
+      this.#openViews = null;
+    }
     this.#version = engines.version;
     if (model.engine.kind !== 'asleep') return this.#all;
     return new Perspective(this.#state, this.#nowMs, model, engines.hasExclusive ? null : this.#all);

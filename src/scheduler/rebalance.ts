@@ -41,7 +41,7 @@ export function rebalance(d: Decision): void {
 }
 
 function seatAll(d: Decision, before: ReadonlyMap<ModelName, Plan>): void {
-  const board = new DeviceBoard(d.state, d.nowMs, null);
+  const board = boardOf(d);
   const ranking = new Ranking(d.state.contenders, d.nowMs, before);
   while (!board.isAllHeld) {
     const model = ranking.next();
@@ -55,6 +55,13 @@ function seatAll(d: Decision, before: ReadonlyMap<ModelName, Plan>): void {
   const rest = new Ranking(stirring, d.nowMs, before);
   for (let model = rest.next(); model !== null; model = rest.next())
     seat(d, board, model, before.get(model.policy.name) ?? null);
+}
+
+/** One for all reviews of a decision. */
+function boardOf(d: Decision): DeviceBoard {
+  if (d.board === null) d.board = new DeviceBoard(d.state, d.nowMs, null);
+  else d.board.renew();
+  return d.board;
 }
 
 /** `seat` would leave it as it is, there being no device. */

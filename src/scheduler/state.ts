@@ -2,6 +2,7 @@
 import { assert } from '../core/assert.ts';
 import { IdMap } from '../core/id-map.ts';
 import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
+import type { DeviceBoard } from './device-board.ts';
 import type { Effect } from './effects.ts';
 import { EngineIndex } from './engine-index.ts';
 import { COLD, type EngineState } from './engine-state.ts';
@@ -178,6 +179,8 @@ export interface Decision {
   readonly touched: TouchedModels;
   /** Something changed that lets a waiting model get on, or a plan end. */
   review: boolean;
+  /** What its reviews have found out of the devices; null: there was none yet. */
+  board: DeviceBoard | null;
 }
 
 export function createModelState(policy: ModelPolicy, learned: LearnedCost | undefined): ModelState {
