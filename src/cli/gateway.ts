@@ -10,6 +10,8 @@ import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts
 import { startupLines } from '../config/startup-lines.ts';
 import { ControlLoop, type ControlPorts } from '../control/control-loop.ts';
 import { CostKeeper } from '../control/cost-keeper.ts';
+import { DecisionHistory } from '../control/decision-history.ts';
+import { createDecisionLines } from '../control/decision-lines.ts';
 import { ModelSizer } from '../control/model-sizer.ts';
 import { launchSignature } from '../control/policies.ts';
 import { RunRecorder } from '../control/run-record.ts';
@@ -61,6 +63,7 @@ export class Gateway {
   readonly #recorder: RunRecorder | null;
   readonly #clock = createSystemClock();
   readonly #costs: CostKeeper;
+  readonly #decisions: DecisionHistory;
   readonly #store: StateStore;
   readonly #activity: ActivityLog | null;
   readonly control: ControlLoop;
@@ -113,6 +116,7 @@ export class Gateway {
     this.#store = state.store;
     this.#activity = state.activity;
     this.#costs = new CostKeeper(this.#clock, state.store.database);
+    this.#decisions = new DecisionHistory(this.#clock);
     const metrics = new GatewayMetrics(
       () => this.#clock.nowMs(),
       () => modelGauges(this.control.state),
@@ -156,6 +160,7 @@ export class Gateway {
     const { stateDirectory } = config.runtime;
     const engineFor = createEngineRegistry(environment, this.#runtime.capabilities.sharesHost);
     const engineOf = (model: ResolvedModel) => engineFor(model.engine);
+    const logDecisions = createDecisionLines(log, config.log.level);
     const ports: ControlPorts = {
       clock: this.#clock,
       runtime: this.#runtime,
@@ -188,6 +193,8 @@ export class Gateway {
       log,
       observe: (event, effects) => {
         metrics.observed(event, effects);
+        this.#decisions.observed(event, effects);
+        logDecisions(effects);
         if (COSTLY_EVENTS.has(event.kind)) this.#costs.changed(this.control.state);
         tellDevices(this.#devices, event, effects);
       },
@@ -265,6 +272,7 @@ export class Gateway {
       host: this.#watch.host,
       sizes: this.control.sizes(),
       remedyOf: (model) => this.control.remedyOf(model),
+      decisionsOf: (model) => this.#decisions.of(model),
       containerOf: (launchId) =>
         this.#runtime.kind === 'docker' ? containerName(this.control.referenceOf(launchId)) : null,
       clock: this.#clock,

@@ -43,6 +43,15 @@ interface FetchFlags {
   readonly config?: string;
 }
 
+interface ExplainFlags {
+  readonly url?: string;
+  readonly config?: string;
+  readonly stateDirectory?: string;
+  readonly apiKeyFile?: string;
+  readonly watch?: boolean;
+  readonly json?: boolean;
+}
+
 interface ActivityFlags extends EnginesFlags {
   readonly model?: string;
   readonly since?: string;
@@ -166,6 +175,30 @@ program
   .action(async ({ config: file, ...options }: ActivityFlags) => {
     const { runActivity } = await import('./activity.ts');
     process.exitCode = await runActivity({ file, ...options, environment: process.env }, process.stdout);
+  });
+
+program
+  .command('explain')
+  .argument('<model>', 'configured name')
+  .description('Ask a running gateway why a model waits, for how long, and what was decided about it.')
+  .option(
+    '--url <address>',
+    'address of the gateway; default: where the gateway of the configuration listens',
+  )
+  .option('-c, --config <file>', 'configuration file; default: where `serve` would look')
+  .option('--state-directory <directory>', 'instead of the configured one')
+  .option('--api-key-file <file>', 'file with the API key; default: VLLM_GATEWAY_API_KEY of the environment')
+  .option('--watch', 'tell whenever something changes, until the model is awake')
+  .option('--json', 'print JSON')
+  .action(async (model: string, { config: file, ...options }: ExplainFlags) => {
+    const { runExplain } = await import('./explain.ts');
+    const ended = new AbortController();
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => ended.abort());
+    const { signal } = ended;
+    process.exitCode = await runExplain(
+      { model, file, ...options, environment: process.env, signal },
+      process.stdout,
+    );
   });
 
 program

@@ -5,8 +5,10 @@ import type { LaunchId } from '../core/ids.ts';
 import { DEATH_WINDOW_MS } from '../core/limits.ts';
 import type { Device, DeviceCondition, HostMemory, MemoryReading } from '../devices/device.ts';
 import { type EngineState, type FetchingState, reservationOf } from '../scheduler/engine-state.ts';
-import { estimate } from '../scheduler/estimate.ts';
+import { type Explanation, explainAll } from '../scheduler/explanation.ts';
 import type { ModelState, SchedulerState } from '../scheduler/state.ts';
+import type { RememberedDecision } from './decision-history.ts';
+import { decisionView, explanationView, whyText } from './explanation-view.ts';
 import type { SizingReport } from './sizer-ports.ts';
 
 export interface StatusInput {
@@ -18,16 +20,21 @@ export interface StatusInput {
   readonly host: HostMemory | null;
   readonly sizes: readonly SizingReport[];
   readonly remedyOf: (model: string) => string | null;
+  /** The latest first. */
+  readonly decisionsOf: (model: string) => readonly RememberedDecision[];
   /** Name of the container of a launch, where engines run in containers. */
   readonly containerOf: (launchId: LaunchId) => string | null;
   readonly clock: Clock;
   readonly version: string;
 }
 
+type Explanations = ReadonlyMap<string, Explanation>;
+
 export function gatewayStatus(input: StatusInput): object {
   const { state, config } = input;
   const devices = managedDevices(input);
   const models = [...state.models.values()];
+  const explanations = explainAll(state, input.clock.nowMs());
   // Measured where it was; else what is reserved for it now, as the original shows.
   const footprints = models.flatMap((model) => {
     const size = input.sizes.find(({ model: name }) => name === model.policy.name);
@@ -45,7 +52,7 @@ export function gatewayStatus(input: StatusInput): object {
     active_containers: Object.fromEntries(
       models
         .filter((model) => reservationOf(model.engine) !== null)
-        .map((model) => [model.policy.name, containerStatus(input, model)]),
+        .map((model) => [model.policy.name, containerStatus(input, model, explanations)]),
     ),
     queue_status: Object.fromEntries(models.map((model) => [model.policy.name, queueStatus(model)])),
     version: input.version,
@@ -58,7 +65,9 @@ export function gatewayStatus(input: StatusInput): object {
             used_mib: input.host.usedMib,
             budget_mib: state.hostBudgetMib,
           },
-    models: Object.fromEntries(models.map((model) => [model.policy.name, modelStatus(input, model)])),
+    models: Object.fromEntries(
+      models.map((model) => [model.policy.name, modelStatus(input, model, explanations)]),
+    ),
   };
 }
 
@@ -97,8 +106,9 @@ function gpuStatus({ state, memory, config }: StatusInput, device: Device): obje
   };
 }
 
-function containerStatus(input: StatusInput, model: ModelState): object {
-  const { config, devices, clock, state } = input;
+function containerStatus(input: StatusInput, model: ModelState, explanations: Explanations): object {
+  const { config, devices, clock } = input;
+  const explanation = explanations.get(model.policy.name);
   const reservation = reservationOf(model.engine);
   const container = reservation === null ? null : input.containerOf(reservation.launchId);
   const deviceIds = reservation?.deviceIds ?? [];
@@ -107,7 +117,6 @@ function containerStatus(input: StatusInput, model: ModelState): object {
   // The original shows the time of its start where nothing was asked yet.
   const lastUseMs =
     model.lastServedMs ?? (model.engine.kind === 'awake' ? model.engine.lastUseMs : clock.nowMs());
-  const { readyInMs, why } = estimate(state, model.policy.name, clock.nowMs());
   return {
     model_id: config.models.get(model.policy.name)?.repo ?? model.policy.name,
     // The original's clients know engines by these names, also where they are processes.
@@ -119,8 +128,8 @@ function containerStatus(input: StatusInput, model: ModelState): object {
     reserved_mib: reservedMib * deviceIds.length,
     vram_footprint: reservedMib,
     effective_util: totalMib === 0 ? 0 : Math.round((reservedMib / totalMib) * 1000) / 1000,
-    ready_in_seconds: readyInMs === null ? null : readyInMs / 1000,
-    why,
+    ready_in_seconds: secondsOf(explanation?.readyInMs ?? null),
+    why: explanation === undefined ? '' : whyText(explanation, clock),
   };
 }
 
@@ -133,7 +142,7 @@ function queueStatus(model: ModelState): object {
 }
 
 function secondsOf(ms: number | null): number | null {
-  return ms === null ? null : ms / 1000;
+  return ms === null ? null : Math.round(ms) / 1000;
 }
 
 /** What it takes on each device, from what it is reckoned, and how that is known. */
@@ -151,17 +160,17 @@ function memoryStatus(size: SizingReport): object {
   };
 }
 
-function modelStatus({ state, clock, sizes, remedyOf }: StatusInput, model: ModelState): object {
+function modelStatus(
+  { clock, sizes, remedyOf, decisionsOf }: StatusInput,
+  model: ModelState,
+  explanations: Explanations,
+): object {
   const { engine } = model;
   const size = sizes.find(({ model: name }) => name === model.policy.name);
-  const expected = estimate(state, model.policy.name, clock.nowMs());
+  const explanation = explanations.get(model.policy.name);
   return {
     state: engine.kind,
-    phase: expected.phase,
-    percent: expected.percent,
-    why: expected.why,
-    ready_in_seconds: expected.readyInMs === null ? null : expected.readyInMs / 1000,
-    estimate_basis: expected.basis,
+    ...(explanation === undefined ? {} : explained(explanation, clock)),
     waiting: model.queue.size,
     running: model.running.size,
     context_length: model.contextLength,
@@ -176,6 +185,18 @@ function modelStatus({ state, clock, sizes, remedyOf }: StatusInput, model: Mode
     remedy: remedyOf(model.policy.name),
     deaths_in_window: model.deathsMs.filter((atMs) => atMs > clock.nowMs() - DEATH_WINDOW_MS).length,
     failure: failureOf(engine),
+    last_decisions: decisionsOf(model.policy.name).map(decisionView),
+  };
+}
+
+function explained(explanation: Explanation, clock: Clock): object {
+  return {
+    phase: explanation.phase,
+    percent: explanation.percent,
+    why: whyText(explanation, clock),
+    ready_in_seconds: secondsOf(explanation.readyInMs),
+    estimate_basis: explanation.basis,
+    explanation: explanationView(explanation, clock),
   };
 }
 

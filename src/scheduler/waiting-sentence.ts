@@ -31,7 +31,8 @@ function isOwn(step: Step | undefined): boolean {
   return step !== undefined && OWN_KINDS.has(step.kind);
 }
 
-function stepText({ percent }: Explanation, step: Step, timeText: (inMs: number) => string): string {
+/** As `waitingSentence`, of one step; empty: it takes no time worth a word. */
+export function stepText({ percent }: Explanation, step: Step, timeText: (inMs: number) => string): string {
   const { kind, models, deviceIds, expectedMs, atLatestMs, detail } = step;
   const devices = deviceIds.join(', ');
   const are = deviceIds.length === 1 ? 'is' : 'are';
