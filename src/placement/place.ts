@@ -125,7 +125,7 @@ export class PlaceSearch {
   constructor(need: PlacementNeed, devices: readonly DeviceView[]) {
     this.#need = need;
     this.deviceCount = countOf(need);
-    const open = possibleDevices(need, devices).filter((device) => !device.held && isFeasible(need, device));
+    const open = those(possibleDevices(need, devices), (device) => !device.held && isFeasible(need, device));
     this.#groups = groupsOf(need, open);
   }
 
@@ -160,11 +160,16 @@ export class PlaceSearch {
   }
 
   #usableGroups(): readonly (readonly DeviceView[])[] {
-    this.#usable ??= this.#groups.map((group) => group.filter((device) => !isStuck(device)));
+    this.#usable ??= this.#groups.map((group) => those(group, (device) => !isStuck(device)));
     return this.#usable;
   }
 
   readonly #missingMib = (device: DeviceView): number => memoryOn(this.#need, device) - freeMib(device);
+}
+
+/** As `filter`; the list itself where it is all of it. */
+function those<T>(list: readonly T[], belongs: (item: T) => boolean): readonly T[] {
+  return list.every(belongs) ? list : list.filter(belongs);
 }
 
 function countOf(need: PlacementNeed): number {
@@ -214,7 +219,9 @@ function freeIn(
   deviceCount: number,
   group: readonly DeviceView[],
 ): Extract<Placement, { kind: 'free' }> | null {
-  const free = group.filter((device) => !device.moving && freeMib(device) >= memoryOn(need, device));
+  const isFree = (device: DeviceView): boolean => !device.moving && freeMib(device) >= memoryOn(need, device);
+  if (!group.some(isFree)) return null;
+  const free = group.filter(isFree);
   if (free.length < deviceCount) return null;
   const chosen =
     need.onlyOn === null

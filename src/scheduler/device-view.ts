@@ -77,12 +77,17 @@ function needAnew({ need, policy }: ModelState, onlyOn: readonly DeviceId[] | nu
 export function refreshFeasibility(state: SchedulerState): void {
   if (!state.devicesKnown) return;
   const empty = emptyViews(state);
-  for (const model of state.models.values()) model.neverFits = neverFits(model, empty);
+  for (const model of state.models.values()) setFeasibility(state, model, empty);
 }
 
 /** After a change of its need alone. */
 export function refreshFeasibilityOf(state: SchedulerState, model: ModelState): void {
-  if (state.devicesKnown) model.neverFits = neverFits(model, emptyViews(state));
+  if (state.devicesKnown) setFeasibility(state, model, emptyViews(state));
+}
+
+function setFeasibility(state: SchedulerState, model: ModelState, empty: readonly DeviceView[]): void {
+  model.neverFits = neverFits(model, empty);
+  if (state.contenders.has(model)) state.restless.add(model);
 }
 
 function emptyViews({ devices }: SchedulerState): readonly DeviceView[] {

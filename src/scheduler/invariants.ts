@@ -4,6 +4,7 @@ import { assertEngineIndex } from './engine-index.ts';
 import { isDelicate, isMoving, reservationOf } from './engine-state.ts';
 import { availableMib } from './model-policy.ts';
 import { assertMoveBudgets } from './move-budget.ts';
+import { isAtRest } from './rebalance.ts';
 import { mayPass } from './requests.ts';
 import type { SchedulerState } from './state.ts';
 
@@ -15,6 +16,18 @@ export function assertInvariants(state: SchedulerState): void {
   assertPlans(state);
   assertMoveBudgets(state);
   assertFetches(state);
+  assertRest(state);
+}
+
+/** I9: whoever contends and is not looked at at each review was passed over and holds nothing. */
+function assertRest(state: SchedulerState): void {
+  for (const model of state.restless)
+    assert(state.contenders.has(model), `${model.policy.name} does not contend and does not rest`);
+  for (const model of state.contenders) {
+    const { name } = model.policy;
+    if (state.restless.has(model)) continue;
+    assert(isAtRest(model) && !state.plans.has(name), `${name} contends, and no review looks at it`);
+  }
 }
 
 /** I7: whoever fetches contends for nothing and holds nothing. */

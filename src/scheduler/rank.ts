@@ -19,11 +19,13 @@ export function joinContest(state: SchedulerState, model: ModelState): void {
   model.round = Math.max(state.rounds.get(poolOf(model)) ?? 0, model.lastGrantRound + 1);
   model.blocked = false;
   state.contenders.add(model);
+  state.restless.add(model);
 }
 
 export function leaveContest(state: SchedulerState, model: ModelState): void {
   model.round = null;
   state.contenders.delete(model);
+  state.restless.delete(model);
 }
 
 /** The model got its devices: its next contest is in a later round than that of anybody who waits for them now. */
@@ -90,15 +92,6 @@ export class Ranking {
       const next = round.heap.pop();
       if (next !== null) return next.model;
       this.#rounds.shift();
-    }
-  }
-
-  /** Those who have not been told, in no order. */
-  *rest(): Generator<ModelState> {
-    for (const { holding, others, heap } of this.#rounds) {
-      for (const { model } of holding) yield model;
-      if (heap === null) yield* others;
-      else for (const { model } of heap) yield model;
     }
   }
 

@@ -45,16 +45,22 @@ function seatAll(d: Decision, before: ReadonlyMap<ModelName, Plan>): void {
   const ranking = new Ranking(d.state.contenders, d.nowMs, before);
   while (!board.isAllHeld) {
     const model = ranking.next();
-    if (model === null) return;
+    if (model === null) break;
     seat(d, board, model, before.get(model.policy.name) ?? null);
   }
-  // Nothing is left to give: those are looked at whose state says something else than that they were passed over before.
-  const stirring: ModelState[] = [];
-  for (const model of ranking.rest())
-    if (before.has(model.policy.name) || !isAtRest(d, model)) stirring.push(model);
+  passOver(d, board, before);
+}
+
+/** Nothing is left to give. Who rests would stay as it is, but for shortages, which give everybody a timer. */
+function passOver(d: Decision, board: DeviceBoard, before: ReadonlyMap<ModelName, Plan>): void {
+  const { contenders, plans, restless, shortages } = d.state;
+  const stirring = [...(shortages.size > 0 ? contenders : restless)].filter(
+    (model) => !plans.has(model.policy.name),
+  );
   const rest = new Ranking(stirring, d.nowMs, before);
   for (let model = rest.next(); model !== null; model = rest.next())
     seat(d, board, model, before.get(model.policy.name) ?? null);
+  for (const model of restless) if (isAtRest(model)) restless.delete(model);
 }
 
 /** One for all reviews of a decision. */
@@ -64,21 +70,17 @@ function boardOf(d: Decision): DeviceBoard {
   return d.board;
 }
 
-/** `seat` would leave it as it is, there being no device. */
-function isAtRest({ state }: Decision, model: ModelState): boolean {
+/** It was passed over, and would be again: `seat` would leave it as it is, there being no device. */
+export function isAtRest(model: ModelState): boolean {
   const mayFetch = model.policy.fetchTimeoutMs !== null && !model.fetched;
-  return (
-    model.blocked &&
-    model.reviewAtMs === Number.POSITIVE_INFINITY &&
-    state.shortages.size === 0 &&
-    model.neverFits === null &&
-    !mayFetch
-  );
+  const { blocked, neverFits: why, reviewAtMs } = model;
+  return blocked && why === null && reviewAtMs === Number.POSITIVE_INFINITY && !mayFetch;
 }
 
 function seat(d: Decision, board: DeviceBoard, model: ModelState, before: Plan | null): void {
   model.reviewAtMs = Number.POSITIVE_INFINITY;
   d.touched.add(model);
+  d.state.restless.add(model);
   if (model.neverFits !== null) {
     leaveContest(d.state, model);
     refuseQueue(d, model, neverFits(model, model.neverFits), 'it can never fit');

@@ -45,6 +45,7 @@ function adjust(d: Decision, model: ModelState, policy: ModelState['policy']): v
   // What was found out about the same launch still holds.
   if (stale || policy.need !== null) model.need = policy.need;
   d.touched.add(model);
+  if (d.state.contenders.has(model)) d.state.restless.add(model);
   if (policy.fetchTimeoutMs === null) cancelFetch(d, model, 'it is not to be fetched any more');
   pump(d, model);
   leaveIfUnneeded(d, model);

@@ -132,6 +132,8 @@ export interface SchedulerState {
   readonly contenders: Set<ModelState>;
   /** The present round of each pool's contest (rank.ts). */
   readonly rounds: Map<string, number>;
+  /** Of them, those at whom a review looks even when no device is left to give: the others were passed over (rebalance.ts). */
+  readonly restless: Set<ModelState>;
   /** Devices whose budget shrank below what was reserved there: no start, and idle engines give way. */
   readonly overBudget: Set<DeviceId>;
   /** What moves between busy models may cost each device; absent: nothing was spent there yet. */
@@ -237,6 +239,7 @@ export function createSchedulerState(setup: SchedulerSetup, policy: SwapPolicy):
     requests: new IdMap(),
     plans: new Map(),
     contenders: new Set(),
+    restless: new Set(),
     launches: new Map(),
     rounds: new Map(),
     overBudget: new Set(),
