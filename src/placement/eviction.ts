@@ -7,8 +7,8 @@
  *     any of their ways, also a slower one: a quick stop never beats a slightly slower but far cheaper sleep.
  *  3. Among equal losses the sooner one, then the first in the order of the devices.
  */
-import { deviceSets } from './device-sets.ts';
-import { JointVictims, type Site } from './joint-victims.ts';
+import { DEVICE_SETS_MAX, deviceSets } from './device-sets.ts';
+import { JointVictims, type Site, victimsOn } from './joint-victims.ts';
 import type { DeviceView, LeavingView, ResidentView } from './place.ts';
 import { type ChosenVictim, lossOf } from './victims.ts';
 
@@ -30,27 +30,43 @@ export function cheapestEviction(
   missingMib: (device: DeviceView) => number,
   soonestMs: number,
 ): Eviction | null {
-  let best: (Eviction & { readonly lossMs: number }) | null = null;
+  let best: CostedEviction | null = null;
   for (const group of groups) {
     const sites = group
       .filter((device) => coveredInMs(freeingOf(device), missingMib(device)) <= soonestMs)
       .map((device) => siteAt(device, missingMib(device), soonestMs));
+    if (deviceCount === 1 && sites.length <= DEVICE_SETS_MAX) {
+      for (const site of sites) best = better(best, [site], victimsOn(site), soonestMs);
+      continue;
+    }
     const joint = new JointVictims(sites);
     const aloneMs = (site: RoomSite): number => {
       const victims = joint.of([site]);
       return victims === null ? Number.POSITIVE_INFINITY : lossOf(victims);
     };
-    for (const set of deviceSets(sites, deviceCount, aloneMs, joint.spanning)) {
-      const victims = joint.of(set);
-      if (victims === null) continue;
-      const lossMs = lossOf(victims);
-      if (best !== null && lossMs > best.lossMs) continue;
-      const inMs = expectedInMs(set, victims, soonestMs);
-      if (best !== null && lossMs === best.lossMs && inMs >= best.inMs) continue;
-      best = { devices: set.map((site) => site.device), victims, inMs, lossMs };
-    }
+    for (const set of deviceSets(sites, deviceCount, aloneMs, joint.spanning))
+      best = better(best, set, joint.of(set), soonestMs);
   }
   return best;
+}
+
+interface CostedEviction extends Eviction {
+  readonly lossMs: number;
+}
+
+/** Of `best` and another set the one that costs less, then the one that is sooner, then `best`. */
+function better(
+  best: CostedEviction | null,
+  set: readonly RoomSite[],
+  victims: readonly ChosenVictim[] | null,
+  soonestMs: number,
+): CostedEviction | null {
+  if (victims === null) return best;
+  const lossMs = lossOf(victims);
+  if (best !== null && lossMs > best.lossMs) return best;
+  const inMs = expectedInMs(set, victims, soonestMs);
+  if (best !== null && lossMs === best.lossMs && inMs >= best.inMs) return best;
+  return { devices: set.map((site) => site.device), victims, inMs, lossMs };
 }
 
 interface RoomSite extends Site {

@@ -13,6 +13,19 @@ export interface Site {
   readonly residents: readonly ResidentView[];
 }
 
+const ALONE: readonly number[] = [0];
+
+/** As `JointVictims.of` this site alone. */
+export function victimsOn(site: Site): readonly ChosenVictim[] | null {
+  if (site.missingMib <= 0) return [];
+  const candidates: VictimCandidate[] = [];
+  for (const resident of site.residents) {
+    const ways = worthwhileWays(resident.ways);
+    if (ways.length > 0) candidates.push({ resident, on: ALONE, ways });
+  }
+  return cheapestVictims(candidates, [site.missingMib]);
+}
+
 export class JointVictims<S extends Site> {
   readonly #sites: readonly S[];
   readonly #ways = new Map<string, readonly WayOut[]>();

@@ -37,6 +37,8 @@ export function cheapestVictims(
 
 /** The ways that can be part of a cheapest set: one that frees no more than another and costs no less cannot. */
 export function worthwhileWays(ways: readonly WayOut[]): readonly WayOut[] {
+  const [only] = ways;
+  if (only !== undefined && ways.length === 1) return only.freesMib > 0 ? ways : [];
   const kept: WayOut[] = [];
   const largestFirst = ways.toReversed().sort((a, b) => b.freesMib - a.freesMib || a.lossMs - b.lossMs);
   for (const way of largestFirst) {
