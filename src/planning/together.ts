@@ -7,7 +7,7 @@
  *     whom the scheduler would keep (scheduler/credit.ts).
  */
 import type { ModelName } from '../core/ids.ts';
-import { hostCreditOf } from '../scheduler/credit.ts';
+import { sleepWorth } from '../scheduler/host-memory.ts';
 import type { ModelState, SchedulerState } from '../scheduler/state.ts';
 import { canSleep } from '../scheduler/turn.ts';
 import { asleepItem, awakeItem, devicesOf } from './fit-items.ts';
@@ -137,7 +137,8 @@ function sleepersBeside(state: SchedulerState, awake: readonly PackedItem[]): re
 
 /** Those that the scheduler would keep longest first. */
 function ableToSleep(state: SchedulerState): readonly ModelState[] {
-  const credit = (model: ModelState): number => hostCreditOf(state, model, model.need?.hostAsleepMib ?? 0);
+  const credit = (model: ModelState): number =>
+    sleepWorth(model, 0) / Math.max(1, model.need?.hostAsleepMib ?? 0);
   return [...state.models.values()]
     .filter((model) => canSleep(model) && !model.policy.alwaysOn && awakeItem(model) !== null)
     .sort((a, b) => credit(b) - credit(a));

@@ -10,9 +10,9 @@
  */
 import type { ModelName } from '../core/ids.ts';
 import type { SchedulingPolicy } from '../scheduler/model-policy.ts';
-import { CUT_GRACE_MS } from '../scheduler/moves.ts';
 import type { ModelState, SchedulerState } from '../scheduler/state.ts';
 import {
+  CUT_GRACE_MS,
   canSleep,
   quantumMs,
   sleepCostMs,

@@ -17,7 +17,7 @@ import { cancelFetch } from './fetching.ts';
 import type { ModelNeed } from './model-need.ts';
 import type { AdoptedLaunch, AdoptedStage, ModelPolicy } from './model-policy.ts';
 import { beginDrain, noteOverBudget } from './moves.ts';
-import { granted } from './rank.ts';
+import { leaveContest } from './rank.ts';
 import { pump, wish } from './requests.ts';
 import { sleepingState } from './sleeping.ts';
 import { addModel, createModelState, type Decision, type ModelState } from './state.ts';
@@ -51,7 +51,7 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
   setEngine(d.state, model, adoptedState(d, model, reservation, launch.stage));
   model.contextLength = contextLength;
   state.launches.set(reservation.launchId, model);
-  granted(state, model);
+  leaveContest(state, model);
   state.plans.delete(model.policy.name);
   renewCredit(state, model, reservation);
   noteOverBudget(d, reservation.deviceIds);
@@ -168,8 +168,8 @@ export function adoptedSized(d: Decision, model: ModelState, need: ModelNeed): v
 
 function sizedSleeper(d: Decision, model: ModelState, before: AsleepState, awake: Reservation): AsleepState {
   const measured = { residueMib: null, hostMib: null };
-  const { reservation, hostMib, hostCredit } = sleepingState(d, model, awake, before.level, measured);
-  return { ...before, awakeReservation: awake, reservation, hostMib, hostCredit };
+  const { reservation, hostMib } = sleepingState(d, model, awake, before.level, measured);
+  return { ...before, awakeReservation: awake, reservation, hostMib };
 }
 
 function leftoverPolicy(name: ModelName, reservation: Reservation): ModelPolicy {

@@ -5,7 +5,7 @@
  * 1. The work is bounded: of those ahead only the first `AHEAD_MAX` are placed; the others take as long as these on average.
  */
 import type { DeviceId, ModelName } from '../core/ids.ts';
-import { contestOrder, type RankReason, rankReason } from './contest-order.ts';
+import { contestOrder, type RankReason } from './contest-order.ts';
 import {
   bySoonest,
   type DeviceForecast,
@@ -25,6 +25,7 @@ const AHEAD_MAX = 64;
 /** A model that waits as well and goes first. Times from now on. */
 export interface TurnAhead {
   readonly model: ModelName;
+  /** Why it goes first. */
   readonly why: RankReason;
   readonly deviceIds: readonly DeviceId[];
   readonly roomInMs: number;
@@ -67,13 +68,13 @@ export function forecastContest(
     found.set(model, forecastOf(state, devices, model, ahead.slice(), beyond));
   };
   // Who does not contend would go last.
-  for (const model of contestOrder(state, nowMs)) {
+  for (const { model, why } of contestOrder(state, nowMs)) {
     if (left.has(model)) look(model);
     if (left.size === 0) break;
     if (!takesPart(model, nowMs)) continue;
     aheadCount += 1;
     if (ahead.length >= AHEAD_MAX) continue;
-    const turn = takeTurn(state, devices, model, nowMs);
+    const turn = takeTurn(state, devices, model, why, nowMs);
     if (turn !== null) ahead.push(turn);
     else aheadCount -= 1;
   }
@@ -118,6 +119,7 @@ function takeTurn(
   state: SchedulerState,
   devices: ReadonlyMap<DeviceId, DeviceForecast>,
   model: ModelState,
+  why: RankReason,
   nowMs: number,
 ): TurnAhead | null {
   const place = soonestPlace(state, devices, model);
@@ -135,7 +137,7 @@ function takeTurn(
   };
   for (const { device, room } of place.rooms) takeRoom(state, device, room, occupant, readyMs);
   return {
-    ...{ model: name, why: rankReason(state, model) },
+    ...{ model: name, why },
     ...{ deviceIds: place.rooms.map(({ device }) => device.id), roomInMs: place.inMs, bringUpMs, turnMs },
   };
 }

@@ -1,19 +1,29 @@
 /** Who waits for devices, in the order in which they get some: for forecasts, which change nothing. */
-import { Ranking } from './rank.ts';
+import { overdue, Ranking } from './rank.ts';
 import type { ModelState, SchedulerState } from './state.ts';
 
 /** Why somebody goes before others. */
 export type RankReason =
-  /** Its devices are set aside for it already. */
+  /** It has waited for as long as the waiting bound allows. */
+  | 'overdue'
+  /** Its devices are being emptied for it already. */
   | 'holds_devices'
-  /** For what bringing it up takes. */
+  /** For what bringing it up and serving it takes. */
   | 'more_waiting_work';
 
-export function* contestOrder(state: SchedulerState, nowMs: number): Generator<ModelState> {
-  const ranking = new Ranking(state.contenders, nowMs, state.plans);
-  for (let model = ranking.next(); model !== null; model = ranking.next()) yield model;
+export interface Ranked {
+  readonly model: ModelState;
+  readonly why: RankReason;
 }
 
-export function rankReason(state: SchedulerState, model: ModelState): RankReason {
-  return state.plans.has(model.policy.name) ? 'holds_devices' : 'more_waiting_work';
+export function* contestOrder(state: SchedulerState, nowMs: number): Generator<Ranked> {
+  const first = overdue(state, nowMs);
+  const ranking = new Ranking(state.contenders, first, nowMs, state.plans);
+  for (let model = ranking.next(); model !== null; model = ranking.next()) {
+    const hasBegun = state.plans.get(model.policy.name)?.hasBegun === true;
+    yield {
+      model,
+      why: first.includes(model) ? 'overdue' : hasBegun ? 'holds_devices' : 'more_waiting_work',
+    };
+  }
 }

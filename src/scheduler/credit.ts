@@ -4,7 +4,7 @@
  */
 import type { Reservation } from './engine-state.ts';
 import type { ModelState, SchedulerState } from './state.ts';
-import { startCostMs, switchCostMs, wakeCostMs } from './turn.ts';
+import { switchCostMs } from './turn.ts';
 
 /** Renews the credit: called when an engine becomes ready and when it serves. */
 export function renewCredit(state: SchedulerState, model: ModelState, reservation: Reservation): void {
@@ -20,14 +20,4 @@ export function evictionLossMs(state: SchedulerState, model: ModelState, reserva
 
 export function chargeRent(state: SchedulerState, evicted: ModelState): void {
   state.creditLine = Math.max(state.creditLine, evicted.credit);
-}
-
-/** Credit of a sleeper in host memory: what stopping it would cost beyond waking it, per MiB that it holds there. */
-export function hostCreditOf(state: SchedulerState, model: ModelState, hostMib: number): number {
-  const savedMs = Math.max(0, startCostMs(model) - wakeCostMs(model));
-  return state.hostCreditLine + savedMs / Math.max(1, hostMib);
-}
-
-export function chargeHostRent(state: SchedulerState, credit: number): void {
-  state.hostCreditLine = Math.max(state.hostCreditLine, credit);
 }

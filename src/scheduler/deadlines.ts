@@ -17,7 +17,7 @@ const NEIGHBOUR_RECHECK_MS = 1_000;
 const NEVER = Number.POSITIVE_INFINITY;
 
 function nextDeadlineMs(model: ModelState): number {
-  const review = model.round === null ? NEVER : model.reviewAtMs;
+  const review = model.contendsSinceMs === null ? NEVER : model.reviewAtMs;
   return Math.min(model.queue.nextDeadlineMs(), review, model.yieldReviewMs, engineDeadlineMs(model));
 }
 
@@ -25,7 +25,7 @@ function engineDeadlineMs(model: ModelState): number {
   const engine = model.engine;
   switch (engine.kind) {
     case 'cold':
-      return model.round !== null && engine.notBeforeMs > 0 ? engine.notBeforeMs : NEVER;
+      return model.contendsSinceMs !== null && engine.notBeforeMs > 0 ? engine.notBeforeMs : NEVER;
     case 'asleep':
       return asleepDeadlineMs(model, engine);
     case 'failed':
@@ -48,7 +48,7 @@ function engineDeadlineMs(model: ModelState): number {
 /** A sleeper that nobody has asked for in its inactivity timeout is stopped: its memory is of use to others. */
 function asleepDeadlineMs(model: ModelState, engine: AsleepState): number {
   if (engine.leaving !== null) return model.running.size > 0 ? engine.leaveByMs : NEVER;
-  if (model.round !== null) return engine.notBeforeMs > 0 ? engine.notBeforeMs : NEVER;
+  if (model.contendsSinceMs !== null) return engine.notBeforeMs > 0 ? engine.notBeforeMs : NEVER;
   const { inactivityTimeoutMs, alwaysOn } = model.policy;
   if (inactivityTimeoutMs === 0 || alwaysOn || !isIdle(model)) return NEVER;
   return Math.max(engine.sinceMs, model.lastServedMs ?? 0) + inactivityTimeoutMs;
@@ -72,16 +72,16 @@ export function deadlinePassed(d: Decision, model: ModelState): void {
   d.touched.add(model);
   expire(d, model);
   const engine = model.engine;
-  if (engine.kind === 'cold' && model.round !== null && engine.notBeforeMs <= d.nowMs) {
+  if (engine.kind === 'cold' && model.contendsSinceMs !== null && engine.notBeforeMs <= d.nowMs) {
     // The pause is over: forget it, so that it arms no timer again.
     setEngine(d.state, model, COLD);
     d.review = true;
   }
-  if (engine.kind === 'asleep' && model.round !== null && engine.notBeforeMs <= d.nowMs) {
+  if (engine.kind === 'asleep' && model.contendsSinceMs !== null && engine.notBeforeMs <= d.nowMs) {
     engine.notBeforeMs = 0;
     d.review = true;
   }
-  if (model.round !== null && model.reviewAtMs <= d.nowMs) d.review = true;
+  if (model.contendsSinceMs !== null && model.reviewAtMs <= d.nowMs) d.review = true;
   if (model.yieldReviewMs <= d.nowMs) {
     model.yieldReviewMs = NEVER;
     d.review = true;
@@ -129,7 +129,7 @@ function engineDeadlinePassed(d: Decision, model: ModelState): void {
       return;
     case 'asleep':
       if (engine.leaving !== null) leaveDeadlinePassed(d, model, engine, engine.leaving);
-      if (engine.leaving !== null || model.round !== null) return;
+      if (engine.leaving !== null || model.contendsSinceMs !== null) return;
       dismiss(d, model, engine, `it was asked for nothing in ${model.policy.inactivityTimeoutMs / 1000} s`);
       return;
     case 'failed':

@@ -9,6 +9,7 @@ import { assert } from '../core/assert.ts';
 import type { DeviceId } from '../core/ids.ts';
 import { freeingOf } from '../placement/eviction.ts';
 import type { DeviceView, LeavingView, ResidentView } from '../placement/place.ts';
+import { staysForMs } from './challenge.ts';
 import { isMoving, reservationOf } from './engine-state.ts';
 import { EvenedLosses, type LossOrder, type UsedResident } from './even-losses.ts';
 import type { DeviceBudget } from './model-policy.ts';
@@ -50,6 +51,12 @@ export class DeviceBoard {
     this.#all = new Perspective(state, nowMs, null, null);
     for (const plan of state.plans.values())
       if (plan.model !== except?.policy.name) for (const id of plan.deviceIds) this.#held.add(id);
+  }
+
+  /** Who asks next, against whom busy engines may stand (challenge.ts); null: against nobody. */
+  challenge(challenger: ModelState | null): void {
+    this.#sync();
+    this.#all.challenge(challenger);
   }
 
   /** Sets devices aside for a model that was seated. */
@@ -120,13 +127,19 @@ export class DeviceBoard {
     return this.#open;
   }
 
-  #perspectiveOf(model: ModelState): Perspective {
-    const { engines } = this.#state;
-    if (engines.version !== this.#version) {
+  /** Forgets what engines' changes have made untrue. */
+  #sync(): void {
+    const { version } = this.#state.engines;
+    if (version !== this.#version) {
       this.#all.forgetSince(this.#version);
       this.#openViews = null;
     }
-    this.#version = engines.version;
+    this.#version = version;
+  }
+
+  #perspectiveOf(model: ModelState): Perspective {
+    const { engines } = this.#state;
+    this.#sync();
     if (model.engine.kind !== 'asleep') return this.#all;
     return new Perspective(this.#state, this.#nowMs, model, engines.hasExclusive ? null : this.#all);
   }
@@ -141,6 +154,8 @@ class Perspective {
   readonly #base: Perspective | null;
   readonly #holders = new Map<ModelState, Holder>();
   readonly #views = new Map<DeviceId, BoardView>();
+  /** Who stands against the challenger, and for how long. */
+  readonly #staying = new Map<ModelState, number>();
   #claims: Claims | null = null;
   #losses: LossOrder | null = null;
 
@@ -166,6 +181,19 @@ class Perspective {
   get losses(): LossOrder {
     this.#losses ??= this.#findLosses();
     return this.#losses;
+  }
+
+  challenge(challenger: ModelState | null): void {
+    for (const model of this.#state.engines.holders) {
+      const before = this.#staying.get(model) ?? 0;
+      const isAsked = challenger !== null && model.engine.kind === 'awake';
+      const staysMs = isAsked ? staysForMs(model, challenger, this.#nowMs) : 0;
+      if (staysMs === before) continue;
+      this.#staying.set(model, staysMs);
+      this.#holders.delete(model);
+      this.#losses = null;
+      for (const id of reservationOf(model.engine)?.deviceIds ?? []) this.#views.delete(id);
+    }
   }
 
   forget(): void {
@@ -256,7 +284,7 @@ class Perspective {
     const extraMib = this.#claimsNow()?.extraMib.get(model) ?? 0;
     const reservation =
       extraMib > 0 ? { ...reserved, memoryMibPerDevice: reserved.memoryMibPerDevice + extraMib } : reserved;
-    const view = residentView(state, model, reservation, this.#nowMs);
+    const view = residentView(state, model, reservation, this.#nowMs, this.#staying.get(model) ?? 0);
     const leaving = leavingView(state, model, reservation, this.#nowMs);
     return {
       resident: view === null ? null : { view, lastUseMs: model.lastServedMs ?? 0 },

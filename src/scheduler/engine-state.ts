@@ -99,8 +99,6 @@ export interface AsleepState {
   readonly level: 1 | 2;
   readonly hostMib: number;
   readonly sinceMs: number;
-  /** Landlord priority in host memory (credit.ts). */
-  readonly hostCredit: number;
   /** No waking before this time: its devices had no room, whatever was reckoned. */
   notBeforeMs: number;
   /** Not null: it is to be stopped, as soon as no neighbour moves and nothing runs. */

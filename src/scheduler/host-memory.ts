@@ -1,17 +1,23 @@
 /**
- * Host memory: sleeping engines keep their weights there, and every engine's processes take some. It is one more device,
- * from which sleepers are evicted by the same credit rule (credit.ts).
+ * Host memory: sleeping engines keep their weights there, and every engine's processes take some. It is one more device, where
+ * those sleep that are worth the most per MiB: by what a waking saves against a start, and by how much they are asked for
+ * (demand.ts). Who came last says little: models that take turns would throw each other out just before they return.
  */
-import { chargeHostRent, hostCreditOf } from './credit.ts';
+import { worthOfSaving } from './demand.ts';
 import type { AsleepState } from './engine-state.ts';
 import { hostMibOf } from './host-held.ts';
-import { type Decision, isWaitedFor, type ModelState, type SchedulerState } from './state.ts';
-import { canSleep } from './turn.ts';
+import type { Decision, ModelState, SchedulerState } from './state.ts';
+import { canSleep, startCostMs, wakeCostMs } from './turn.ts';
 import { dismiss } from './withdrawal.ts';
 
+/** What it is worth that it sleeps instead of being stopped. */
+export function sleepWorth(model: ModelState, nowMs: number): number {
+  return worthOfSaving(model, startCostMs(model) - wakeCostMs(model), nowMs);
+}
+
 /**
- * Is there host memory for it to sleep in? Sleepers with less credit give way first, which takes until they are gone; one
- * with less credit than all of them is stopped itself.
+ * Is there host memory for it to sleep in? Sleepers that are together worth less than it give way first, the least per MiB
+ * before others, which takes until they are gone; else it is stopped itself.
  */
 export function waySleeping(d: Decision, model: ModelState): 'sleep' | 'stop' | 'wait' {
   const { state } = d;
@@ -19,39 +25,47 @@ export function waySleeping(d: Decision, model: ModelState): 'sleep' | 'stop' | 
   if (need === null || state.hostBudgetMib === null || !canSleep(model)) return 'stop';
   const overMib = hostHeldMib(state) - need.hostAwakeMib + need.hostAsleepMib - state.hostBudgetMib;
   if (overMib <= 0) return 'sleep';
-  const own = hostCreditOf(state, model, need.hostAsleepMib);
-  return makeHostRoom(d, overMib, own) ? 'wait' : 'stop';
+  return makeHostRoom(d, overMib, sleepWorth(model, d.nowMs)) ? 'wait' : 'stop';
 }
 
-/** Has sleepers leave, the least credit first, until `neededMib` come back; false: those below `creditMax` do not suffice. */
-function makeHostRoom(d: Decision, neededMib: number, creditMax: number): boolean {
-  const sleepers: { readonly model: ModelState; readonly engine: AsleepState }[] = [];
-  let comingMib = 0;
+interface Sleeper {
+  readonly model: ModelState;
+  readonly engine: AsleepState;
+  readonly worth: number;
+}
+
+function perMib({ worth, engine }: Sleeper): number {
+  return worth / Math.max(1, engine.hostMib);
+}
+
+/** Has sleepers leave until `neededMib` come back; false: not without losing as much as `worthMax`. */
+function makeHostRoom(d: Decision, neededMib: number, worthMax: number): boolean {
+  const sleepers: Sleeper[] = [];
+  let freedMib = 0;
   for (const model of d.state.engines.holders) {
     const { engine } = model;
     if (engine.kind !== 'asleep') {
-      if (engine.kind === 'stopping' && !engine.unverified) comingMib += hostMibOf(model);
-    } else if (engine.leaving !== null) comingMib += engine.hostMib;
-    // Whoever is waited for is about to wake.
-    else if (engine.hostCredit < creditMax && !isWaitedFor(model)) sleepers.push({ model, engine });
+      if (engine.kind === 'stopping' && !engine.unverified) freedMib += hostMibOf(model);
+    } else if (engine.leaving !== null) freedMib += engine.hostMib;
+    else sleepers.push({ model, engine, worth: sleepWorth(model, d.nowMs) });
   }
-  sleepers.sort((a, b) => a.engine.hostCredit - b.engine.hostCredit);
-  let freedMib = comingMib;
-  const chosen = sleepers.filter(({ engine }) => {
-    if (freedMib >= neededMib) return false;
-    freedMib += engine.hostMib;
-    return true;
-  });
+  sleepers.sort((a, b) => perMib(a) - perMib(b));
+  let lostWorth = 0;
+  const chosen: Sleeper[] = [];
+  for (const sleeper of sleepers) {
+    if (freedMib >= neededMib) break;
+    freedMib += sleeper.engine.hostMib;
+    lostWorth += sleeper.worth;
+    chosen.push(sleeper);
+  }
   // Of an excess that is there already, every part counts; room for a newcomer is worth it only as a whole.
-  if (freedMib < neededMib && creditMax < Number.POSITIVE_INFINITY) return false;
-  for (const { model, engine } of chosen) {
-    chargeHostRent(d.state, engine.hostCredit);
+  if (worthMax < Number.POSITIVE_INFINITY && (freedMib < neededMib || lostWorth >= worthMax)) return false;
+  for (const { model, engine } of chosen)
     dismiss(d, model, engine, 'host memory is needed for engines that are worth more there');
-  }
   return true;
 }
 
-/** Where processes of ours take more of the host than they may, sleepers give way, the least credit first. */
+/** Where processes of ours take more of the host than they may, sleepers give way, the least worth first. */
 export function shrinkToHost(d: Decision): void {
   const { hostBudgetMib } = d.state;
   if (hostBudgetMib === null) return;

@@ -17,16 +17,14 @@ import {
 import { hostMibOf } from './host-held.ts';
 import { availableMib } from './model-policy.ts';
 import { moveEnded, payForComing, payForLeaving } from './move-budget.ts';
-import { granted } from './rank.ts';
+import { leaveContest } from './rank.ts';
 import { drainCut } from './refusals.ts';
 import { pump } from './requests.ts';
 import type { Decision, ModelState } from './state.ts';
-import { canSleep, inUseUntilMs, learn, switchCostMs } from './turn.ts';
+import { CUT_GRACE_MS, canSleep, inUseUntilMs, learn, switchCostMs } from './turn.ts';
 
 /** A drain that is over and waits for its neighbours is looked at again after this at the soonest. */
 const EMPTY_DRAIN_MS = 1_000;
-/** After the cut: how long the front may take to end its requests before the engine goes anyway. */
-export const CUT_GRACE_MS = 5_000;
 
 /** Of a device that a model has to itself, this much is kept for what sleepers leave there, where that many may sleep. */
 const SLEEPERS_SHARE = 0.1;
@@ -88,7 +86,7 @@ export function startEngine(
   });
   state.launches.set(launchId, model);
   payForComing(state, reservation, d.nowMs);
-  granted(state, model);
+  leaveContest(state, model);
   state.plans.delete(model.policy.name);
   d.touched.add(model);
   d.effects.push({

@@ -235,7 +235,7 @@ export class PolicyDesk extends PolicyLook {
       assert(id === undefined || plan.model === model, `${id} is held for ${plan.model} already`);
     }
     const sinceMs = this.#before.get(model)?.sinceMs ?? nowMs;
-    state.plans.set(model, { model, deviceIds, sinceMs, startsMs: nowMs });
+    state.plans.set(model, { model, deviceIds, sinceMs, startsMs: nowMs, hasBegun: false });
   }
 
   /** The devices that were held for it until this review, or null. */

@@ -1,127 +1,154 @@
 /**
  * Who is next among the models that wait for devices.
- * Rounds, counted per pool: lower rounds go first, and a model that got its devices contends again in a later round than
- * its own and than that of everyone who waits meanwhile for devices that both may use. So while a model waits, every
- * other one is preferred to it at most once: the waiting bound rests on this (design.md). Who cannot be seated at all
- * (blocked by always-on engines, in a pause after a failure) holds up no round.
- * Within a round: those that have held devices the longest, then the most waiting work per device-second of bringing it up.
+ *  1. Where somebody has waited so long that the waiting bound asks for it (design.md): those who began to wait no later.
+ *  2. Those for whom somebody was asked to leave already, so that what was begun is ended.
+ *  3. The others. All by their index: waiting work per device time that bringing it up and serving it takes. With this order a
+ *     model is visited the more often the more it is asked for and the cheaper it is, about as the square root of the ratio,
+ *     which is what gives the least waiting in all (demand.ts).
  */
 import { Heap } from '../core/heap.ts';
 import type { ModelName } from '../core/ids.ts';
 import type { ModelState, Plan, SchedulerState } from './state.ts';
-import { bringUpCostMs } from './turn.ts';
+import { backlogMs, bringUpCostMs, longestTurnMs } from './turn.ts';
 
-/** Counts a request that has just arrived as if it had waited a second already, so that many fresh ones weigh more than one. */
-const FRESH_REQUEST_MS = 1_000;
+/** A request that has waited for so long weighs as much as two that have just arrived. */
+const AGE_WEIGHT_MS = 2_000;
+/**
+ * Before a start was measured, larger models are taken to start later than small ones: by published loads about as 20 GiB and
+ * its own size are to those of a middling one.
+ */
+const SIZE_BASE_MIB = 20 * 1024;
+const SIZE_MIDDLE_MIB = 36 * 1024;
 
-export function joinContest(state: SchedulerState, model: ModelState): void {
-  if (model.round !== null) return;
-  model.round = Math.max(state.rounds.get(poolOf(model)) ?? 0, model.lastGrantRound + 1);
+/**
+ * Several devices cost their number; but they are given up at the same time by those who would have to go anyway, and a model
+ * that needs them has nowhere else to go.
+ */
+const DEVICE_POWER = 0.8;
+
+export function joinContest(state: SchedulerState, model: ModelState, nowMs: number): void {
+  if (model.contendsSinceMs !== null) return;
+  model.contendsSinceMs = nowMs;
   model.blocked = false;
   state.contenders.add(model);
   state.restless.add(model);
 }
 
 export function leaveContest(state: SchedulerState, model: ModelState): void {
-  model.round = null;
+  model.contendsSinceMs = null;
   state.contenders.delete(model);
   state.restless.delete(model);
 }
 
-/** The model got its devices: its next contest is in a later round than that of anybody who waits for them now. */
-export function granted(state: SchedulerState, model: ModelState): void {
-  let round = model.round ?? state.rounds.get(poolOf(model)) ?? 0;
-  for (const other of state.contenders) {
-    if (mayMeet(model, other)) round = Math.max(round, other.round ?? 0);
+/** Work that waits: requests, each the heavier the longer it has waited. */
+export function pressure(model: ModelState, nowMs: number): number {
+  return model.queue.size + model.queue.waitedSumMs(nowMs) / AGE_WEIGHT_MS;
+}
+
+/** Until all that waits for it now would be served, once it has its devices. */
+export function visitMs(model: ModelState): number {
+  const { need, startMs, engine } = model;
+  const isGuess = engine.kind !== 'asleep' && startMs === null;
+  const sizeMib = need?.memoryMibPerDevice ?? SIZE_MIDDLE_MIB - SIZE_BASE_MIB;
+  const factor = isGuess ? (SIZE_BASE_MIB + sizeMib) / SIZE_MIDDLE_MIB : 1;
+  return Math.max(1, factor * bringUpCostMs(model) + backlogMs(model));
+}
+
+/** Waiting work per device-millisecond of a visit. */
+function indexOf(model: ModelState, nowMs: number): number {
+  return (
+    pressure(model, nowMs) / (visitMs(model) * Math.max(1, model.need?.deviceCount ?? 1) ** DEVICE_POWER)
+  );
+}
+
+/** Sums over models by whom they may meet: a model without a pool meets everybody. */
+class MeetingSums {
+  #all = 0;
+  readonly #byPool = new Map<string | null, number>();
+
+  add({ policy }: ModelState, ms: number): void {
+    this.#all += ms;
+    this.#byPool.set(policy.pool, (this.#byPool.get(policy.pool) ?? 0) + ms);
   }
-  model.lastGrantRound = round;
-  leaveContest(state, model);
-}
 
-/** Their pools let both on one device; a model without a pool meets everybody. */
-function mayMeet(model: ModelState, other: ModelState): boolean {
-  const pool = model.policy.pool;
-  return pool === null || other.policy.pool === null || pool === other.policy.pool;
-}
-
-/** Each pool goes on to the lowest round in which somebody waits who can be seated. Called after a review. */
-export function advanceRounds(state: SchedulerState): void {
-  const lowest = new Map<string, number>();
-  for (const model of state.contenders) {
-    if (model.blocked || model.round === null) continue;
-    const pool = poolOf(model);
-    lowest.set(pool, Math.min(lowest.get(pool) ?? Number.POSITIVE_INFINITY, model.round));
+  of({ policy }: ModelState): number {
+    if (policy.pool === null) return this.#all;
+    return (this.#byPool.get(policy.pool) ?? 0) + (this.#byPool.get(null) ?? 0);
   }
-  for (const [pool, round] of lowest) state.rounds.set(pool, Math.max(state.rounds.get(pool) ?? 0, round));
 }
 
-function poolOf(model: ModelState): string {
-  return model.policy.pool ?? '';
+/**
+ * Those of whom one has to be next because of the waiting bound. Each who works or waits may have one turn before a model in
+ * all; what those who began to wait earlier would still take is kept for them, and the rest may be spent on anybody. Once it is
+ * spent for somebody, only they may go before it (design.md has the proof).
+ */
+export function overdue({ contenders, engines, scheduling }: SchedulerState, nowMs: number): ModelState[] {
+  const sums = new MeetingSums();
+  for (const model of contenders) sums.add(model, longestTurnMs(model, scheduling));
+  for (const model of engines.holders)
+    if (model.engine.kind !== 'asleep') sums.add(model, longestTurnMs(model, scheduling));
+  const ahead = new MeetingSums();
+  const first: ModelState[] = [];
+  for (const model of contenders) {
+    const ownMs = longestTurnMs(model, scheduling);
+    const allowedMs = sums.of(model) - ownMs - ahead.of(model);
+    first.push(model);
+    if (nowMs - (model.contendsSinceMs ?? nowMs) > allowedMs) return first;
+    ahead.add(model, ownMs);
+  }
+  return [];
 }
 
 /** The order of those who contend, found out only as far as somebody asks: most reviews end with the first ones. */
 export class Ranking {
   readonly #nowMs: number;
-  /** In their order. */
-  readonly #rounds: Round[];
+  /** In their order, from the end. */
+  readonly #first: ModelState[];
+  readonly #others: ModelState[] = [];
+  /** The others; null: nobody has asked for them. */
+  #heap: Heap<Scored> | null = null;
 
-  constructor(contenders: Iterable<ModelState>, nowMs: number, plans: ReadonlyMap<ModelName, Plan>) {
+  /** `first`: as of `overdue`. */
+  constructor(
+    contenders: Iterable<ModelState>,
+    first: readonly ModelState[],
+    nowMs: number,
+    plans: ReadonlyMap<ModelName, Plan>,
+  ) {
     this.#nowMs = nowMs;
-    const rounds = new Map<number, Round>();
+    const begun: { readonly model: ModelState; readonly sinceMs: number }[] = [];
+    const isFirst = new Set(first);
     for (const model of contenders) {
-      const number = model.round ?? 0;
-      const round = rounds.get(number) ?? { number, holding: [], others: [], heap: null };
-      rounds.set(number, round);
       const plan = plans.get(model.policy.name);
-      if (plan === undefined) round.others.push(model);
-      else round.holding.push({ model, sinceMs: plan.sinceMs, score: score(model, nowMs) });
+      if (isFirst.has(model)) continue;
+      if (plan?.hasBegun === true) begun.push({ model, sinceMs: plan.sinceMs });
+      else this.#others.push(model);
     }
-    this.#rounds = [...rounds.values()].sort((a, b) => a.number - b.number);
-    for (const { holding } of this.#rounds)
-      holding.sort((a, b) => b.sinceMs - a.sinceMs || (ranksBefore(a, b) ? 1 : -1));
+    begun.sort((a, b) => a.sinceMs - b.sinceMs || (a.model.policy.name < b.model.policy.name ? -1 : 1));
+    const due = first.map((model) => ({ model, index: indexOf(model, nowMs) }));
+    due.sort((a, b) => (ranksBefore(a, b) ? -1 : 1));
+    this.#first = [...due, ...begun].map(({ model }) => model).reverse();
   }
 
   /** Null: all have been told. */
   next(): ModelState | null {
-    for (;;) {
-      const [round] = this.#rounds;
-      if (round === undefined) return null;
-      const holding = round.holding.pop();
-      if (holding !== undefined) return holding.model;
-      round.heap ??= this.#heapOf(round.others);
-      const next = round.heap.pop();
-      if (next !== null) return next.model;
-      this.#rounds.shift();
-    }
-  }
-
-  #heapOf(models: readonly ModelState[]): Heap<Scored> {
-    return new Heap(
-      models.map((model) => ({ model, score: score(model, this.#nowMs) })),
+    const first = this.#first.pop();
+    if (first !== undefined) return first;
+    this.#heap ??= new Heap(
+      this.#others.map((model) => ({ model, index: indexOf(model, this.#nowMs) })),
       ranksBefore,
     );
+    return this.#heap.pop()?.model ?? null;
   }
 }
 
 interface Scored {
   readonly model: ModelState;
-  readonly score: number;
-}
-
-interface Round {
-  readonly number: number;
-  /** Who holds devices, in reversed order. */
-  readonly holding: (Scored & { readonly sinceMs: number })[];
-  readonly others: ModelState[];
-  /** The others; null: nobody has asked for them. */
-  heap: Heap<Scored> | null;
+  readonly index: number;
 }
 
 function ranksBefore(a: Scored, b: Scored): boolean {
-  return a.score > b.score || (a.score === b.score && a.model.policy.name < b.model.policy.name);
-}
-
-function score(model: ModelState, nowMs: number): number {
-  const work = model.queue.waitedSumMs(nowMs) + model.queue.size * FRESH_REQUEST_MS;
-  return work / (Math.max(1, bringUpCostMs(model)) * Math.max(1, model.need?.deviceCount ?? 1));
+  if (a.index !== b.index) return a.index > b.index;
+  const sinceMs = (a.model.contendsSinceMs ?? 0) - (b.model.contendsSinceMs ?? 0);
+  return sinceMs < 0 || (sinceMs === 0 && a.model.policy.name < b.model.policy.name);
 }

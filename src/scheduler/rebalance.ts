@@ -10,7 +10,6 @@
 import type { DeviceId, ModelName } from '../core/ids.ts';
 import type { FoundPlace, Victim } from '../placement/place.ts';
 import { whomToAsk } from './ask.ts';
-import { chargeHostRent } from './credit.ts';
 import { DeviceBoard } from './device-board.ts';
 import { findAnew, findNow, searchNow } from './device-view.ts';
 import { drainRestMs } from './drain-time.ts';
@@ -19,7 +18,7 @@ import { beginFetch } from './fetching.ts';
 import { shrinkToHost } from './host-memory.ts';
 import { budgetReadyMs } from './move-budget.ts';
 import { beginDrain, limitMib, reservedMib, resumeFromDrain, startEngine, stopEngine } from './moves.ts';
-import { advanceRounds, leaveContest, Ranking } from './rank.ts';
+import { leaveContest, overdue, Ranking } from './rank.ts';
 import { neverFits } from './refusals.ts';
 import { refuseQueue } from './requests.ts';
 import { abandonable } from './resident-view.ts';
@@ -36,17 +35,20 @@ export function rebalance(d: Decision): void {
   // Plans are made anew in rank order, so that a model never waits behind devices set aside for one that ranks after it.
   d.state.plans.clear();
   if (d.state.closing === 'no') seatAll(d, before);
-  advanceRounds(d.state);
   takeBackDrains(d);
 }
 
 function seatAll(d: Decision, before: ReadonlyMap<ModelName, Plan>): void {
   const board = boardOf(d);
-  const ranking = new Ranking(d.state.contenders, d.nowMs, before);
+  const first = overdue(d.state, d.nowMs);
+  const isDue: ReadonlySet<ModelState> = new Set(first);
+  const ranking = new Ranking(d.state.contenders, first, d.nowMs, before);
   while (!board.isAllHeld) {
     const model = ranking.next();
     if (model === null) break;
-    seat(d, board, model, before.get(model.policy.name) ?? null);
+    const plan = before.get(model.policy.name) ?? null;
+    board.challenge(isDue.has(model) || plan?.hasBegun === true ? null : model);
+    seat(d, board, model, plan);
   }
   passOver(d, board, before);
 }
@@ -57,7 +59,7 @@ function passOver(d: Decision, board: DeviceBoard, before: ReadonlyMap<ModelName
   const stirring = [...(shortages.size > 0 ? contenders : restless)].filter(
     (model) => !plans.has(model.policy.name),
   );
-  const rest = new Ranking(stirring, d.nowMs, before);
+  const rest = new Ranking(stirring, [], d.nowMs, before);
   for (let model = rest.next(); model !== null; model = rest.next())
     seat(d, board, model, before.get(model.policy.name) ?? null);
   for (const model of restless) if (isAtRest(model)) restless.delete(model);
@@ -102,7 +104,7 @@ function seat(d: Decision, board: DeviceBoard, model: ModelState, before: Plan |
   const place = choose(board, model, before);
   // Nobody is evicted for requests that need no device, and no sleeper stopped that answers them.
   const isLight = model.queue.isLight && !model.wanted && !model.policy.alwaysOn;
-  if (engine.kind === 'asleep' && !isLight && isSoonerElsewhere(board, model, place)) {
+  if (engine.kind === 'asleep' && !isLight && isSoonerElsewhere(d, board, model, place)) {
     dismiss(d, model, engine, 'it can be started elsewhere sooner than its own devices have room');
     return;
   }
@@ -119,9 +121,9 @@ function seat(d: Decision, board: DeviceBoard, model: ModelState, before: Plan |
     deviceIds: place.deviceIds,
     sinceMs: before?.sinceMs ?? d.nowMs,
     startsMs: d.nowMs + place.inMs,
+    hasBegun: askVictims(d, place.victims, place.inMs, model) || before?.hasBegun === true,
   });
   board.hold(place.deviceIds);
-  askVictims(d, place.victims, place.inMs, model);
 }
 
 /** A new choice must give room this much sooner than the devices held before: else every hiccup would move the plan. */
@@ -145,29 +147,41 @@ function choose(board: DeviceBoard, model: ModelState, before: Plan | null): Fou
   return elsewhere !== null && asBefore.inMs > elsewhere.inMs + NEW_CHOICE_GAIN_MS ? elsewhere : asBefore;
 }
 
+/** Answers whether somebody was asked now. */
 function askVictims(
   d: Decision,
   victims: readonly Victim[],
   roomInMs: number,
   beneficiary: ModelState,
-): void {
+): boolean {
   const asking = whomToAsk(d.state, victims, roomInMs, d.nowMs);
   for (const victim of asking.now) giveWay(d, victim, beneficiary);
   if (asking.nextInMs !== null)
     beneficiary.reviewAtMs = Math.min(beneficiary.reviewAtMs, d.nowMs + asking.nextInMs);
+  return asking.now.length > 0;
 }
 
 /**
  * A sleeper whose own devices are taken for longer than a start takes goes where nobody who works has to give way. To
  * start in a busy engine's place would save it time and cost the devices more than its waking does.
  */
-function isSoonerElsewhere(board: DeviceBoard, model: ModelState, waking: FoundPlace | null): boolean {
+function isSoonerElsewhere(
+  d: Decision,
+  board: DeviceBoard,
+  model: ModelState,
+  waking: FoundPlace | null,
+): boolean {
   if (waking?.kind === 'free') return false;
+  // While others wait too, a start elsewhere takes far more of their time than its own waking takes later.
+  if (waking !== null && d.state.contenders.size > 1) return false;
   const anew = findAnew(board, model);
   if (anew === null) return false;
   const isUnclaimed = anew.kind === 'free' || anew.victimsInMs === 0;
   // Devices that are held for somebody come back when that one has had its turn.
-  if (waking === null) return isUnclaimed || !isHeldFromIt(board, model);
+  if (waking === null) {
+    const isHeld = isHeldFromIt(board, model);
+    return isUnclaimed ? !isHeld || d.state.contenders.size === 1 : !isHeld;
+  }
   const startMs = stopCostMs(model) + (anew.kind === 'evict' ? anew.inMs : 0) + startCostMs(model);
   return isUnclaimed && startMs + NEW_CHOICE_GAIN_MS < waking.inMs + wakeCostMs(model);
 }
@@ -193,7 +207,6 @@ function giveWay(d: Decision, { model: name, how }: Victim, beneficiary: ModelSt
       how,
     );
   } else if (engine.kind === 'asleep' && engine.leaving === null) {
-    chargeHostRent(d.state, engine.hostCredit);
     dismiss(d, victim, engine, `${beneficiary.policy.name} needs what it still holds on its devices`);
   }
 }

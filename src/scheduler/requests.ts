@@ -8,6 +8,7 @@ import type { Refusal } from '../core/errors.ts';
 import type { RequestId } from '../core/ids.ts';
 import { LONE_DEATHS_MAX, RESENDS_MAX } from '../core/limits.ts';
 import { renewCredit } from './credit.ts';
+import { noteArrival } from './demand.ts';
 import { reservationOf } from './engine-state.ts';
 import type { ReturnCause } from './events.ts';
 import { expectedBringUpMs } from './move-times.ts';
@@ -57,6 +58,7 @@ export function arrived(
     }
     return;
   }
+  noteArrival(model.demand, d.nowMs);
   const engine = model.engine;
   // Also while its engine is gone: the clients' pause is the same.
   if (model.lastServedMs !== null && isIdle(model))
@@ -298,7 +300,7 @@ export function pump(d: Decision, model: ModelState): void {
 
 /** Nobody waits for it any more: it contends for nothing. */
 export function leaveIfUnneeded(d: Decision, model: ModelState): void {
-  if (isWaitedFor(model) || model.policy.alwaysOn || model.round === null) return;
+  if (isWaitedFor(model) || model.policy.alwaysOn || model.contendsSinceMs === null) return;
   leaveContest(d.state, model);
   d.review = true;
 }
@@ -372,12 +374,12 @@ function queueShrank(d: Decision, model: ModelState): void {
 /**
  * The last review had nothing for it: no device was left that it could have, all plans of those before it in place. One
  * more request then needs no review, because all that a review looks at is as it was, but for two things:
- *  1. Its waiting work, which orders only those of a round who hold no devices. They were all passed over like it (who was
- *     not is seated and holds devices, or came later and has a review of its own), and in another order they would be again.
+ *  1. Its waiting work, which orders those who have not begun anything. Another order is worth no review of its own: there is
+ *     one at the next event on a device, before which nobody would get one.
  *  2. The time, for which those who hold devices have a timer (`reviewAtMs`); who holds none waits for an event.
  */
 function wasPassedOver(model: ModelState): boolean {
-  return model.round !== null && model.blocked;
+  return model.contendsSinceMs !== null && model.blocked;
 }
 
 /** The model has work and no engine: it contends for devices. */
@@ -391,7 +393,7 @@ export function wish(d: Decision, model: ModelState): void {
     (engine.kind === 'failed' && d.nowMs >= engine.untilMs);
   // While it drains or stops it joins when it is gone: its place is then in the next round.
   if (!wants || !without) return;
-  joinContest(d.state, model);
+  joinContest(d.state, model, d.nowMs);
   // With devices set aside already, one more request changes nothing.
   if (!d.state.plans.has(model.policy.name)) d.review = true;
 }

@@ -5,6 +5,8 @@ import { SchedulerMeter } from '../../test/fakes/scheduler-meter.ts';
 import { SchedulerWorld, testPolicy, testSetup } from '../../test/fakes/scheduler-world.ts';
 import { createPrng, type Prng } from '../core/prng.ts';
 import type { ModelPolicy } from './model-policy.ts';
+import type { SwapPolicy } from './swap-policy.ts';
+import { TURNS } from './turns-policy.ts';
 
 const GIB = 1024;
 const SHARE = 0.2;
@@ -178,14 +180,18 @@ for (const [what, scenario] of [
   });
 }
 
-/** Ranks the wide model after everybody who contends, so that it holds devices only when nobody else wants them. */
+/** The wide model is passed over whenever somebody else waits: it holds devices only when nobody else wants them. */
 function withoutReservation(world: SchedulerWorld): void {
-  world.beforeDecision = () => {
+  const rebalance: SwapPolicy['rebalance'] = (d) => {
     const wide = world.state.models.get('wide0');
-    if (wide === undefined || wide.round === null) return;
-    const others = [...world.state.contenders].filter((model) => model !== wide);
-    wide.round = 1 + Math.max(0, ...others.map((model) => model.round ?? 0));
+    const { contenders } = world.state;
+    if (wide === undefined || contenders.size === 1 || !contenders.delete(wide)) TURNS.rebalance(d);
+    else {
+      TURNS.rebalance(d);
+      contenders.add(wide);
+    }
   };
+  Object.assign(world.state, { policy: { name: 'without reservation', rebalance } });
 }
 
 test('without holding what it waits for, the wide model never gets in, and the check says so', () => {

@@ -37,19 +37,20 @@ export function restOf(
   return sleeps ? Math.min(model.need?.residueMib ?? 0, reservation.memoryMibPerDevice) : 0;
 }
 
-/** Null: it cannot be asked to go, or is on its way out already. */
+/** Null: it cannot be asked to go, or is on its way out already. `staysMs`: as of challenge.ts. */
 export function residentView(
   state: SchedulerState,
   model: ModelState,
   reservation: Reservation,
   nowMs: number,
+  staysMs: number,
 ): ResidentView | null {
   const { engine } = model;
   const { memoryMibPerDevice } = reservation;
   const stop = { how: 'stop', freesMib: memoryMibPerDevice, takesMs: stopCostMs(model) } as const;
   switch (engine.kind) {
     case 'awake': {
-      const view = residentOf(model, reservation, yieldsInMs(state, model, nowMs));
+      const view = residentOf(model, reservation, Math.max(staysMs, yieldsInMs(state, model, nowMs)));
       return { ...view, ways: waysOut(state, model, reservation, nowMs) };
     }
     case 'starting':

@@ -1,11 +1,10 @@
 /** Falling asleep and waking: the moves, and what engines report of them. */
 import { assert } from '../core/assert.ts';
-import { hostCreditOf } from './credit.ts';
 import { setEngine } from './engine-index.ts';
 import { type AsleepState, COLD, type Reservation } from './engine-state.ts';
 import { moveEnded, payForComing, payForLeaving } from './move-budget.ts';
 import { assertRoom, beginDrain, cameUp, stopEngine, whoWaits } from './moves.ts';
-import { granted } from './rank.ts';
+import { leaveContest } from './rank.ts';
 import { pump, wish } from './requests.ts';
 import type { Decision, ModelState } from './state.ts';
 import { learn } from './turn.ts';
@@ -56,7 +55,7 @@ export function wakeEngine(d: Decision, model: ModelState): void {
     deadlineMs: d.nowMs + model.policy.wakeTimeoutMs,
   });
   payForComing(state, awakeReservation, d.nowMs);
-  granted(state, model);
+  leaveContest(state, model);
   state.plans.delete(model.policy.name);
   d.touched.add(model);
   d.effects.push({
@@ -115,7 +114,6 @@ export function sleepingState(
     level,
     hostMib,
     sinceMs: d.nowMs,
-    hostCredit: hostCreditOf(d.state, model, hostMib),
     notBeforeMs: 0,
     leaving: null,
     leaveByMs: Number.POSITIVE_INFINITY,

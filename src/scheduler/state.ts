@@ -2,6 +2,7 @@
 import { assert } from '../core/assert.ts';
 import { IdMap } from '../core/id-map.ts';
 import type { DeviceId, LaunchId, ModelName } from '../core/ids.ts';
+import { createDemand, type Demand } from './demand.ts';
 import type { DeviceBoard } from './device-board.ts';
 import type { Effect } from './effects.ts';
 import { EngineIndex } from './engine-index.ts';
@@ -41,6 +42,7 @@ export interface ModelState {
   order: number;
   readonly queue: WaitingQueue;
   readonly running: IdMap<RunningRequest>;
+  readonly demand: Demand;
   /** Ready in time by an operator's word, without a request. */
   wanted: boolean;
   /** Taken out of the configuration: drained, then forgotten. */
@@ -70,11 +72,10 @@ export interface ModelState {
   gapMs: number | null;
   /** Landlord priority: the credit line at the last use (credit.ts). */
   credit: number;
-  /** No devices could be set aside for it at the last review: it holds up nobody's round. */
+  /** No devices could be set aside for it at the last review. */
   blocked: boolean;
-  /** Round in which it waits for devices (rank.ts); null while it does not contend. */
-  round: number | null;
-  lastGrantRound: number;
+  /** Since when it waits for devices (rank.ts); null while it does not contend. */
+  contendsSinceMs: number | null;
   /** Times of its engine's deaths within the window. */
   deathsMs: number[];
   /** Why no device can ever hold it; null: some can. Kept up to date with policy and devices. */
@@ -106,6 +107,8 @@ export interface Plan {
   readonly sinceMs: number;
   /** When the room is expected. Engines there serve on until shortly before (ask.ts). */
   readonly startsMs: number;
+  /** Somebody was asked to leave for it: it keeps its place in the order until it has its devices. */
+  readonly hasBegun: boolean;
 }
 
 export interface Shortage {
@@ -128,10 +131,8 @@ export interface SchedulerState {
   /** Whose engine each launch is, from its start or adoption until nothing of it is left. */
   readonly launches: Map<LaunchId, ModelState>;
   readonly plans: Map<ModelName, Plan>;
-  /** Models that want devices and have none. */
+  /** Models that want devices and have none, in the order in which they began to. */
   readonly contenders: Set<ModelState>;
-  /** The present round of each pool's contest (rank.ts). */
-  readonly rounds: Map<string, number>;
   /** Of them, those at whom a review looks even when no device is left to give: the others were passed over (rebalance.ts). */
   readonly restless: Set<ModelState>;
   /** Devices whose budget shrank below what was reserved there: no start, and idle engines give way. */
@@ -143,8 +144,6 @@ export interface SchedulerState {
   readonly shortages: Map<DeviceId, Shortage>;
   /** The Landlord line: credits are counted from here; it rises with each eviction. */
   creditLine: number;
-  /** The same for sleepers in host memory. */
-  hostCreditLine: number;
   /** Host memory that our engines may use in all; null: not known, and nothing falls asleep. */
   hostBudgetMib: number | null;
   /** Of the decision under way. */
@@ -193,6 +192,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     order: 0,
     queue: new WaitingQueue(),
     running: new IdMap(),
+    demand: createDemand(),
     wanted: false,
     removed: false,
     contextLength: null,
@@ -210,8 +210,7 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     gapMs: null,
     credit: 0,
     blocked: false,
-    round: null,
-    lastGrantRound: -1,
+    contendsSinceMs: null,
     deathsMs: [],
     neverFits: null,
     serviceMs: null,
@@ -241,13 +240,11 @@ export function createSchedulerState(setup: SchedulerSetup, policy: SwapPolicy):
     contenders: new Set(),
     restless: new Set(),
     launches: new Map(),
-    rounds: new Map(),
     overBudget: new Set(),
     moveBudgets: new Map(),
     startHistory: createStartHistory(),
     shortages: new Map(),
     creditLine: 0,
-    hostCreditLine: 0,
     hostBudgetMib: setup.hostBudgetMib,
     touched: new TouchedModels(),
     launchPrefix: setup.launchPrefix,

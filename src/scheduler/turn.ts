@@ -21,6 +21,10 @@ const LINGER_MIN_MS = 100;
 /** A learned gap follows new ones by this share. */
 const GAP_WEIGHT = 0.3;
 const COST_WEIGHT = 0.3;
+/** Of a request, until one was served. */
+const UNKNOWN_SERVICE_MS = 1_000;
+/** After the cut at the end of a drain: how long the front may take to end its requests before the engine goes anyway. */
+export const CUT_GRACE_MS = 5_000;
 
 export function startCostMs(model: ModelState): number {
   return model.startMs ?? model.policy.assumedStartMs;
@@ -74,6 +78,17 @@ export function switchCostMs(model: ModelState): number {
 export function quantumMs(model: ModelState, scheduling: SchedulingPolicy): number {
   const share = scheduling.switchShare;
   return Math.max((switchCostMs(model) * (1 - share)) / share, model.policy.minResidenceMs);
+}
+
+/** The longest that its turn may keep others waiting: its moves, its quantum, its drain and the end of what is cut. */
+export function longestTurnMs(model: ModelState, scheduling: SchedulingPolicy): number {
+  return switchCostMs(model) + quantumMs(model, scheduling) + model.policy.drainTimeoutMs + CUT_GRACE_MS;
+}
+
+/** Until what waits for it and runs would have been served. */
+export function backlogMs(model: ModelState): number {
+  const requests = model.queue.size + model.running.size;
+  return (model.serviceMs ?? UNKNOWN_SERVICE_MS) * Math.max(1, requests / model.policy.maxConcurrent);
 }
 
 function turnEndMs(model: ModelState, awake: AwakeState, scheduling: SchedulingPolicy): number {
