@@ -56,7 +56,7 @@ export class DeviceBoard {
   /** Who asks next, against whom busy engines may stand (challenge.ts); null: against nobody. */
   challenge(challenger: ModelState | null): void {
     this.#sync();
-    this.#all.challenge(challenger);
+    if (this.#all.challenge(challenger)) this.#openViews = null;
   }
 
   /** Sets devices aside for a model that was seated. */
@@ -130,11 +130,10 @@ export class DeviceBoard {
   /** Forgets what engines' changes have made untrue. */
   #sync(): void {
     const { version } = this.#state.engines;
-    if (version !== this.#version) {
-      this.#all.forgetSince(this.#version);
-      this.#openViews = null;
-    }
+    if (version === this.#version) return;
+    this.#all.forgetSince(this.#version);
     this.#version = version;
+    this.#openViews = null;
   }
 
   #perspectiveOf(model: ModelState): Perspective {
@@ -183,17 +182,21 @@ class Perspective {
     return this.#losses;
   }
 
-  challenge(challenger: ModelState | null): void {
+  /** Answers whether anything has changed by it. */
+  challenge(challenger: ModelState | null): boolean {
+    let changes = false;
     for (const model of this.#state.engines.holders) {
       const before = this.#staying.get(model) ?? 0;
       const isAsked = challenger !== null && model.engine.kind === 'awake';
       const staysMs = isAsked ? staysForMs(model, challenger, this.#nowMs) : 0;
       if (staysMs === before) continue;
+      changes = true;
       this.#staying.set(model, staysMs);
       this.#holders.delete(model);
-      this.#losses = null;
+      // Its losses are as they were.
       for (const id of reservationOf(model.engine)?.deviceIds ?? []) this.#views.delete(id);
     }
+    return changes;
   }
 
   forget(): void {
