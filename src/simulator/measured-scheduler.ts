@@ -7,6 +7,8 @@ const NS_PER_MS = 1e6;
 export class MeasuredScheduler implements Scheduler {
   decisions = 0;
   decisionMs = 0;
+  /** What a decision threw first; null: nothing. It may have been thrown where nobody could catch it. */
+  failure: { readonly error: unknown } | null = null;
   readonly begin: Scheduler['begin'];
   readonly decide: Scheduler['decide'];
 
@@ -18,12 +20,18 @@ export class MeasuredScheduler implements Scheduler {
       return begun;
     };
     this.decide = (state, event, nowMs) => {
+      if (this.failure !== null) return [];
       const beganMs = performance.now();
-      const effects = scheduler.decide(state, event, nowMs);
-      this.decisionMs += performance.now() - beganMs;
-      this.decisions += 1;
-      for (const observer of watching) observer.decided?.(event, effects, state, nowMs);
-      return effects;
+      try {
+        const effects = scheduler.decide(state, event, nowMs);
+        this.decisionMs += performance.now() - beganMs;
+        this.decisions += 1;
+        for (const observer of watching) observer.decided?.(event, effects, state, nowMs);
+        return effects;
+      } catch (error) {
+        this.failure = { error };
+        return [];
+      }
     };
   }
 

@@ -162,8 +162,8 @@ test('the machine tells of a dispatch that comes twice', async () => {
   const twice = corrupted((effects) =>
     effects.flatMap((effect): Effect[] => (effect.kind === 'dispatch' ? [effect, effect] : [effect])),
   );
-  const [first] = await violationsOf(twice, [testRequest(0, 'a')]);
-  assert.match(first ?? '', /request 1 of a was dispatched while it was running/);
+  const violations = (await violationsOf(twice, [testRequest(0, 'a')])).join('\n');
+  assert.match(violations, /request 1 of a was dispatched while it was running/);
 });
 
 test('the machine tells of a start beside a start', async () => {
@@ -199,7 +199,6 @@ test('the machine tells of more memory than there is, and of more than may be re
 test('a run in which nothing goes on any more ends, and tells so', async () => {
   const requests = [testRequest(0, 'a'), testRequest(30_000, 'b')];
   const kept = corrupted((effects) => effects.filter(({ kind }) => kind !== 'stop'));
-  assert.deepEqual(await violationsOf(kept, requests), [
-    'nothing goes on any more, and 1 requests have not ended',
-  ]);
+  const [first] = await violationsOf(kept, requests);
+  assert.equal(first, 'nothing goes on any more, and 1 requests have not ended');
 });

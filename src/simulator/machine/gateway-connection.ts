@@ -20,15 +20,28 @@ import { createMachineEngine, MachineHttp } from './machine-engine.ts';
 import type { MachineLaunch } from './machine-launch.ts';
 import type { SimulatedMachine } from './simulated-machine.ts';
 
-export interface ConnectionOptions {
+/** How the machine looks from outside. */
+export interface MachineView {
+  /** Added to the clock where it tells the time of day. */
+  readonly wallOffsetMs: () => number;
+  /** What a reading of the devices says, where it is not the truth; null: it fails. */
+  readonly reading: (truth: readonly MemoryReading[]) => readonly MemoryReading[] | null;
+  /** How long the next step of an operation takes that is not a move, each before and after it takes effect. */
+  readonly latencyMs: () => number;
+  readonly log: (text: string) => void;
+}
+
+export const TRUTHFUL: MachineView = {
+  wallOffsetMs: () => 0,
+  reading: (truth) => truth,
+  latencyMs: () => 0,
+  log: () => {},
+};
+
+export interface ConnectionOptions extends MachineView {
   readonly machine: SimulatedMachine;
   readonly config: ResolvedConfig;
   readonly costs: ReadonlyMap<string, ModelCosts>;
-  /** Added to the clock where it tells the time of day. */
-  readonly wallOffsetMs: () => number;
-  /** What a reading of the devices says, where it is not the truth. */
-  readonly reading: (truth: readonly MemoryReading[]) => readonly MemoryReading[];
-  readonly log: (text: string) => void;
 }
 
 /** Effects that promises hang on; the others are carried out synchronously. */
@@ -67,7 +80,7 @@ export class GatewayConnection {
   ports(): ControlPorts {
     const { machine, config, log } = this.#options;
     const { clock } = this;
-    const engine = createMachineEngine(machine, clock);
+    const engine = createMachineEngine(machine, clock, (answer) => this.#told(answer));
     return {
       clock,
       runtime: this.#runtime(),
@@ -107,16 +120,33 @@ export class GatewayConnection {
     });
   }
 
-  /** Never, once the gateway is dead. */
-  #answer<T>(ask: () => T | Promise<T>): Promise<T> {
-    if (this.#isCut) return new Promise(() => {});
+  /** Asks the machine. */
+  async #answer<T>(ask: () => T | Promise<T>): Promise<T> {
     this.#options.machine.touch();
-    return Promise.resolve(ask()).then((answer) => (this.#isCut ? new Promise<T>(() => {}) : answer));
+    await this.#pause();
+    const answer = await this.#told(Promise.resolve(ask()));
+    await this.#pause();
+    return answer;
+  }
+
+  async #pause(): Promise<void> {
+    const ms = this.#options.latencyMs();
+    if (ms > 0) await new Promise<void>((resolve) => this.#setTimer(this.clock.nowMs() + ms, resolve));
+    if (this.#isCut) await new Promise<never>(() => {});
+  }
+
+  /** Never, once the gateway is dead. */
+  async #told<T>(answer: Promise<T>): Promise<T> {
+    const told = await answer;
+    if (this.#isCut) await new Promise<never>(() => {});
+    return told;
   }
 
   #read(): readonly MemoryReading[] {
     const { machine, reading } = this.#options;
-    return reading(machine.books.readings());
+    const readings = reading(machine.books.readings());
+    if (readings === null) throw new Error('the devices do not answer');
+    return readings;
   }
 
   #runtime(): Runtime {

@@ -39,8 +39,12 @@ function probe(launch: MachineLaunch | null): ProbeResult {
   }
 }
 
-/** `clock`: of the gateway that asks. */
-export function createMachineEngine(machine: SimulatedMachine, clock: Clock): Engine {
+/** `clock`, `told`: of the gateway that asks; `told` never answers once that is dead. */
+export function createMachineEngine(
+  machine: SimulatedMachine,
+  clock: Clock,
+  told: <T>(answer: Promise<T>) => Promise<T>,
+): Engine {
   const launchOf = (http: EngineHttp): MachineLaunch | null =>
     http instanceof MachineHttp ? machine.launchAt(http.address) : null;
   const refused = { kind: 'failed', detail: 'the connection is refused' } as const;
@@ -59,14 +63,14 @@ export function createMachineEngine(machine: SimulatedMachine, clock: Clock): En
     },
     listensOn: () => 'unix',
     command: (model) => ({ argv: [model.name], environment: {}, files: [] }),
-    probe: async (http) => probe(launchOf(http)),
+    probe: (http) => told(Promise.resolve(probe(launchOf(http)))),
     parseLine: (line) => (line === SERVING_LINE ? { phase: 'serving', percent: null } : null),
     version: () => null,
     parseMemory: () => null,
     sleep: (http, { timeoutMs, signal }) =>
-      inTime(clock, launchOf(http)?.sleep() ?? Promise.resolve(refused), timeoutMs, signal),
+      told(inTime(clock, launchOf(http)?.sleep() ?? Promise.resolve(refused), timeoutMs, signal)),
     wake: (http, { timeoutMs, signal }) =>
-      inTime(clock, launchOf(http)?.wake() ?? Promise.resolve(refused), timeoutMs, signal),
+      told(inTime(clock, launchOf(http)?.wake() ?? Promise.resolve(refused), timeoutMs, signal)),
     isAsleep: async (http) => {
       const phase = launchOf(http)?.phase;
       return phase === 'asleep' ? true : phase === 'awake' || phase === 'waking' ? false : null;

@@ -1,5 +1,6 @@
 /** What becomes of a move on the machine: how long it takes, and how it ends. */
 
+import type { DeviceId } from '../../core/ids.ts';
 import type { MoveKind } from '../simulation-observer.ts';
 import { coldStartMs } from '../start-times.ts';
 import type { ModelCosts } from '../world.ts';
@@ -18,6 +19,7 @@ export interface MoveFate {
 export interface FatedMove {
   readonly kind: MoveKind;
   readonly model: string;
+  readonly deviceIds: readonly DeviceId[];
   readonly costs: ModelCosts;
   /** Place of the model in the sorted names. */
   readonly modelIndex: number;

@@ -35,6 +35,8 @@ export class SimulatedMachine {
   readonly books: MemoryBooks;
   /** Something happened that promises of the gateway may hang on. */
   isTouched = false;
+  /** Timers that have fired at the present time. */
+  stepsAtOnce = 0;
   readonly #launches = new Map<LaunchId, MachineLaunch>();
   readonly #models: ReadonlyMap<string, MachineModel>;
   readonly #ports: LaunchMachine;
@@ -55,7 +57,8 @@ export class SimulatedMachine {
         const model = this.#model(spec.model);
         const startNumber = kind === 'start' ? model.starts : 0;
         if (kind === 'start') model.starts += 1;
-        return fateOf({ kind, model: spec.model, costs: of, modelIndex: model.index, startNumber });
+        const { model: name, deviceIds } = spec;
+        return fateOf({ kind, model: name, deviceIds, costs: of, modelIndex: model.index, startNumber });
       },
     };
   }
@@ -67,6 +70,10 @@ export class SimulatedMachine {
   /** All that run, whoever launched them. */
   get launches(): Iterable<MachineLaunch> {
     return this.#launches.values();
+  }
+
+  get launchIds(): Iterable<LaunchId> {
+    return this.#launches.keys();
   }
 
   launch(spec: LaunchSpec, observer: LaunchObserver, wallMs: number): EngineHandle {
