@@ -9,65 +9,18 @@
 import { assert } from '../core/assert.ts';
 import type { DeviceId, ModelName } from '../core/ids.ts';
 import { placeNow } from './device-view.ts';
-import { isMoving, reservationOf } from './engine-state.ts';
+import { type EngineState, isMoving, reservationOf } from './engine-state.ts';
 import { beginFetch } from './fetching.ts';
-import { shrinkToHost } from './host-memory.ts';
+import type { DeviceBudget } from './model-policy.ts';
 import { beginDrain, startEngine } from './moves.ts';
 import { ModelView, type PolicyDevice } from './policy-views.ts';
 import { leaveContest } from './rank.ts';
-import { shrinkToBudgets } from './rebalance.ts';
 import { neverFits } from './refusals.ts';
 import { pump, refuseQueue } from './requests.ts';
 import { nextShortageMs, roomMib } from './shortage.ts';
 import { wakeEngine } from './sleeping.ts';
 import type { Decision, ModelState, Plan, SchedulerState } from './state.ts';
-import type { SwapPolicy } from './swap-policy.ts';
 import { dismiss } from './withdrawal.ts';
-
-/** What one run of a policy does. It may keep what it likes between calls; it must not ask a clock or draw lots. */
-export interface PolicyRules {
-  /** Called again in the same decision as long as it orders moves, so it may do one thing at a time. */
-  review(desk: PolicyDesk): void;
-  /**
-   * May a request of `model`, whose engine is awake with a free slot, be handed to it now? Absent: always. Those that wait
-   * are handed over by `passOn`.
-   */
-  mayPass?(model: ModelView, look: PolicyLook): boolean;
-}
-
-/** `begin` is called once for each run: what it returns belongs to that run alone. */
-export function definePolicy(name: string, begin: () => PolicyRules): SwapPolicy {
-  const runs = new WeakMap<SchedulerState, PolicyRules>();
-  const rulesOf = (state: SchedulerState): PolicyRules => {
-    const known = runs.get(state);
-    if (known !== undefined) return known;
-    const rules = begin();
-    runs.set(state, rules);
-    return rules;
-  };
-  const rebalance = (d: Decision): void => {
-    if (d.state.overBudget.size > 0) shrinkToBudgets(d);
-    shrinkToHost(d);
-    const before = new Map(d.state.plans);
-    d.state.plans.clear();
-    if (d.state.closing === 'no') {
-      const desk = new PolicyDesk(d, before);
-      rulesOf(d.state).review(desk);
-      desk.close();
-      return;
-    }
-    // Who is awake serves what it can; nobody's order matters any more.
-    for (const model of d.state.models.values()) pump(d, model);
-  };
-  if (begin().mayPass === undefined) return { name, rebalance };
-  return {
-    name,
-    rebalance,
-    mayPass: (state, model) =>
-      state.closing !== 'no' ||
-      rulesOf(state).mayPass?.(new ModelView(model), new PolicyLook(state)) !== false,
-  };
-}
 
 /** What there is, without the right to change it. */
 export class PolicyLook {
@@ -84,9 +37,7 @@ export class PolicyLook {
 
   /** Models whose engine holds memory on devices, in whatever phase. */
   get engines(): readonly ModelView[] {
-    return [...this.#state.models.values()]
-      .filter((model) => reservationOf(model.engine) !== null)
-      .map((model) => new ModelView(model));
+    return this.#state.engines.holders.map((model) => new ModelView(model));
   }
 
   /** Of all waiting requests the first that came, by its model; null: nobody waits. */
@@ -108,6 +59,8 @@ export class PolicyDesk extends PolicyLook {
   readonly #d: Decision;
   readonly #before: ReadonlyMap<ModelName, Plan>;
   #lookAgainMs = Number.POSITIVE_INFINITY;
+  /** Null: something was ordered since it was looked at. */
+  #devices: readonly PolicyDevice[] | null = null;
 
   constructor(d: Decision, before: ReadonlyMap<ModelName, Plan>) {
     super(d.state);
@@ -130,47 +83,33 @@ export class PolicyDesk extends PolicyLook {
     return models.map((model) => new ModelView(model));
   }
 
+  /** It waits for devices; who was put away in this review waits no more until it is gone. */
+  isWaiting(view: ModelView): boolean {
+    return this.#d.state.contenders.has(this.#stateOf(view));
+  }
+
   get devices(): readonly PolicyDevice[] {
+    this.#devices ??= [...this.#d.state.devices.values()].map((device) => this.#deviceOf(device));
+    return this.#devices;
+  }
+
+  #deviceOf(device: DeviceBudget): PolicyDevice {
     const { state } = this.#d;
-    const all = new Map<DeviceId, { -readonly [K in keyof PolicyDevice]: PolicyDevice[K] }>();
-    const engines = new Map<DeviceId, ModelView[]>();
-    for (const device of state.devices.values()) {
-      const { id, pool, totalMib } = device;
-      const budgetMib = roomMib(state, device, this.nowMs);
-      const on: ModelView[] = [];
-      engines.set(id, on);
-      all.set(id, {
-        id,
-        pool,
-        totalMib,
-        budgetMib,
-        freeMib: budgetMib,
-        isMoving: false,
-        heldFor: null,
-        engines: on,
-      });
-    }
-    for (const model of state.models.values()) {
-      const { engine } = model;
-      const reservation = reservationOf(engine);
-      for (const id of reservation?.deviceIds ?? []) {
-        const device = all.get(id);
-        if (device === undefined || reservation === null) continue;
-        const takesAll = reservation.exclusive && engine.kind !== 'asleep';
-        device.freeMib -= takesAll
-          ? Math.max(device.freeMib, reservation.memoryMibPerDevice)
-          : reservation.memoryMibPerDevice;
-        device.isMoving ||= isMoving(engine);
-        engines.get(id)?.push(new ModelView(model));
-      }
-    }
-    for (const plan of state.plans.values()) {
-      for (const id of plan.deviceIds) {
-        const device = all.get(id);
-        if (device !== undefined) device.heldFor = plan.model;
-      }
-    }
-    return [...all.values()];
+    const { id, pool, totalMib } = device;
+    const holders = state.engines.holdersOn(id);
+    const budgetMib = roomMib(state, device, this.nowMs);
+    const isWhole = holders.some((model) => isExclusive(model.engine));
+    const plan = [...state.plans.values()].find(({ deviceIds }) => deviceIds.includes(id));
+    return {
+      id,
+      pool,
+      totalMib,
+      budgetMib,
+      freeMib: isWhole ? 0 : budgetMib - state.engines.reservedMib(id),
+      isMoving: holders.some((model) => isMoving(model.engine)),
+      heldFor: plan?.model ?? null,
+      engines: holders.map((model) => new ModelView(model)),
+    };
   }
 
   /**
@@ -186,11 +125,11 @@ export class PolicyDesk extends PolicyLook {
   bringUp(view: ModelView, deviceIds: readonly DeviceId[]): void {
     const model = this.#stateOf(view);
     const { name } = view;
-    assert(this.#d.state.contenders.has(model), `${name} is brought up, and does not wait for devices`);
-    assert(deviceIds.length === view.deviceCount, `${name} takes ${view.deviceCount} devices`);
+    assert(this.isWaiting(view), `${name} is brought up, and does not wait for devices`);
     this.#assertSuitable(view, deviceIds);
     const placement = placeNow(this.#d.state, model, this.nowMs, deviceIds);
     assert(placement.kind === 'free', `${name} is brought up on ${deviceIds.join(', ')} without room there`);
+    this.#devices = null;
     if (model.engine.kind === 'asleep') wakeEngine(this.#d, model);
     else startEngine(this.#d, model, deviceIds, placement.memoryMibPerDevice);
   }
@@ -212,6 +151,7 @@ export class PolicyDesk extends PolicyLook {
     const model = this.#stateOf(view);
     const { engine } = model;
     assert(this.mayGoFromMs(view) <= this.nowMs, `${view.name} (${engine.kind}) must not be put away now`);
+    this.#devices = null;
     if (engine.kind === 'asleep') {
       assert(how === 'stop', `${view.name} sleeps already`);
       dismiss(this.#d, model, engine, reason);
@@ -228,20 +168,21 @@ export class PolicyDesk extends PolicyLook {
   hold(view: ModelView, deviceIds: readonly DeviceId[]): void {
     const { state, nowMs } = this.#d;
     const { name: model } = view;
-    assert(state.contenders.has(this.#stateOf(view)), `devices are held for ${model}, which does not wait`);
+    assert(this.isWaiting(view), `devices are held for ${model}, which does not wait`);
     this.#assertSuitable(view, deviceIds);
     for (const plan of state.plans.values()) {
       const id = deviceIds.find((held) => plan.deviceIds.includes(held));
       assert(id === undefined || plan.model === model, `${id} is held for ${plan.model} already`);
     }
+    this.#devices = null;
     const sinceMs = this.#before.get(model)?.sinceMs ?? nowMs;
     state.plans.set(model, { model, deviceIds, sinceMs, startsMs: nowMs, hasBegun: false });
   }
 
-  /** The devices that were held for it until this review, or null. */
+  /** The devices that were held for it until this review, if it may still have them, or null. */
   heldBefore(view: ModelView): readonly DeviceId[] | null {
     const deviceIds = this.#before.get(view.name)?.deviceIds;
-    return deviceIds?.every((id) => this.#d.state.devices.has(id)) === true ? deviceIds : null;
+    return deviceIds === undefined || this.#whyUnsuitable(view, deviceIds) !== null ? null : deviceIds;
   }
 
   /** Hands waiting requests of an awake model to its engine, as far as it has slots and `mayPass` lets them. */
@@ -269,24 +210,35 @@ export class PolicyDesk extends PolicyLook {
   }
 
   #assertSuitable(view: ModelView, deviceIds: readonly DeviceId[]): void {
+    const why = this.#whyUnsuitable(view, deviceIds);
+    assert(why === null, `${view.name} cannot have ${deviceIds.join(', ')}: ${why}`);
+  }
+
+  /** By its configuration, whoever is there; null: it may have them. */
+  #whyUnsuitable(view: ModelView, deviceIds: readonly DeviceId[]): string | null {
+    if (deviceIds.length !== view.deviceCount) return `it takes ${view.deviceCount} devices`;
     const devices = deviceIds.map((id) => this.#d.state.devices.get(id));
     const isAsleep = view.phase === 'asleep';
-    for (const [index, device] of devices.entries()) {
-      const what = `${view.name} and ${deviceIds[index]}`;
-      assert(device !== undefined, `${what}: there is no such device`);
-      assert(!isAsleep || view.deviceIds.includes(device.id), `${what}: it sleeps elsewhere`);
-      assert(isAsleep || view.pool === null || view.pool === device.pool, `${what}: the pool is another one`);
-      assert(
-        isAsleep || device.totalMib === devices[0]?.totalMib,
-        `${what}: an engine's devices are of one size`,
-      );
+    for (const device of devices) {
+      if (device === undefined) return 'one of them is not there';
+      if (isAsleep && !view.deviceIds.includes(device.id)) return 'it sleeps elsewhere';
+      if (isAsleep) continue;
+      if (view.pool !== null && view.pool !== device.pool) return 'its pool is another one';
+      if (device.totalMib !== devices[0]?.totalMib) return 'they are not of one size';
     }
+    return null;
   }
+}
+
+/** Awake, or on the way, it has its devices to itself. */
+function isExclusive(engine: EngineState): boolean {
+  return engine.kind !== 'asleep' && reservationOf(engine)?.exclusive === true;
 }
 
 /** Refuses what can never fit, has files fetched, and leaves out who is in a pause after a failure. */
 function mayTakeDevices(d: Decision, model: ModelState): boolean {
   const { engine } = model;
+  model.reviewAtMs = Number.POSITIVE_INFINITY;
   if (model.neverFits !== null) {
     leaveContest(d.state, model);
     refuseQueue(d, model, neverFits(model, model.neverFits), 'it can never fit');

@@ -136,7 +136,7 @@ export interface PolicyDevice {
   readonly totalMib: number;
   /** What our engines may hold there in all at present. */
   readonly budgetMib: number;
-  /** Of it, what nobody holds. */
+  /** Of it, what nobody holds; 0 where somebody who is awake has it to itself. */
   readonly freeMib: number;
   /** A start, sleep, waking or stop is under way there: nothing can be brought up until it is over. */
   readonly isMoving: boolean;

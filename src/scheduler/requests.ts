@@ -289,12 +289,14 @@ export function pump(d: Decision, model: ModelState): void {
     (engine.kind === 'awake' && !engine.suspect) ||
     (engine.kind === 'asleep' && engine.leaving === null && model.queue.isLight);
   if (!open) return;
+  const { size } = model.queue;
   while (model.running.size < model.policy.maxConcurrent) {
     if (engine.kind === 'awake' && !mayPass(d.state, model)) break;
     const request = model.queue.shift();
     if (request === null) break;
     dispatch(d, model, request);
   }
+  if (model.queue.size < size) lineChanged(d);
   leaveIfUnneeded(d, model);
 }
 

@@ -2,7 +2,7 @@
  * One queue for all models whose head blocks everybody: not even a resident model's request passes one that came earlier. The
  * head's model is brought up in the place of the idle engines that were used longest ago. Only to show that it is hopeless.
  */
-import { definePolicy } from '../../scheduler/policy-desk.ts';
+import { definePolicy } from '../../scheduler/define-policy.ts';
 import { makeRoom } from './make-room.ts';
 
 export const fifoSwap = definePolicy('fifo-swap', () => ({

@@ -5,7 +5,7 @@
  * them: clients whose requests overlap keep theirs for ever.
  * llama-swap's users assign devices by hand; here a model takes free ones, else those that were used longest ago.
  */
-import { definePolicy } from '../../scheduler/policy-desk.ts';
+import { definePolicy } from '../../scheduler/define-policy.ts';
 import { seatInOrder } from './make-room.ts';
 
 export const llamaSwap = definePolicy('llama-swap', () => ({

@@ -4,9 +4,11 @@
  * `lru-sleep`: the same without a minimum residence, which is of use only where loads are long, and victims sleep where
  * they can; sleepers leave when what they leave on the devices is needed as well.
  */
-import { definePolicy, type PolicyDesk } from '../../scheduler/policy-desk.ts';
+import { definePolicy } from '../../scheduler/define-policy.ts';
+import type { PolicyDesk } from '../../scheduler/policy-desk.ts';
 import type { ModelView } from '../../scheduler/policy-views.ts';
 import { seatInOrder } from './make-room.ts';
+import { sleepIfItCan } from './reload-cost.ts';
 
 const MIN_RESIDENCE_MS = 90_000;
 /** Sleepers go after all who are awake, least recently used first. */
@@ -17,7 +19,7 @@ export const lru = definePolicy('lru', () => ({
 }));
 
 export const lruSleep = definePolicy('lru-sleep', () => ({
-  review: (desk) => evictLeastRecent(desk, 0, (engine) => (engine.canSleep ? 'sleep' : 'stop')),
+  review: (desk) => evictLeastRecent(desk, 0, sleepIfItCan),
 }));
 
 function evictLeastRecent(

@@ -8,6 +8,8 @@ export interface Eviction {
   /** Who goes first has the least; equal ones go by name. */
   rank(engine: ModelView): number;
   how(engine: ModelView): 'sleep' | 'stop';
+  /** Told of each that is about to be put away. */
+  went?(engine: ModelView): void;
   /** Everybody leaves a device before somebody else is brought up there. */
   readonly everybody?: boolean;
   /** Why an engine may go, for its reason. */
@@ -26,6 +28,8 @@ export function seatInOrder(desk: PolicyDesk, eviction: Eviction): void {
  * device counts) and has these go. False: nothing can be done for it at present.
  */
 export function makeRoom(desk: PolicyDesk, model: ModelView, eviction: Eviction): boolean {
+  // A sleeper may have had to go for somebody before it.
+  if (!desk.isWaiting(model)) return false;
   const held = desk.heldBefore(model);
   const sites =
     (held === null ? null : choose(desk, model, eviction, held)) ?? choose(desk, model, eviction, null);
@@ -40,14 +44,16 @@ export function makeRoom(desk: PolicyDesk, model: ModelView, eviction: Eviction)
   }
   if (model.isLight) return false;
   desk.hold(model, deviceIds);
-  for (const { engine, how } of victims.values())
+  for (const { engine, how } of victims.values()) {
+    eviction.went?.(engine);
     desk.putAway(engine, how, `${eviction.why}, and ${model.name} waits for its devices`);
+  }
   return true;
 }
 
 interface Victim {
   readonly engine: ModelView;
-  readonly how: 'sleep' | 'stop';
+  how: 'sleep' | 'stop';
 }
 
 interface Site {
@@ -107,6 +113,12 @@ function siteOf(desk: PolicyDesk, device: PolicyDevice, model: ModelView, evicti
     const how = alone || engine.phase === 'asleep' ? 'stop' : eviction.how(engine);
     victims.push({ engine, how });
     staying.set(engine, how === 'sleep' ? Math.min(engine.residueMib, engine.heldMib) : 0);
+  }
+  // Where what they would leave there asleep is needed as well, they stop.
+  for (const victim of victims) {
+    if (roomMib(device, staying) >= neededMib) break;
+    victim.how = 'stop';
+    staying.set(victim.engine, 0);
   }
   if (roomMib(device, staying) < neededMib) return null;
   const rank = Math.max(Number.NEGATIVE_INFINITY, ...victims.map(({ engine }) => eviction.rank(engine)));

@@ -6,7 +6,8 @@
  * first, wherever it is and whether or not that makes room. Where none is idle, the first by name is waited for, and no
  * other, while its own requests go on passing to it.
  */
-import { definePolicy, type PolicyDesk } from '../../scheduler/policy-desk.ts';
+import { definePolicy } from '../../scheduler/define-policy.ts';
+import type { PolicyDesk } from '../../scheduler/policy-desk.ts';
 import type { ModelView } from '../../scheduler/policy-views.ts';
 
 const KEEP_ALIVE_MS = 300_000;

@@ -42,6 +42,11 @@ function askEvery(world: SchedulerWorld, model: string, everyMs: number, untilMs
   ask();
 }
 
+/** Who is awake. */
+function awakeModels(world: SchedulerWorld): readonly string[] {
+  return [...world.state.models.keys()].filter((model) => world.engineKind(model) === 'awake');
+}
+
 /** The first of `b` comes while requests of `a` overlap for ten minutes. */
 function overlapping(policy: string): RequestRecord {
   const world = worldUnder(policy, { a: {}, b: {} });
@@ -160,4 +165,66 @@ test('fifo-swap: a resident model`s request waits behind whoever came first', ()
   world.clock.advanceTo(60_000);
   assert.equal(head.dispatchedMs, 12_500);
   assert.equal(behind.dispatchedMs, 13_500 + 2_500);
+});
+
+test('ttl: an idle engine stops after five minutes, and earlier only for one that waits', () => {
+  const world = worldUnder('ttl', { a: {}, b: {}, c: {} }, 2);
+  world.request('a');
+  world.clock.advanceTo(10_000);
+  world.request('b');
+  world.clock.advanceTo(302_999);
+  assert.equal(world.engineKind('a'), 'awake');
+  world.clock.advanceTo(303_000);
+  assert.equal(world.engineKind('a'), 'stopping');
+  world.request('c');
+  const again = world.request('a');
+  world.clock.advanceTo(310_000);
+  // Once it is gone it takes the place of `b`, whose time has not passed.
+  assert.equal(again.dispatchedMs, 303_000 + 500 + 500 + 2_000);
+});
+
+test('ski-rental: an idle engine stays until its rent comes to its reload, whoever waits, and then leaves', () => {
+  const world = worldUnder('ski-rental', { a: {}, b: {} });
+  world.request('a');
+  world.clock.advanceTo(3_500);
+  const record = world.request('b');
+  world.clock.advanceTo(60_000);
+  // A stop that was not measured yet counts as a second: (2 s + 1 s) x 16,000 MiB / 10,000 MiB after the answer at 3 s.
+  assert.equal(record.dispatchedMs, 3_000 + 4_800 + 500 + 2_000);
+});
+
+test('landlord: the one that is cheapest to bring back for its size goes, however lately it was used', () => {
+  const small = { memoryMibPerDevice: 8_000 };
+  const costly = { ...small, assumedStartMs: 60_000 };
+  const world = worldUnder('landlord', { costly, cheap: small, next: small });
+  world.startMsOf = (model) => (model === 'costly' ? 60_000 : 2_000);
+  world.request('costly');
+  world.clock.advanceTo(100_000);
+  world.request('cheap');
+  world.clock.advanceTo(110_000);
+  assert.deepEqual(awakeModels(world), ['costly', 'cheap']);
+  world.request('next');
+  world.clock.advanceTo(120_000);
+  assert.deepEqual(awakeModels(world), ['costly', 'next']);
+});
+
+test('landlord: credits run down, so that a costly one that nobody asks for goes in the end', () => {
+  const small = { memoryMibPerDevice: 8_000 };
+  const world = worldUnder('landlord', { costly: { ...small, assumedStartMs: 10_000 }, a: small, b: small });
+  world.startMsOf = (model) => (model === 'costly' ? 10_000 : 2_000);
+  world.request('costly');
+  world.clock.advanceTo(20_000);
+  askInTurn(world, ['a', 'b'], 30);
+  assert.equal(world.count('stop', 'costly'), 1);
+});
+
+test('quota: a busy model gives way when its quota has passed, and all take turns', () => {
+  const world = worldUnder('quota', { a: {}, b: {}, c: {} });
+  for (const model of ['a', 'b', 'c']) askEvery(world, model, 600, 600_000);
+  world.clock.advanceTo(700_000);
+  const starts = ['a', 'b', 'c'].map((model) => world.count('start', model));
+  assert.ok(Math.max(...starts) - Math.min(...starts) <= 1, `${starts}`);
+  const waits = [...world.requests.values()].map((record) => (record.dispatchedMs ?? 1e9) - record.arrivedMs);
+  // Turns of 20 s, and what runs at their end.
+  assert.ok(Math.max(...waits) < 80_000, `the longest wait was ${Math.max(...waits)} ms`);
 });
