@@ -22,21 +22,21 @@ export interface Eviction {
 
 /**
  * `groups`: devices of which `deviceCount` may be taken together. `missingMib`: what a device lacks at present.
- * `soonestMs`: when the first of their sets has room, of `soonestRoomMs`; finite.
+ * `byMs`: when the room has to be there at the latest by the quickest ways: of `soonestRoomMs`, or later; finite.
  */
 export function cheapestEviction(
   groups: readonly (readonly DeviceView[])[],
   deviceCount: number,
   missingMib: (device: DeviceView) => number,
-  soonestMs: number,
-): Eviction | null {
+  byMs: number,
+): CostedEviction | null {
   let best: CostedEviction | null = null;
   for (const group of groups) {
     const sites = group
-      .filter((device) => coveredInMs(freeingOf(device), missingMib(device)) <= soonestMs)
-      .map((device) => siteAt(device, missingMib(device), soonestMs));
+      .filter((device) => coveredInMs(freeingOf(device), missingMib(device)) <= byMs)
+      .map((device) => siteAt(device, missingMib(device), byMs));
     if (deviceCount === 1 && sites.length <= DEVICE_SETS_MAX) {
-      for (const site of sites) best = better(best, [site], victimsOn(site), soonestMs);
+      for (const site of sites) best = better(best, [site], victimsOn(site), byMs);
       continue;
     }
     const joint = new JointVictims(sites);
@@ -45,12 +45,13 @@ export function cheapestEviction(
       return victims === null ? Number.POSITIVE_INFINITY : lossOf(victims);
     };
     for (const set of deviceSets(sites, deviceCount, aloneMs, joint.spanning))
-      best = better(best, set, joint.of(set), soonestMs);
+      best = better(best, set, joint.of(set), byMs);
   }
   return best;
 }
 
-interface CostedEviction extends Eviction {
+export interface CostedEviction extends Eviction {
+  /** Of the victims together. */
   readonly lossMs: number;
 }
 
@@ -59,12 +60,12 @@ function better(
   best: CostedEviction | null,
   set: readonly RoomSite[],
   victims: readonly ChosenVictim[] | null,
-  soonestMs: number,
+  byMs: number,
 ): CostedEviction | null {
   if (victims === null) return best;
   const lossMs = lossOf(victims);
   if (best !== null && lossMs > best.lossMs) return best;
-  const inMs = expectedInMs(set, victims, soonestMs);
+  const inMs = expectedInMs(set, victims, byMs);
   if (best !== null && lossMs === best.lossMs && inMs >= best.inMs) return best;
   return { devices: set.map((site) => site.device), victims, inMs, lossMs };
 }

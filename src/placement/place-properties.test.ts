@@ -68,6 +68,7 @@ const worlds: fc.Arbitrary<World> = fc
       pool: fc.constantFrom(null, null, null, 'x'),
       leastMibPerDevice: fc.constant(0),
       memoryMibPerDevice: fc.option(fc.integer({ min: 5, max: 40 }), { freq: 6 }),
+      laterMs: fc.constant(0),
       onlyOn: fc.oneof({ weight: 7, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: idSet }),
     }),
   })
@@ -326,7 +327,14 @@ test('the check catches the double payment itself', () => {
     device('b', { ...full, residents: [pair] }),
     device('c', { ...full, residents: [single] }),
   ];
-  const need = { deviceCount: 2, pool: null, memoryMibPerDevice: 10, leastMibPerDevice: 0, onlyOn: null };
+  const need = {
+    deviceCount: 2,
+    pool: null,
+    memoryMibPerDevice: 10,
+    leastMibPerDevice: 0,
+    onlyOn: null,
+    laterMs: 0,
+  };
   assert.equal(fault({ need, devices }, place), null);
   assert.equal(fault({ need, devices }, eachForItself), 'loss 11 instead of 6');
 });

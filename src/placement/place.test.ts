@@ -18,6 +18,7 @@ const NEED: PlacementNeed = {
   memoryMibPerDevice: 12_000,
   leastMibPerDevice: 0,
   onlyOn: null,
+  laterMs: 0,
 };
 
 test('the fullest device that still has room is taken', () => {
@@ -53,6 +54,22 @@ test('room that is had at once beats a smaller loss later', () => {
     victimsInMs: 0,
     inMs: 500,
   });
+});
+
+test('room is waited for where that spares others more than it costs, and no longer than allowed', () => {
+  const devices = [
+    device('a', { reservedMib: 10_000, residents: [stoppable('busy', { yieldsInMs: 5_000, lossMs: 1 })] }),
+    device('b', { reservedMib: 10_000, residents: [stoppable('dear', { lossMs: 12_000 })] }),
+  ];
+  const victims = (laterMs: number): unknown => {
+    const placement = place({ ...NEED, laterMs }, devices);
+    return placement.kind === 'evict' && placement.victims.map(({ model }) => model);
+  };
+  assert.deepEqual(victims(6_000), ['busy']);
+  assert.deepEqual(victims(4_000), ['dear']);
+  const cheap = device('b', { reservedMib: 10_000, residents: [stoppable('cheap', { lossMs: 9_000 })] });
+  const placement = place({ ...NEED, laterMs: 60_000 }, [...devices.slice(0, 1), cheap]);
+  assert.deepEqual(placement.kind === 'evict' && placement.deviceIds, ['b']);
 });
 
 test('memory that is leaving already asks for no more victims', () => {

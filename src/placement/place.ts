@@ -3,10 +3,11 @@
  *  1. Devices of its pool whose budget could ever hold it; too few of them: never, with the numbers. For a model that
  *     sleeps somewhere, exactly the devices that it sleeps on, whatever their pool and sizes.
  *  2. Enough of them with room now and no move under way: free.
- *  3. Otherwise the set of devices on which room is had soonest, then at the least loss (eviction.ts): evict.
+ *  3. Otherwise the set of devices on which room is had soonest, then at the least loss (eviction.ts): evict. Or a later one,
+ *     within limits, that spares others more than it costs.
  *  4. No such set at present (devices held for others, always-on engines): blocked.
  */
-import { cheapestEviction, soonestRoomMs } from './eviction.ts';
+import { type CostedEviction, cheapestEviction, soonestRoomMs } from './eviction.ts';
 import { blockedReason, neverReason } from './reasons.ts';
 
 export interface PlacementNeed {
@@ -18,6 +19,8 @@ export interface PlacementNeed {
   readonly leastMibPerDevice: number;
   /** It sleeps there and wakes nowhere else; null: anywhere. */
   readonly onlyOn: readonly string[] | null;
+  /** Room may come by so much later where that spares others more than it costs; 0: the soonest room is taken. */
+  readonly laterMs: number;
 }
 
 /** One way in which an engine may give way. */
@@ -95,6 +98,8 @@ export type Placement =
 
 /** A whole device of which foreign programs leave less than this share of the budget is not taken for whole. */
 const WHOLE_SHARE_MIN = 0.5;
+/** Of what others lose so much is worth waiting for: not all of it comes true. */
+const LOSS_SHARE = 0.5;
 /** Beside a model whose size nobody knows, sleepers leave at most this share of the budget. */
 const REST_SHARE_MAX = 0.15;
 
@@ -148,8 +153,9 @@ export class PlaceSearch {
   eviction(): Extract<FoundPlace, { kind: 'evict' }> | null {
     const { soonestMs } = this;
     if (soonestMs === Number.POSITIVE_INFINITY) return null;
-    const found = cheapestEviction(this.#usableGroups(), this.deviceCount, this.#missingMib, soonestMs);
-    if (found === null) return null;
+    const soonest = this.#cheapestBy(soonestMs);
+    if (soonest === null) return null;
+    const found = this.#worthWaitingFor(soonest, soonestMs + this.#need.laterMs) ?? soonest;
     return {
       kind: 'evict',
       deviceIds: found.devices.map((device) => device.id),
@@ -157,6 +163,19 @@ export class PlaceSearch {
       victimsInMs: Math.max(0, ...found.victims.map(({ resident }) => resident.yieldsInMs)),
       inMs: found.inMs,
     };
+  }
+
+  #cheapestBy(atMs: number): CostedEviction | null {
+    return cheapestEviction(this.#usableGroups(), this.deviceCount, this.#missingMib, atMs);
+  }
+
+  /** Null: nothing by then spares others enough. */
+  #worthWaitingFor(soonest: CostedEviction, byMs: number): CostedEviction | null {
+    if (this.#need.laterMs === 0 || soonest.lossMs === 0) return null;
+    const later = this.#cheapestBy(byMs);
+    const isWorth =
+      later !== null && later.inMs - soonest.inMs < LOSS_SHARE * (soonest.lossMs - later.lossMs);
+    return isWorth ? later : null;
   }
 
   #usableGroups(): readonly (readonly DeviceView[])[] {

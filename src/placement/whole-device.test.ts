@@ -10,6 +10,7 @@ const WHOLE: PlacementNeed = {
   memoryMibPerDevice: null,
   leastMibPerDevice: 0,
   onlyOn: null,
+  laterMs: 0,
 };
 /** Leaves 1,000 MiB when it sleeps. */
 const awake = resident('awake', { ways: [sleep(17_000, 10), stop(18_000, 100)] });

@@ -13,6 +13,9 @@ import { DeviceBoard } from './device-board.ts';
 import { availableMib } from './model-policy.ts';
 import type { ModelState, SchedulerState } from './state.ts';
 
+/** A model waits for so much longer where less is lost by it: about as long as a start of somebody who would have to go. */
+const LATER_MS = 60_000;
+
 /**
  * The placement of `model` among all devices that no plan of another model holds: of a sleeping one, its waking where it
  * sleeps; its need must be known.
@@ -64,13 +67,14 @@ function needNow(model: ModelState, onlyOn: readonly DeviceId[] | null): Placeme
     memoryMibPerDevice: exclusive ? null : memoryMibPerDevice,
     leastMibPerDevice: memoryMibPerDevice,
     onlyOn: deviceIds,
+    laterMs: LATER_MS,
   };
 }
 
 function needAnew({ need, policy }: ModelState, onlyOn: readonly DeviceId[] | null): PlacementNeed | null {
   if (need === null) return null;
   const { deviceCount, memoryMibPerDevice, leastMibPerDevice } = need;
-  return { deviceCount, pool: policy.pool, memoryMibPerDevice, leastMibPerDevice, onlyOn };
+  return { deviceCount, pool: policy.pool, memoryMibPerDevice, leastMibPerDevice, onlyOn, laterMs: LATER_MS };
 }
 
 /** Finds out anew, after a change of policies or devices, which models can never be loaded. */
