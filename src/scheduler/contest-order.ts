@@ -1,6 +1,6 @@
 /** Who waits for devices, in the order in which they get some: for forecasts, which change nothing. */
 import { overdue, Ranking } from './rank.ts';
-import type { ModelState, SchedulerState } from './state.ts';
+import type { ModelState, Plan, SchedulerState } from './state.ts';
 
 /** Why somebody goes before others. */
 export type RankReason =
@@ -18,7 +18,12 @@ export interface Ranked {
 
 export function* contestOrder(state: SchedulerState, nowMs: number): Generator<Ranked> {
   const first = overdue(state, nowMs);
-  const ranking = new Ranking(state.contenders, first, nowMs, state.plans);
+  const plans = new Map<ModelState, Plan>();
+  for (const model of state.contenders) {
+    const plan = state.plans.get(model.policy.name);
+    if (plan !== undefined) plans.set(model, plan);
+  }
+  const ranking = new Ranking(state.contenders, first, nowMs, plans);
   for (let model = ranking.next(); model !== null; model = ranking.next()) {
     const hasBegun = state.plans.get(model.policy.name)?.hasBegun === true;
     yield {

@@ -9,7 +9,7 @@ import { assert } from '../core/assert.ts';
 import type { DeviceId } from '../core/ids.ts';
 import { freeingOf } from '../placement/eviction.ts';
 import type { DeviceView, LeavingView, ResidentView } from '../placement/place.ts';
-import { staysForMs } from './challenge.ts';
+import { challengeOf, type Stand, standOf, staysForMs } from './challenge.ts';
 import { isMoving, reservationOf } from './engine-state.ts';
 import { EvenedLosses, type LossOrder, type UsedResident } from './even-losses.ts';
 import type { DeviceBudget } from './model-policy.ts';
@@ -155,6 +155,8 @@ class Perspective {
   readonly #views = new Map<DeviceId, BoardView>();
   /** Who stands against the challenger, and for how long. */
   readonly #staying = new Map<ModelState, number>();
+  /** Of those who have work; null: not looked at since the last change. */
+  #stands: ReadonlyMap<ModelState, Stand> | null = null;
   #claims: Claims | null = null;
   #losses: LossOrder | null = null;
 
@@ -184,24 +186,41 @@ class Perspective {
 
   /** Answers whether anything has changed by it. */
   challenge(challenger: ModelState | null): boolean {
+    const challenge = challenger === null ? null : challengeOf(challenger, this.#nowMs);
     let changes = false;
-    for (const model of this.#state.engines.holders) {
-      const before = this.#staying.get(model) ?? 0;
-      const isAsked = challenger !== null && model.engine.kind === 'awake';
-      const staysMs = isAsked ? staysForMs(model, challenger, this.#nowMs) : 0;
-      if (staysMs === before) continue;
-      changes = true;
-      this.#staying.set(model, staysMs);
-      this.#holders.delete(model);
-      // Its losses are as they were.
-      for (const id of reservationOf(model.engine)?.deviceIds ?? []) this.#views.delete(id);
+    if (this.#stands === null) {
+      this.#stands = this.#findStands();
+      for (const model of this.#staying.keys())
+        if (!this.#stands.has(model) && this.#letStay(model, 0)) changes = true;
     }
+    for (const [model, stand] of this.#stands)
+      if (this.#letStay(model, challenge === null ? 0 : staysForMs(stand, challenge))) changes = true;
     return changes;
+  }
+
+  #findStands(): ReadonlyMap<ModelState, Stand> {
+    const stands = new Map<ModelState, Stand>();
+    for (const model of this.#state.engines.holders) {
+      const stand = model.engine.kind === 'awake' ? standOf(model, this.#nowMs) : null;
+      if (stand !== null) stands.set(model, stand);
+    }
+    return stands;
+  }
+
+  /** False: it did before. */
+  #letStay(model: ModelState, staysMs: number): boolean {
+    if (staysMs === (this.#staying.get(model) ?? 0)) return false;
+    this.#staying.set(model, staysMs);
+    this.#holders.delete(model);
+    // Its losses are as they were.
+    for (const id of reservationOf(model.engine)?.deviceIds ?? []) this.#views.delete(id);
+    return true;
   }
 
   forget(): void {
     this.#holders.clear();
     this.#views.clear();
+    this.#stands = null;
     this.#claims = null;
     this.#losses = null;
   }
@@ -213,6 +232,7 @@ class Perspective {
       this.forget();
       return;
     }
+    this.#stands = null;
     this.#losses = null;
     for (const id of devices.keys()) {
       if (engines.versionOf(id) <= version) continue;

@@ -7,7 +7,6 @@
  *     which is what gives the least waiting in all (demand.ts).
  */
 import { Heap } from '../core/heap.ts';
-import type { ModelName } from '../core/ids.ts';
 import type { ModelState, Plan, SchedulerState } from './state.ts';
 import { backlogMs, bringUpCostMs, longestTurnMs } from './turn.ts';
 
@@ -61,6 +60,9 @@ function indexOf(model: ModelState, nowMs: number): number {
   );
 }
 
+/** Of sums: what rounding takes of them is less than the rest. */
+const ROUNDED = 1 - 1e-9;
+
 /** Sums over models by whom they may meet: a model without a pool meets everybody. */
 class MeetingSums {
   #all = 0;
@@ -72,8 +74,16 @@ class MeetingSums {
   }
 
   of({ policy }: ModelState): number {
-    if (policy.pool === null) return this.#all;
-    return (this.#byPool.get(policy.pool) ?? 0) + (this.#byPool.get(null) ?? 0);
+    return this.#ofPool(policy.pool);
+  }
+
+  /** The least of any model that some of the devices may hold. */
+  leastIn(devices: readonly { readonly pool: string | null }[]): number {
+    return devices.reduce((least, { pool }) => Math.min(least, this.#ofPool(pool)), this.#all);
+  }
+
+  #ofPool(pool: string | null): number {
+    return pool === null ? this.#all : (this.#byPool.get(pool) ?? 0) + (this.#byPool.get(null) ?? 0);
   }
 }
 
@@ -82,11 +92,16 @@ class MeetingSums {
  * all; what those who began to wait earlier would still take is kept for them, and the rest may be spent on anybody. Once it is
  * spent for somebody, only they may go before it (design.md has the proof).
  */
-export function overdue({ contenders, engines, scheduling }: SchedulerState, nowMs: number): ModelState[] {
+export function overdue(state: SchedulerState, nowMs: number): ModelState[] {
+  const { contenders, devices, engines, scheduling } = state;
   const sums = new MeetingSums();
-  for (const model of contenders) sums.add(model, longestTurnMs(model, scheduling));
   for (const model of engines.holders)
     if (model.engine.kind !== 'asleep') sums.add(model, longestTurnMs(model, scheduling));
+  // Mostly not even the first has waited for as long as the turns of those who work, who go before anybody.
+  const [oldest] = contenders;
+  const waitedMs = nowMs - (oldest?.contendsSinceMs ?? nowMs);
+  if (waitedMs < ROUNDED * sums.leastIn([...devices.values()])) return [];
+  for (const model of contenders) sums.add(model, longestTurnMs(model, scheduling));
   const ahead = new MeetingSums();
   const first: ModelState[] = [];
   for (const model of contenders) {
@@ -104,26 +119,26 @@ export class Ranking {
   readonly #nowMs: number;
   /** In their order, from the end. */
   readonly #first: ModelState[];
-  readonly #others: ModelState[] = [];
+  readonly #contenders: ReadonlySet<ModelState>;
+  readonly #told: ReadonlySet<ModelState>;
   /** The others; null: nobody has asked for them. */
   #heap: Heap<Scored> | null = null;
 
   /** `first`: as of `overdue`. */
   constructor(
-    contenders: Iterable<ModelState>,
+    contenders: ReadonlySet<ModelState>,
     first: readonly ModelState[],
     nowMs: number,
-    plans: ReadonlyMap<ModelName, Plan>,
+    plans: ReadonlyMap<ModelState, Plan>,
   ) {
     this.#nowMs = nowMs;
+    this.#contenders = contenders;
     const begun: { readonly model: ModelState; readonly sinceMs: number }[] = [];
-    const isFirst = new Set(first);
-    for (const model of contenders) {
-      const plan = plans.get(model.policy.name);
-      if (isFirst.has(model)) continue;
-      if (plan?.hasBegun === true) begun.push({ model, sinceMs: plan.sinceMs });
-      else this.#others.push(model);
-    }
+    const told = new Set(first);
+    for (const [model, { hasBegun, sinceMs }] of plans)
+      if (hasBegun && contenders.has(model) && !told.has(model)) begun.push({ model, sinceMs });
+    for (const { model } of begun) told.add(model);
+    this.#told = told;
     begun.sort((a, b) => a.sinceMs - b.sinceMs || (a.model.policy.name < b.model.policy.name ? -1 : 1));
     const due = first.map((model) => ({ model, index: indexOf(model, nowMs) }));
     due.sort((a, b) => (ranksBefore(a, b) ? -1 : 1));
@@ -134,11 +149,15 @@ export class Ranking {
   next(): ModelState | null {
     const first = this.#first.pop();
     if (first !== undefined) return first;
-    this.#heap ??= new Heap(
-      this.#others.map((model) => ({ model, index: indexOf(model, this.#nowMs) })),
-      ranksBefore,
-    );
+    this.#heap ??= this.#heapOfOthers();
     return this.#heap.pop()?.model ?? null;
+  }
+
+  #heapOfOthers(): Heap<Scored> {
+    const others: Scored[] = [];
+    for (const model of this.#contenders)
+      if (!this.#told.has(model)) others.push({ model, index: indexOf(model, this.#nowMs) });
+    return new Heap(others, ranksBefore);
   }
 }
 

@@ -34,11 +34,20 @@ export function rebalance(d: Decision): void {
   const before = new Map(d.state.plans);
   // Plans are made anew in rank order, so that a model never waits behind devices set aside for one that ranks after it.
   d.state.plans.clear();
-  if (d.state.closing === 'no') seatAll(d, before);
+  if (d.state.closing === 'no') seatAll(d, plansByModel(d, before));
   takeBackDrains(d);
 }
 
-function seatAll(d: Decision, before: ReadonlyMap<ModelName, Plan>): void {
+function plansByModel({ state }: Decision, plans: ReadonlyMap<ModelName, Plan>): Map<ModelState, Plan> {
+  const found = new Map<ModelState, Plan>();
+  for (const [name, plan] of plans) {
+    const model = state.models.get(name);
+    if (model !== undefined) found.set(model, plan);
+  }
+  return found;
+}
+
+function seatAll(d: Decision, before: ReadonlyMap<ModelState, Plan>): void {
   const board = boardOf(d);
   const first = overdue(d.state, d.nowMs);
   const isDue: ReadonlySet<ModelState> = new Set(first);
@@ -46,7 +55,7 @@ function seatAll(d: Decision, before: ReadonlyMap<ModelName, Plan>): void {
   while (!board.isAllHeld) {
     const model = ranking.next();
     if (model === null) break;
-    const plan = before.get(model.policy.name) ?? null;
+    const plan = before.get(model) ?? null;
     board.challenge(isDue.has(model) || plan?.hasBegun === true ? null : model);
     seat(d, board, model, plan);
   }
@@ -54,14 +63,14 @@ function seatAll(d: Decision, before: ReadonlyMap<ModelName, Plan>): void {
 }
 
 /** Nothing is left to give. Who rests would stay as it is, but for shortages, which give everybody a timer. */
-function passOver(d: Decision, board: DeviceBoard, before: ReadonlyMap<ModelName, Plan>): void {
+function passOver(d: Decision, board: DeviceBoard, before: ReadonlyMap<ModelState, Plan>): void {
   const { contenders, plans, restless, shortages } = d.state;
-  const stirring = [...(shortages.size > 0 ? contenders : restless)].filter(
-    (model) => !plans.has(model.policy.name),
-  );
+  const stirring = new Set<ModelState>();
+  for (const model of shortages.size > 0 ? contenders : restless)
+    if (!plans.has(model.policy.name)) stirring.add(model);
   const rest = new Ranking(stirring, [], d.nowMs, before);
   for (let model = rest.next(); model !== null; model = rest.next())
-    seat(d, board, model, before.get(model.policy.name) ?? null);
+    seat(d, board, model, before.get(model) ?? null);
   for (const model of restless) if (isAtRest(model)) restless.delete(model);
 }
 
