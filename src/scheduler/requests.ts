@@ -374,11 +374,11 @@ function queueShrank(d: Decision, model: ModelState): void {
 }
 
 /**
- * The last review had nothing for it: no device was left that it could have, all plans of those before it in place. One
- * more request then needs no review, because all that a review looks at is as it was, but for two things:
- *  1. Its waiting work, which orders those who have not begun anything. Another order is worth no review of its own: there is
- *     one at the next event on a device, before which nobody would get one.
- *  2. The time, for which those who hold devices have a timer (`reviewAtMs`); who holds none waits for an event.
+ * The last review had nothing for it: no device was left that it could have, with all those set aside who ranked before it.
+ * One more request then asks for no review, because all that a review looks at is as it was, but for two things:
+ *  1. Its waiting work, which may let it rank before one whose devices are set aside but for whom nobody was asked to leave
+ *     yet. Nothing is done for such a one before its time to ask (`reviewAtMs`), and the review of that moment ranks anew.
+ *  2. The time, for which those whose devices are set aside have a timer; who has none waits for an event.
  */
 function wasPassedOver(model: ModelState): boolean {
   return model.contendsSinceMs !== null && model.blocked;
