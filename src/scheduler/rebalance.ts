@@ -70,7 +70,8 @@ function passOver(d: Decision, board: DeviceBoard, before: ReadonlyMap<ModelStat
     if (!plans.has(model.policy.name)) stirring.add(model);
   const rest = new Ranking(stirring, [], d.nowMs, before);
   for (let model = rest.next(); model !== null; model = rest.next())
-    seat(d, board, model, before.get(model) ?? null);
+    // A sleeper may have been dismissed meanwhile.
+    if (contenders.has(model)) seat(d, board, model, before.get(model) ?? null);
   for (const model of restless) if (isAtRest(model)) restless.delete(model);
 }
 

@@ -72,7 +72,7 @@ function forgetFailures(d: Decision, model: ModelState): void {
 /** A name that comes back while what it named before still leaves: the old one goes on under another name. */
 function setAside(d: Decision, model: ModelState): void {
   const { name } = model.policy;
-  const launchId = reservationOf(model.engine)?.launchId ?? `earlier ${d.state.models.size}`;
+  const launchId = reservationOf(model.engine)?.launchId ?? `earlier ${d.state.modelCount}`;
   d.state.models.delete(name);
   model.policy = { ...model.policy, name: `${name} (${launchId})` };
   addModel(d.state, model);
