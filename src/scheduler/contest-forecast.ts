@@ -5,22 +5,23 @@
  * 1. The work is bounded: of those ahead only the first `AHEAD_MAX` are placed; the others take as long as these on average.
  */
 import type { DeviceId, ModelName } from '../core/ids.ts';
-import { contestOrder, type RankReason } from './contest-order.ts';
+import { contestOrder, type Ranked, type RankReason } from './contest-order.ts';
 import {
   bySoonest,
   type DeviceForecast,
   forecastDevices,
   type Occupant,
-  type Room,
-  roomOn,
   takeRoom,
 } from './device-forecast.ts';
-import type { Reservation } from './engine-state.ts';
 import { turnTakesMs, wayOut } from './expected-use.ts';
+import { type Place, type RoomOn, soonestPlace } from './forecast-place.ts';
 import { expectedBringUpMs } from './move-times.ts';
+import { indexOf } from './rank.ts';
 import type { ModelState, SchedulerState } from './state.ts';
 
 const AHEAD_MAX = 64;
+/** Who ranks behind so many is not taken to overtake them. */
+const WAITING_MAX = 256;
 
 /** A model that waits as well and goes first. Times from now on. */
 export interface TurnAhead {
@@ -57,29 +58,123 @@ export function forecastContest(
   targets: readonly ModelState[],
   nowMs: number,
 ): Map<ModelState, ContestForecast> {
-  const devices = forecastDevices(state, nowMs);
-  const found = new Map<ModelState, ContestForecast>();
-  const left = new Set(targets);
-  const ahead: TurnAhead[] = [];
-  let aheadCount = 0;
-  const look = (model: ModelState): void => {
-    left.delete(model);
-    const beyond = aheadCount - ahead.length;
-    found.set(model, forecastOf(state, devices, model, ahead.slice(), beyond));
-  };
-  // Who does not contend would go last.
-  for (const { model, why } of contestOrder(state, nowMs)) {
-    if (left.has(model)) look(model);
-    if (left.size === 0) break;
-    if (!takesPart(model, nowMs)) continue;
-    aheadCount += 1;
-    if (ahead.length >= AHEAD_MAX) continue;
-    const turn = takeTurn(state, devices, model, why, nowMs);
-    if (turn !== null) ahead.push(turn);
-    else aheadCount -= 1;
+  const forecast = new Forecast(state, nowMs, targets);
+  forecast.run();
+  return forecast.found;
+}
+
+class Forecast {
+  readonly found = new Map<ModelState, ContestForecast>();
+  readonly #state: SchedulerState;
+  readonly #nowMs: number;
+  readonly #devices: ReadonlyMap<DeviceId, DeviceForecast>;
+  /** Who waits and was not seated yet, in the order of `#orderedMs`. */
+  #waiting: readonly Ranked[];
+  #orderedMs = 0;
+  /** Those who wait, seated or not. */
+  readonly #contending: ReadonlySet<ModelState>;
+  readonly #left: Set<ModelState>;
+  readonly #ahead: TurnAhead[] = [];
+  /** Until when each device is set aside for somebody. */
+  readonly #heldMs = new Map<DeviceId, number>();
+
+  constructor(state: SchedulerState, nowMs: number, targets: readonly ModelState[]) {
+    this.#state = state;
+    this.#nowMs = nowMs;
+    this.#devices = forecastDevices(state, nowMs);
+    this.#left = new Set(targets);
+    this.#waiting = this.#whoWaits();
+    this.#contending = new Set(this.#waiting.map(({ model }) => model));
   }
-  for (const model of left) look(model);
-  return found;
+
+  /** The first, and those that are asked about. */
+  #whoWaits(): Ranked[] {
+    const waiting: Ranked[] = [];
+    let count = 0;
+    for (const ranked of contestOrder(this.#state, this.#nowMs)) {
+      if (!takesPart(ranked.model, this.#nowMs)) continue;
+      count += 1;
+      if (count <= WAITING_MAX || this.#left.has(ranked.model)) waiting.push(ranked);
+      else if (this.#left.size === 1) break;
+    }
+    return waiting;
+  }
+
+  /** As a review does it: the first in the order at that time who has devices that nobody holds is next. */
+  run(): void {
+    let atMs = 0;
+    while (this.#left.size > 0 && this.#ahead.length < AHEAD_MAX) {
+      if (this.#seatFirst(atMs)) continue;
+      const nextMs = Math.min(...[...this.#heldMs.values()].filter((heldMs) => heldMs > atMs));
+      if (nextMs === Number.POSITIVE_INFINITY) break;
+      atMs = nextMs;
+    }
+    for (const model of this.#left) this.#look(model, this.#placeOf(model, null), this.#beyond(model));
+  }
+
+  /** False: nobody can be seated on what is left. */
+  #seatFirst(atMs: number): boolean {
+    const free = [...this.#devices.values()].filter(({ id }) => (this.#heldMs.get(id) ?? 0) <= atMs);
+    if (free.length === 0) return false;
+    if (atMs > this.#orderedMs) {
+      this.#waiting = orderAt(this.#waiting, this.#nowMs + atMs);
+      this.#orderedMs = atMs;
+    }
+    for (const ranked of this.#waiting) {
+      const place = this.#placeOf(ranked.model, free);
+      if (place === null) continue;
+      this.#lookAtOutsiders(ranked, free, atMs);
+      if (this.#left.has(ranked.model)) this.#look(ranked.model, place, 0);
+      this.#seat(ranked, place);
+      return true;
+    }
+    this.#lookAtOutsiders(null, free, atMs);
+    return false;
+  }
+
+  /** Who does not contend is looked at when it would be next, if it were asked for now. */
+  #lookAtOutsiders(first: Ranked | null, free: readonly DeviceForecast[], atMs: number): void {
+    for (const model of this.#left) {
+      if (this.#contending.has(model)) continue;
+      const isNext =
+        first === null ||
+        (first.why === 'more_waiting_work' &&
+          indexOf(model, this.#nowMs + atMs, atMs) >= indexOf(first.model, this.#nowMs + atMs));
+      if (!isNext) continue;
+      const place = this.#placeOf(model, free);
+      if (place !== null) this.#look(model, place, 0);
+    }
+  }
+
+  #placeOf(model: ModelState, free: readonly DeviceForecast[] | null): Place | null {
+    return soonestPlace(this.#state, free ?? this.#devices.values(), model);
+  }
+
+  #look(model: ModelState, place: Place | null, beyond: number): void {
+    this.#left.delete(model);
+    this.found.set(model, forecastOf(place, this.#ahead.slice(), beyond));
+  }
+
+  /** Those ahead of it that were not looked at. */
+  #beyond(model: ModelState): number {
+    const at = this.#waiting.findIndex((ranked) => ranked.model === model);
+    return at < 0 ? this.#waiting.length : at;
+  }
+
+  #seat(ranked: Ranked, place: Place): void {
+    this.#waiting = this.#waiting.filter((other) => other !== ranked);
+    this.#ahead.push(takeTurn(this.#state, place, ranked, this.#nowMs));
+    for (const { device } of place.rooms) this.#heldMs.set(device.id, place.inMs);
+  }
+}
+
+/** Overdue ones and those for whom somebody was asked to leave stay first; of the others, who has most of the waiting work then. */
+function orderAt(waiting: readonly Ranked[], atMs: number): readonly Ranked[] {
+  const first = waiting.filter(({ why }) => why !== 'more_waiting_work');
+  const others = waiting
+    .slice(first.length)
+    .map((ranked) => ({ ranked, index: indexOf(ranked.model, atMs) }));
+  return [...first, ...others.sort((a, b) => b.index - a.index).map(({ ranked }) => ranked)];
 }
 
 /** A pause holds up nobody else. */
@@ -89,14 +184,7 @@ function takesPart(model: ModelState, nowMs: number): boolean {
   return !isPaused && model.need !== null && model.neverFits === null;
 }
 
-function forecastOf(
-  state: SchedulerState,
-  devices: ReadonlyMap<DeviceId, DeviceForecast>,
-  model: ModelState,
-  ahead: readonly TurnAhead[],
-  beyond: number,
-): ContestForecast {
-  const place = soonestPlace(state, devices, model);
+function forecastOf(place: Place | null, ahead: readonly TurnAhead[], beyond: number): ContestForecast {
   const aheadCount = ahead.length + beyond;
   if (place === null) {
     const none = { deviceIds: [], busyMs: 0, busyWith: null, inTheWay: [] };
@@ -115,15 +203,7 @@ function forecastOf(
   };
 }
 
-function takeTurn(
-  state: SchedulerState,
-  devices: ReadonlyMap<DeviceId, DeviceForecast>,
-  model: ModelState,
-  why: RankReason,
-  nowMs: number,
-): TurnAhead | null {
-  const place = soonestPlace(state, devices, model);
-  if (place === null) return null;
+function takeTurn(state: SchedulerState, place: Place, { model, why }: Ranked, nowMs: number): TurnAhead {
   const { name } = model.policy;
   const bringUpMs = expectedBringUpMs(state, model);
   const readyMs = place.inMs + bringUpMs;
@@ -140,84 +220,6 @@ function takeTurn(
     ...{ model: name, why },
     ...{ deviceIds: place.rooms.map(({ device }) => device.id), roomInMs: place.inMs, bringUpMs, turnMs },
   };
-}
-
-interface RoomOn {
-  readonly device: DeviceForecast;
-  readonly room: Room;
-}
-
-interface Place {
-  readonly rooms: readonly RoomOn[];
-  /** What it holds on each when it is up. */
-  readonly heldMib: number;
-  readonly inMs: number;
-}
-
-/** The devices on which it has room soonest; null: there are none, or nobody can tell. */
-function soonestPlace(
-  state: SchedulerState,
-  devices: ReadonlyMap<DeviceId, DeviceForecast>,
-  model: ModelState,
-): Place | null {
-  const { engine, need, policy } = model;
-  if (need === null) return null;
-  const sleeps = sleepsWith(state, model);
-  const onlyOn = sleeps?.deviceIds ?? state.plans.get(policy.name)?.deviceIds ?? null;
-  const count = onlyOn?.length ?? need.deviceCount;
-  const isExclusive = sleeps?.exclusive ?? need.memoryMibPerDevice === null;
-  const heldMib = sleeps?.memoryMibPerDevice ?? need.memoryMibPerDevice ?? need.leastMibPerDevice;
-  // What it holds asleep is there already.
-  const thereMib =
-    sleeps === null ? 0 : engine.kind === 'asleep' ? engine.reservation.memoryMibPerDevice : need.residueMib;
-  const rooms: RoomOn[] = [];
-  for (const device of devices.values()) {
-    if (onlyOn !== null ? !onlyOn.includes(device.id) : policy.pool !== null && device.pool !== policy.pool)
-      continue;
-    if (onlyOn === null && heldMib > device.budgetMib) continue;
-    // Nobody stays awake beside a model that has its devices to itself.
-    const neededMib = isExclusive ? Math.max(heldMib - thereMib, awakeLeavesMib(device)) : heldMib - thereMib;
-    const room = roomOn(device, neededMib, policy.name);
-    if (room.inMs < Number.POSITIVE_INFINITY) rooms.push({ device, room });
-  }
-  rooms.sort((a, b) => a.room.inMs - b.room.inMs);
-  const chosen = count === 1 || onlyOn !== null ? rooms.slice(0, count) : firstAlike(rooms, count);
-  const last = chosen.at(-1);
-  return last === undefined || chosen.length < count
-    ? null
-    : { rooms: chosen, heldMib, inMs: last.room.inMs };
-}
-
-/** What it takes when it wakes, and where, of a model that sleeps or will; null: it has to start. */
-export function sleepsWith(state: SchedulerState, { engine }: ModelState): Reservation | null {
-  switch (engine.kind) {
-    case 'asleep':
-      return engine.leaving === null ? engine.awakeReservation : null;
-    case 'falling_asleep':
-      return engine.retiring === undefined ? engine.reservation : null;
-    case 'draining':
-      return engine.how === 'sleep' && state.hostBudgetMib !== null ? engine.awake.reservation : null;
-    default:
-      return null;
-  }
-}
-
-/** The first `count` of one size: an engine on several devices takes the same share of each. */
-function firstAlike(rooms: readonly RoomOn[], count: number): readonly RoomOn[] {
-  const bySize = new Map<number, RoomOn[]>();
-  for (const room of rooms) {
-    const alike = bySize.get(room.device.totalMib) ?? [];
-    alike.push(room);
-    if (alike.length === count) return alike;
-    bySize.set(room.device.totalMib, alike);
-  }
-  return [];
-}
-
-/** What is free on a device when everybody awake has left it. */
-function awakeLeavesMib(device: DeviceForecast): number {
-  const ofAwake = device.occupants.filter(({ kind }) => kind !== 'asleep');
-  return ofAwake.reduce((sum, { freesMib }) => sum + freesMib, device.freeMib);
 }
 
 function leavingFrom(rooms: readonly RoomOn[]): readonly InTheWay[] {

@@ -6,9 +6,10 @@
  */
 import { assertNever } from '../core/assert.ts';
 import type { DeviceId, ModelName } from '../core/ids.ts';
-import { type ContestForecast, forecastContest, sleepsWith, type TurnAhead } from './contest-forecast.ts';
+import { type ContestForecast, forecastContest, type TurnAhead } from './contest-forecast.ts';
 import { contestSteps } from './contest-steps.ts';
 import type { FetchingState } from './engine-state.ts';
+import { sleepsWith } from './forecast-place.ts';
 import { hindranceOf } from './hindrance.ts';
 import { expectedStartMs, startRestMs, wakeRestMs } from './move-times.ts';
 import { ownLeavingSteps, pauseSteps, slotSteps, startBasis, step, wakeBasis } from './own-steps.ts';
