@@ -92,31 +92,47 @@ class MeetingSums {
   }
 }
 
+/** Who goes before all others because of the waiting bound, and when the next one will. */
+export interface Overdue {
+  /** One group after the other; those of a group by their index. */
+  readonly groups: readonly (readonly ModelState[])[];
+  /** When the next one is overdue, if nothing changes until then; Infinity: nobody will be. */
+  readonly next: { readonly model: ModelState; readonly atMs: number } | null;
+}
+
 /**
- * Those of whom one has to be next because of the waiting bound. Each who works or waits may have one turn before a model in
- * all; what those who began to wait earlier would still take is kept for them, and the rest may be spent on anybody. Once it is
- * spent for somebody, only they may go before it (design.md has the proof).
+ * Each who works or waits may have one turn before a model in all; what those who began to wait earlier would still take is kept
+ * for them, and the rest may be spent on anybody. Once it is spent for somebody, only they may go before it (design.md has
+ * the proof). One for whom no devices could be set aside guards nobody's place: those behind it have their own guard.
  */
-export function overdue(state: SchedulerState, nowMs: number): ModelState[] {
-  const { contenders, devices, engines, scheduling } = state;
+export function overdue({ contenders, engines, scheduling }: SchedulerState, nowMs: number): Overdue {
   const sums = new MeetingSums();
+  for (const model of contenders) sums.add(model, longestTurnMs(model, scheduling));
   for (const model of engines.holders)
     if (model.engine.kind !== 'asleep') sums.add(model, longestTurnMs(model, scheduling));
-  // Mostly not even the first has waited for as long as the turns of those who work, who go before anybody.
-  const [oldest] = contenders;
-  const waitedMs = nowMs - (oldest?.contendsSinceMs ?? nowMs);
-  if (waitedMs < ROUNDED * sums.leastIn([...devices.values()])) return [];
-  for (const model of contenders) sums.add(model, longestTurnMs(model, scheduling));
   const ahead = new MeetingSums();
-  const first: ModelState[] = [];
+  const groups: ModelState[][] = [];
+  const guarded = new Set<string>();
+  let group: ModelState[] = [];
+  let next: Overdue['next'] = null;
   for (const model of contenders) {
+    const { pool } = model.policy;
     const ownMs = longestTurnMs(model, scheduling);
-    const allowedMs = sums.of(model) - ownMs - ahead.of(model);
-    first.push(model);
-    if (nowMs - (model.contendsSinceMs ?? nowMs) > allowedMs) return first;
+    const dueMs = (model.contendsSinceMs ?? nowMs) + sums.of(model) - ownMs - ahead.of(model);
     ahead.add(model, ownMs);
+    if (pool !== null && guarded.has(pool)) continue;
+    group.push(model);
+    if (nowMs <= dueMs) {
+      if (next === null || dueMs < next.atMs) next = { model, atMs: dueMs };
+      continue;
+    }
+    groups.push(group);
+    group = [];
+    if (model.blocked) continue;
+    if (pool === null) break;
+    guarded.add(pool);
   }
-  return [];
+  return { groups, next };
 }
 
 /** The order of those who contend, found out only as far as somebody asks: most reviews end with the first ones. */
