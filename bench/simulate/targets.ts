@@ -38,7 +38,7 @@ export interface CellJudgement extends Cell {
 
 export const OURS = 'default';
 /** The real rules of those whom people use instead. */
-export const PEERS = ['llama-swap', 'lru', 'ollama'] as const;
+const PEERS = ['llama-swap', 'lru', 'ollama'] as const;
 /** Added to both sides of a ratio, so that waits of nothing can be compared. */
 const LEAST_S = 0.001;
 
