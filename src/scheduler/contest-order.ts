@@ -17,12 +17,12 @@ export interface Ranked {
 }
 
 export function* contestOrder(state: SchedulerState, nowMs: number): Generator<Ranked> {
-  const first = overdue(state, nowMs);
   const plans = new Map<ModelState, Plan>();
   for (const model of state.contenders) {
     const plan = state.plans.get(model.policy.name);
     if (plan !== undefined) plans.set(model, plan);
   }
+  const { models: first } = overdue(state, nowMs, plans);
   const ranking = new Ranking(state.contenders, first, nowMs, plans);
   for (let model = ranking.next(); model !== null; model = ranking.next()) {
     const hasBegun = state.plans.get(model.policy.name)?.hasBegun === true;

@@ -92,29 +92,36 @@ class MeetingSums {
   }
 }
 
-/** Who goes before all others because of the waiting bound, and when the next one will. */
+/** Who goes before all others because of the waiting bound, and when that may change by time alone. */
 export interface Overdue {
-  /** One group after the other; those of a group by their index. */
-  readonly groups: readonly (readonly ModelState[])[];
-  /** When the next one is overdue, if nothing changes until then; Infinity: nobody will be. */
-  readonly next: { readonly model: ModelState; readonly atMs: number } | null;
+  /** In this order. */
+  readonly models: readonly ModelState[];
+  /** Nobody else is overdue before, if nothing else happens; Infinity: not by time alone. */
+  readonly againMs: number;
 }
 
 /**
  * Each who works or waits may have one turn before a model in all; what those who began to wait earlier would still take is kept
- * for them, and the rest may be spent on anybody. Once it is spent for somebody, only they may go before it (design.md has
- * the proof). One for whom no devices could be set aside guards nobody's place: those behind it have their own guard.
+ * for them, and the rest may be spent on anybody. Once it is spent for somebody, only they may go before it: by their index, but
+ * what was begun for one of them is ended first (design.md has the proof). Nobody's place is guarded by one for whom no devices
+ * could be set aside, or whose pool is another one: those behind it have their own guard.
  */
-export function overdue({ contenders, engines, scheduling }: SchedulerState, nowMs: number): Overdue {
+export function overdue(state: SchedulerState, nowMs: number, plans: ReadonlyMap<ModelState, Plan>): Overdue {
+  const { contenders, devices, engines, scheduling } = state;
   const sums = new MeetingSums();
-  for (const model of contenders) sums.add(model, longestTurnMs(model, scheduling));
   for (const model of engines.holders)
     if (model.engine.kind !== 'asleep') sums.add(model, longestTurnMs(model, scheduling));
+  // Mostly not even the first has waited for as long as the turns of those who work, who go before anybody.
+  const [oldest] = contenders;
+  const leastMs = ROUNDED * sums.leastIn([...devices.values()]);
+  const firstMs = (oldest?.contendsSinceMs ?? Number.POSITIVE_INFINITY) + leastMs;
+  if (nowMs < firstMs) return { models: [], againMs: firstMs };
+  for (const model of contenders) sums.add(model, longestTurnMs(model, scheduling));
   const ahead = new MeetingSums();
-  const groups: ModelState[][] = [];
   const guarded = new Set<string>();
+  const models: ModelState[] = [];
   let group: ModelState[] = [];
-  let next: Overdue['next'] = null;
+  let againMs = Number.POSITIVE_INFINITY;
   for (const model of contenders) {
     const { pool } = model.policy;
     const ownMs = longestTurnMs(model, scheduling);
@@ -123,16 +130,34 @@ export function overdue({ contenders, engines, scheduling }: SchedulerState, now
     if (pool !== null && guarded.has(pool)) continue;
     group.push(model);
     if (nowMs <= dueMs) {
-      if (next === null || dueMs < next.atMs) next = { model, atMs: dueMs };
+      againMs = Math.min(againMs, dueMs);
       continue;
     }
-    groups.push(group);
+    models.push(...inOrder(group, nowMs, plans));
     group = [];
     if (model.blocked) continue;
     if (pool === null) break;
     guarded.add(pool);
   }
-  return { groups, next };
+  return { models, againMs };
+}
+
+/** Those for whom somebody was asked to go stand first, the earliest before others; then by index. */
+function inOrder(
+  models: readonly ModelState[],
+  nowMs: number,
+  plans: ReadonlyMap<ModelState, Plan>,
+): ModelState[] {
+  const scored = models.map((model) => {
+    const plan = plans.get(model);
+    const begunMs = plan?.hasBegun === true ? plan.sinceMs : Number.POSITIVE_INFINITY;
+    return { model, begunMs, index: indexOf(model, nowMs) };
+  });
+  scored.sort((a, b) => {
+    if (a.begunMs !== b.begunMs) return a.begunMs - b.begunMs;
+    return ranksBefore(a, b) ? -1 : 1;
+  });
+  return scored.map(({ model }) => model);
 }
 
 /** The order of those who contend, found out only as far as somebody asks: most reviews end with the first ones. */
@@ -145,7 +170,7 @@ export class Ranking {
   /** The others; null: nobody has asked for them. */
   #heap: Heap<Scored> | null = null;
 
-  /** `first`: as of `overdue`. */
+  /** `first`: of `overdue`, in their order. */
   constructor(
     contenders: ReadonlySet<ModelState>,
     first: readonly ModelState[],
@@ -161,9 +186,7 @@ export class Ranking {
     for (const { model } of begun) told.add(model);
     this.#told = told;
     begun.sort((a, b) => a.sinceMs - b.sinceMs || (a.model.policy.name < b.model.policy.name ? -1 : 1));
-    const due = first.map((model) => ({ model, index: indexOf(model, nowMs) }));
-    due.sort((a, b) => (ranksBefore(a, b) ? -1 : 1));
-    this.#first = [...due, ...begun].map(({ model }) => model).reverse();
+    this.#first = [...first, ...begun.map(({ model }) => model)].reverse();
   }
 
   /** Null: all have been told. */

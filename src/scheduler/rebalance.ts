@@ -49,9 +49,10 @@ function plansByModel({ state }: Decision, plans: ReadonlyMap<ModelName, Plan>):
 
 function seatAll(d: Decision, before: ReadonlyMap<ModelState, Plan>): void {
   const board = boardOf(d);
-  const first = overdue(d.state, d.nowMs);
+  const { models: first, againMs } = overdue(d.state, d.nowMs, before);
   const isDue: ReadonlySet<ModelState> = new Set(first);
   const ranking = new Ranking(d.state.contenders, first, d.nowMs, before);
+  lookAgainAt(d, againMs);
   while (!board.isAllHeld) {
     const model = ranking.next();
     if (model === null) break;
@@ -60,6 +61,15 @@ function seatAll(d: Decision, before: ReadonlyMap<ModelState, Plan>): void {
     seat(d, board, model, plan);
   }
   passOver(d, board, before);
+}
+
+/** Timers belong to models, so any of them carries the review's: the one that has waited longest. */
+function lookAgainAt(d: Decision, atMs: number): void {
+  const [model] = d.state.contenders;
+  if (model === undefined || atMs === Number.POSITIVE_INFINITY) return;
+  // A due time is passed only after it.
+  model.yieldReviewMs = Math.min(model.yieldReviewMs, atMs + 1);
+  d.touched.add(model);
 }
 
 /** Nothing is left to give. Who rests would stay as it is, but for shortages, which give everybody a timer. */
