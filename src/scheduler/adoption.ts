@@ -121,6 +121,7 @@ function endUnwanted(d: Decision, name: ModelName, reservation: Reservation, rea
   }
   const leftover = createModelState(leftoverPolicy(`${name} (${launchId})`, reservation), undefined);
   leftover.removed = true;
+  leftover.need = leftoverNeed(state.models.get(name)?.need ?? null);
   addModel(state, leftover);
   state.launches.set(launchId, leftover);
   // Stopped as soon as no neighbour is at a delicate point, and not before all have been found.
@@ -170,6 +171,13 @@ function sizedSleeper(d: Decision, model: ModelState, before: AsleepState, awake
   const measured = { residueMib: null, hostMib: null };
   const { reservation, hostMib } = sleepingState(d, model, awake, before.level, measured);
   return { ...before, awakeReservation: awake, reservation, hostMib };
+}
+
+/** Nobody knows how far it is: it may hold as much of the host as its model does asleep. */
+function leftoverNeed(need: ModelNeed | null): ModelNeed | null {
+  if (need === null) return null;
+  const hostAwakeMib = need.sleepLevel === 0 ? need.hostAwakeMib : need.hostAsleepMib;
+  return { ...need, sleepLevel: 0, hostAwakeMib };
 }
 
 function leftoverPolicy(name: ModelName, reservation: Reservation): ModelPolicy {
