@@ -28,7 +28,15 @@ export async function runSimulation(options: SimulationOptions): Promise<Simulat
   const config = await simulationConfig(world, costs);
   const fan = new ObserverFan(clock, options.observers);
   const { moved, violated } = fan;
-  const machine = new SimulatedMachine({ world, costs, clock, fateOf: worldFates(seed), moved, violated });
+  const machine = new SimulatedMachine({
+    world,
+    costs,
+    clock,
+    fateOf: worldFates(seed),
+    checksBudget: true,
+    moved,
+    violated,
+  });
   const checkers = everyChecker({
     report: violated,
     living: () => machine.launchIds,

@@ -38,15 +38,18 @@ export class BoundedWaitChecker implements Checker {
     this.#longestMs[kind] = Math.max(this.#longestMs[kind], toMs - fromMs);
   }
 
-  decided(_event: SchedulerEvent, effects: readonly Effect[], state: SchedulerState, nowMs: number): void {
+  decided(event: SchedulerEvent, effects: readonly Effect[], state: SchedulerState, nowMs: number): void {
     if (state.policy.name !== TURNS.name) return;
+    let isShorter = event.kind === 'left';
     for (const effect of effects) {
+      if (effect.kind === 'refuse') isShorter = true;
       if (effect.kind !== 'dispatch') continue;
       const model = state.models.get(effect.model);
       if (model !== undefined) this.#sinceMs.delete(model);
     }
     this.#decisions += 1;
-    if (this.#decisions % LOOK_PERIOD === 0) this.#look(state, nowMs);
+    // Where requests go otherwise than to their engine, nobody may wait any more.
+    if (isShorter || this.#decisions % LOOK_PERIOD === 0) this.#look(state, nowMs);
   }
 
   #look(state: SchedulerState, nowMs: number): void {

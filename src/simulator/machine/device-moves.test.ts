@@ -19,7 +19,7 @@ class MovesSeen {
       launchId: model,
       deviceIds,
       durationMs,
-      mayDisturb: false,
+      mayDisturb: () => false,
       done: () => this.told.push(`${model} done at ${this.clock.nowMs()}`),
     });
   }

@@ -13,8 +13,8 @@ export interface MoveOrder {
   readonly deviceIds: readonly DeviceId[];
   /** Infinity: it hangs. */
   readonly durationMs: number;
-  /** It is a matter of course that it begins beside another one: what it stops is broken. */
-  readonly mayDisturb: boolean;
+  /** It is a matter of course that others move beside it: its engine is broken, or about to be ended. */
+  readonly mayDisturb: () => boolean;
   readonly done: () => void;
 }
 
@@ -61,7 +61,7 @@ export class DeviceMoves {
     const nowMs = this.#clock.nowMs();
     for (const id of move.deviceIds) {
       for (const other of this.#on(id)) {
-        if (!move.mayDisturb && !other.mayDisturb)
+        if (!move.mayDisturb() && !other.mayDisturb())
           this.#watch.violated(
             `the ${move.kind} of ${move.model} began on ${id} beside the ${other.kind} of ${other.model}`,
           );

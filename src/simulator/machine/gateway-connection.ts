@@ -74,7 +74,6 @@ export class GatewayConnection {
   /** The gateway is dead; the engines are not. */
   cut(): void {
     this.#isCut = true;
-    for (const launch of this.#options.machine.launches) launch.observer = null;
   }
 
   ports(): ControlPorts {
@@ -103,12 +102,19 @@ export class GatewayConnection {
           onNeed,
           log: (_level, text) => log(text),
         }),
-      observe: (_event: SchedulerEvent, effects) => {
-        if (effects.some(({ kind }) => SLOW_EFFECTS.has(kind))) machine.touch();
-      },
+      observe: (_event: SchedulerEvent, effects) => this.#observe(effects),
       recorder: null,
       openFetcher: () => Promise.reject(new Error('simulated models have nothing to fetch')),
     };
+  }
+
+  #observe(effects: readonly Effect[]): void {
+    const { machine } = this.#options;
+    for (const effect of effects) {
+      if (SLOW_EFFECTS.has(effect.kind)) machine.touch();
+      const launch = effect.kind === 'stop' ? machine.launchOf(effect.launchId) : null;
+      if (launch !== null) launch.isEnding = true;
+    }
   }
 
   #setTimer(atMs: number, fire: () => void): CancelTimer {
@@ -166,7 +172,10 @@ export class GatewayConnection {
       releaseAddress: () => {},
       prepare: () => this.#answer(() => ({ kind: 'ready' })),
       launch: (spec, observer) =>
-        this.#answer(() => ({ kind: 'launched', handle: machine.launch(spec, observer, clock.wallMs()) })),
+        this.#answer(() => ({
+          kind: 'launched',
+          handle: machine.launch(spec, this.#guarded(observer), clock.wallMs()),
+        })),
       note: ({ launchId }, stage) =>
         this.#answer(() => {
           const launch = machine.launchOf(launchId);
@@ -175,10 +184,29 @@ export class GatewayConnection {
       stop: ({ launchId }) => stop(launchId),
       kill: ({ launchId }) => stop(launchId),
       adopt: (observerFor) =>
-        this.#answer(() => [...machine.launches].map((launch) => adopted(launch, observerFor))),
+        this.#answer(() => [...machine.launches].map((launch) => this.#adopted(launch, observerFor))),
       ownerOf: () => null,
       processes: () => this.#answer(() => new Map()),
       close: async () => {},
+    };
+  }
+
+  #adopted(launch: MachineLaunch, observerFor: (engine: AdoptedEngine) => LaunchObserver): AdoptedEngine {
+    const { handle, spec, stage } = launch;
+    const engine = { handle, spec, stage };
+    launch.observer = this.#guarded(observerFor(engine));
+    return engine;
+  }
+
+  /** Tells nothing any more once the gateway is dead. */
+  #guarded(observer: LaunchObserver): LaunchObserver {
+    return {
+      line: (text) => {
+        if (!this.#isCut) observer.line(text);
+      },
+      exited: (exit) => {
+        if (!this.#isCut) observer.exited(exit);
+      },
     };
   }
 
@@ -210,16 +238,6 @@ export class GatewayConnection {
       addRefusedFlag: () => {},
     };
   }
-}
-
-function adopted(
-  launch: MachineLaunch,
-  observerFor: (engine: AdoptedEngine) => LaunchObserver,
-): AdoptedEngine {
-  const { handle, spec, stage } = launch;
-  const engine = { handle, spec, stage };
-  launch.observer = observerFor(engine);
-  return engine;
 }
 
 /** Requests do not go through it: whoever is granted one is served by the engine at its address. */

@@ -1,6 +1,6 @@
 /** The engine port of simulated engines: what vLLM would answer, without its HTTP. */
 import type { Clock } from '../../core/clock.ts';
-import type { Engine, EngineHttp, ListenAddress, ProbeResult } from '../../engines/engine.ts';
+import type { Engine, EngineHttp, ListenAddress, ProbeResult, SleepResult } from '../../engines/engine.ts';
 import { type MachineLaunch, SERVING_LINE } from './machine-launch.ts';
 import type { SimulatedMachine } from './simulated-machine.ts';
 
@@ -47,7 +47,7 @@ export function createMachineEngine(
 ): Engine {
   const launchOf = (http: EngineHttp): MachineLaunch | null =>
     http instanceof MachineHttp ? machine.launchAt(http.address) : null;
-  const refused = { kind: 'failed', detail: 'the connection is refused' } as const;
+  const refused = Promise.resolve(failed('the connection is refused'));
   return {
     kind: 'simulated',
     capabilities: {
@@ -63,18 +63,15 @@ export function createMachineEngine(
     },
     listensOn: () => 'unix',
     command: (model) => ({ argv: [model.name], environment: {}, files: [] }),
-    probe: (http) => told(Promise.resolve(probe(launchOf(http)))),
+    probe: (http, _model, timeoutMs, signal) => told(probed(clock, launchOf(http), timeoutMs, signal)),
     parseLine: (line) => (line === SERVING_LINE ? { phase: 'serving', percent: null } : null),
     version: () => null,
     parseMemory: () => null,
     sleep: (http, { timeoutMs, signal }) =>
-      told(inTime(clock, launchOf(http)?.sleep() ?? Promise.resolve(refused), timeoutMs, signal)),
+      told(inTime(clock, launchOf(http)?.sleep() ?? refused, { timeoutMs, signal, late: failed })),
     wake: (http, { timeoutMs, signal }) =>
-      told(inTime(clock, launchOf(http)?.wake() ?? Promise.resolve(refused), timeoutMs, signal)),
-    isAsleep: async (http) => {
-      const phase = launchOf(http)?.phase;
-      return phase === 'asleep' ? true : phase === 'awake' || phase === 'waking' ? false : null;
-    },
+      told(inTime(clock, launchOf(http)?.wake() ?? refused, { timeoutMs, signal, late: failed })),
+    isAsleep: (http, timeoutMs) => told(askedAsleep(clock, launchOf(http), timeoutMs)),
     warmUp: async () => ({ kind: 'done' }),
     remedyOf: () => null,
     diagnose: (exit, lines) => ({
@@ -86,23 +83,51 @@ export function createMachineEngine(
   };
 }
 
-type Answer = { readonly kind: 'done' } | { readonly kind: 'failed'; readonly detail: string };
+function failed(detail: string): Extract<SleepResult, { readonly kind: 'failed' }> {
+  return { kind: 'failed', detail };
+}
 
-function inTime(
+/** One that does not answer yet takes the connection, and says nothing before it does. */
+async function probed(
   clock: Clock,
-  answer: Promise<Answer>,
+  launch: MachineLaunch | null,
   timeoutMs: number,
-  signal: AbortSignal,
-): Promise<Answer> {
+  signal: AbortSignal | undefined,
+): Promise<ProbeResult> {
+  const result = probe(launch);
+  if (launch === null || result.kind === 'ready') return result;
+  const answer = launch.untilAnswering().then(() => probe(launch));
+  return inTime(clock, answer, { timeoutMs, signal, late: () => probe(launch) });
+}
+
+/** The question waits behind whatever step is under way in the engine. */
+async function askedAsleep(
+  clock: Clock,
+  launch: MachineLaunch | null,
+  timeoutMs: number,
+): Promise<boolean | null> {
+  if (launch?.phase === 'asleep') return true;
+  if (launch?.phase === 'awake') return false;
+  return new Promise((resolve) => clock.setTimer(clock.nowMs() + timeoutMs, () => resolve(null)));
+}
+
+interface Patience<T> {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+  /** The answer when there is none in time, or nobody wants it any more. */
+  readonly late: (why: string) => T;
+}
+
+function inTime<T>(clock: Clock, answer: Promise<T>, { timeoutMs, signal, late }: Patience<T>): Promise<T> {
   return new Promise((resolve) => {
-    const gaveUp = (detail: string) => resolve({ kind: 'failed', detail });
-    const cancel = clock.setTimer(clock.nowMs() + timeoutMs, () => gaveUp(`no answer in ${timeoutMs} ms`));
-    const aborted = (): void => gaveUp('the launch ends');
-    signal.addEventListener('abort', aborted, { once: true });
-    void answer.then((result) => {
+    const end = (result: T): void => {
       cancel();
-      signal.removeEventListener('abort', aborted);
+      signal?.removeEventListener('abort', aborted);
       resolve(result);
-    });
+    };
+    const cancel = clock.setTimer(clock.nowMs() + timeoutMs, () => end(late(`no answer in ${timeoutMs} ms`)));
+    const aborted = (): void => end(late('the launch ends'));
+    signal?.addEventListener('abort', aborted, { once: true });
+    void answer.then(end);
   });
 }

@@ -62,14 +62,18 @@ export class MachineLaunch {
   readonly costs: ModelCosts;
   readonly running = new Set<RequestAtEngine>();
   phase: MachinePhase = 'starting';
+  /** Its gateway has decided to end it: what happens to its present move does not matter any more. */
+  isEnding = false;
   /** As the gateway noted it last. */
   stage: LaunchStage = { kind: 'starting' };
-  observer: LaunchObserver | null;
+  observer: LaunchObserver;
   readonly #machine: LaunchMachine;
   #endMove: EndMove = () => {};
   /** Who waits for the end of a sleep or a waking that is under way. */
   #asked: Settle<SleepResult>[] = [];
   #stopAsked: Settle<StopResult>[] = [];
+  /** Who waits until it answers, or never will. */
+  #waiting: (() => void)[] = [];
 
   constructor(
     machine: LaunchMachine,
@@ -95,6 +99,7 @@ export class MachineLaunch {
       }
       this.phase = 'awake';
       this.line(SERVING_LINE);
+      this.#answers();
     });
   }
 
@@ -104,7 +109,7 @@ export class MachineLaunch {
 
   line(text: string): void {
     this.#machine.touched();
-    this.observer?.line(text);
+    this.observer.line(text);
   }
 
   /** A request has come. */
@@ -134,7 +139,8 @@ export class MachineLaunch {
       if (end === 'dies') this.exit({ code: 1, signal: null });
       else if (end === 'fails') this.#broke('the sleep failed');
       else {
-        if (end !== 'frees_nothing') books.hold(launchId, deviceIds, RESIDUE_MIB);
+        if (end === 'frees_nothing') books.deny(launchId);
+        else books.hold(launchId, deviceIds, RESIDUE_MIB);
         this.phase = 'asleep';
         this.#answer({ kind: 'done' });
       }
@@ -197,9 +203,10 @@ export class MachineLaunch {
     touched();
     this.#breakRequests();
     gone(this);
+    this.#answers();
     const notice = (): void => {
       touched();
-      this.observer?.exited(exit);
+      this.observer.exited(exit);
     };
     if (noticedMs > 0) later(noticedMs, notice);
     else notice();
@@ -215,12 +222,23 @@ export class MachineLaunch {
     for (const request of this.running) request.stall(SILENCE_MS);
   }
 
+  /** Until it serves for the first time, or is gone. */
+  untilAnswering(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #answers(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+
   #broke(detail: string): void {
     this.phase = 'broken';
     this.#answer({ kind: 'failed', detail });
   }
 
-  #move(kind: MoveKind, done: (end: MoveFate['end']) => void, mayDisturb = false): void {
+  #move(kind: MoveKind, done: (end: MoveFate['end']) => void, ofBroken = false): void {
     const { model, launchId, deviceIds } = this.spec;
     const { moves, fateOf, touched } = this.#machine;
     const fate = fateOf(kind, this);
@@ -231,7 +249,7 @@ export class MachineLaunch {
       launchId,
       deviceIds,
       durationMs,
-      mayDisturb,
+      mayDisturb: () => ofBroken || (kind !== 'stop' && this.isEnding),
       done: () => {
         touched();
         done(fate.end);

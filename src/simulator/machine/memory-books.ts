@@ -11,8 +11,15 @@ interface DeviceBook {
   readonly budgetMib: number;
   readonly launches: Map<LaunchId, number>;
   oursMib: number;
+  /** Of that, what engines hold that say that they have given it back. */
+  deniedMib: number;
   /** Of programs that are not ours. */
   foreignMib: number;
+}
+
+export interface BookRules {
+  /** False: readings of the devices are wrong at times, so that nobody can keep to the budget; only what there is counts. */
+  readonly checksBudget: boolean;
 }
 
 export class MemoryBooks {
@@ -20,9 +27,12 @@ export class MemoryBooks {
   readonly #hostMemoryMib: number;
   readonly #host = new Map<LaunchId, number>();
   #hostMib = 0;
+  readonly #denied = new Set<LaunchId>();
+  readonly #rules: BookRules;
   readonly #violated: (text: string) => void;
 
-  constructor({ devices, hostMemoryMib }: World, violated: (text: string) => void) {
+  constructor({ devices, hostMemoryMib }: World, rules: BookRules, violated: (text: string) => void) {
+    this.#rules = rules;
     this.#violated = violated;
     this.#hostMemoryMib = hostMemoryMib;
     this.#devices = new Map(
@@ -33,6 +43,7 @@ export class MemoryBooks {
           budgetMib: Math.floor(device.budgetFraction * device.memoryMib),
           launches: new Map(),
           oursMib: 0,
+          deniedMib: 0,
           foreignMib: 0,
         },
       ]),
@@ -41,7 +52,15 @@ export class MemoryBooks {
 
   /** What the launch holds of each of these devices from now on. */
   hold(launchId: LaunchId, deviceIds: readonly DeviceId[], mib: number): void {
+    if (this.#denied.delete(launchId))
+      for (const book of this.#devices.values()) book.deniedMib -= book.launches.get(launchId) ?? 0;
     for (const id of deviceIds) this.#holdOn(id, launchId, mib);
+  }
+
+  /** It says that it holds nothing any more of what it holds, until it holds something else: nobody else is to blame for that. */
+  deny(launchId: LaunchId): void {
+    this.#denied.add(launchId);
+    for (const book of this.#devices.values()) book.deniedMib += book.launches.get(launchId) ?? 0;
   }
 
   /** What it holds of the host from now on. */
@@ -89,11 +108,12 @@ export class MemoryBooks {
     book.oursMib += mib - before;
     set(book.launches, launchId, mib);
     if (mib <= before) return;
-    const { device, oursMib, budgetMib } = book;
-    if (oursMib > device.memoryMib)
-      this.#violated(`${id} holds ${oursMib} of ${device.memoryMib} MiB, ${launchId} the last`);
-    else if (oursMib > budgetMib)
-      this.#violated(`${id} holds ${oursMib} MiB of a budget of ${budgetMib} MiB, ${launchId} the last`);
+    const { device, budgetMib } = book;
+    const knownMib = book.oursMib - book.deniedMib;
+    if (knownMib > device.memoryMib)
+      this.#violated(`${id} holds ${knownMib} of ${device.memoryMib} MiB, ${launchId} the last`);
+    else if (this.#rules.checksBudget && knownMib > budgetMib)
+      this.#violated(`${id} holds ${knownMib} MiB of a budget of ${budgetMib} MiB, ${launchId} the last`);
   }
 
   #book(id: DeviceId): DeviceBook {

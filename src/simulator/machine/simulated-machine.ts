@@ -9,10 +9,10 @@ import type { MachineMove } from '../simulation-observer.ts';
 import type { ModelCosts, World } from '../world.ts';
 import { DeviceMoves } from './device-moves.ts';
 import { type LaunchMachine, MachineLaunch } from './machine-launch.ts';
-import { MemoryBooks } from './memory-books.ts';
+import { type BookRules, MemoryBooks } from './memory-books.ts';
 import type { FateOf } from './move-fate.ts';
 
-export interface MachineOptions {
+export interface MachineOptions extends BookRules {
   readonly world: World;
   /** Of each model, in the order of their names. */
   readonly costs: ReadonlyMap<string, ModelCosts>;
@@ -41,9 +41,10 @@ export class SimulatedMachine {
   readonly #models: ReadonlyMap<string, MachineModel>;
   readonly #ports: LaunchMachine;
 
-  constructor({ world, costs, clock, fateOf, moved, violated }: MachineOptions) {
+  constructor(options: MachineOptions) {
+    const { world, costs, clock, fateOf, moved, violated } = options;
     this.clock = clock;
-    this.books = new MemoryBooks(world, violated);
+    this.books = new MemoryBooks(world, options, violated);
     const models = [...costs].map(([name, of], index) => [name, { costs: of, index, starts: 0 }] as const);
     this.#models = new Map(models);
     this.#ports = {
