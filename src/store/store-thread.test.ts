@@ -32,7 +32,7 @@ function adding(path: string, flag: string): StoreJob {
 }
 
 function flags(path: string): unknown[] {
-  const connection = new DatabaseSync(path, { readOnly: true });
+  const connection = new DatabaseSync(path, { readOnly: true, timeout: 5_000 });
   const rows = connection.prepare('SELECT flag FROM refused_flags ORDER BY rowid').all();
   connection.close();
   return rows.map(({ flag }) => flag);
