@@ -5,6 +5,8 @@
 
 /** Resends of one request in its whole life, after it may have reached an engine. */
 export const RESENDS_MAX = 1;
+/** Times that a request is queued again after it was cut before its first byte: one that takes longer than its turns never ends. */
+export const CUTS_MAX = 1;
 /** Deaths of an engine with the same request alone in flight before that request is refused as poison. */
 export const LONE_DEATHS_MAX = 2;
 /** How long a poison request's fingerprint is refused. */

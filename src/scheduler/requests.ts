@@ -6,7 +6,7 @@
 import { assert } from '../core/assert.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { RequestId } from '../core/ids.ts';
-import { LONE_DEATHS_MAX, RESENDS_MAX } from '../core/limits.ts';
+import { CUTS_MAX, LONE_DEATHS_MAX, RESENDS_MAX } from '../core/limits.ts';
 import { renewCredit } from './credit.ts';
 import { noteArrival } from './demand.ts';
 import { reservationOf } from './engine-state.ts';
@@ -16,6 +16,7 @@ import { joinContest, leaveContest } from './rank.ts';
 import { estimateForRefusal } from './refusal-estimate.ts';
 import {
   diedTwice,
+  drainCut,
   engineDied,
   engineFailed,
   engineUnreachable,
@@ -73,6 +74,7 @@ export function arrived(
     patienceMs: patience,
     light,
     resends: 0,
+    cuts: 0,
     loneDeaths: 0,
   };
   d.state.requests.set(requestId, model);
@@ -183,6 +185,7 @@ export function returned(d: Decision, requestId: RequestId, cause: ReturnCause, 
       // The time at its engine was no waiting.
       deadlineMs: request.deadlineMs + (d.nowMs - request.dispatchedMs),
       resends: request.resends + (cause === 'connection_lost' ? 1 : 0),
+      cuts: request.cuts + (cause === 'cut' ? 1 : 0),
     });
     wish(d, model);
   }
@@ -191,7 +194,10 @@ export function returned(d: Decision, requestId: RequestId, cause: ReturnCause, 
   lineChanged(d);
 }
 
-/** A request is sent again at most `RESENDS_MAX` times after an engine may have seen it; nothing is, while closing. */
+/**
+ * A request is sent again at most `RESENDS_MAX` times after an engine may have seen it, and `CUTS_MAX` times after a cut; nothing
+ * is, while closing.
+ */
 function refusalOnReturn(
   d: Decision,
   model: ModelState,
@@ -205,6 +211,7 @@ function refusalOnReturn(
     return SHUTTING_DOWN;
   if (model.removed) return modelRemoved(model);
   if (cause === 'not_sent' && !model.policy.managed) return engineUnreachable(model, detail);
+  if (cause === 'cut' && request.cuts >= CUTS_MAX) return drainCut(model);
   if (cause !== 'connection_lost') return standingRefusal(d, model);
   if (wasAlone && request.loneDeaths >= LONE_DEATHS_MAX - 1) {
     d.effects.push({

@@ -3,7 +3,16 @@ import { test } from 'node:test';
 import { type QueuedRequest, WaitingQueue } from './waiting-queue.ts';
 
 function request(requestId: number, deadlineMs: number): QueuedRequest {
-  return { requestId, arrivedMs: 0, deadlineMs, patienceMs: 0, light: false, resends: 0, loneDeaths: 0 };
+  return {
+    requestId,
+    arrivedMs: 0,
+    deadlineMs,
+    patienceMs: 0,
+    light: false,
+    resends: 0,
+    cuts: 0,
+    loneDeaths: 0,
+  };
 }
 
 test('a request that came back has its later deadline, not the one that it had before', () => {

@@ -19,6 +19,8 @@ export interface QueuedRequest {
   readonly light: boolean;
   /** Times it was sent to an engine and may have been seen there. */
   resends: number;
+  /** Times it was cut before its first byte and queued again. */
+  cuts: number;
   /** Engines that died with this request alone in flight. */
   loneDeaths: number;
 }
