@@ -57,7 +57,8 @@ export class FaultInjector {
     this.#habit = null;
     const gateway = this.#options.gateway();
     gateway?.devicesChanged();
-    if (gateway !== null) this.#configure(gateway, (policy) => policy);
+    // One that still looks for engines was started with the configuration as it is.
+    if (gateway?.isAdopting === false) this.#configure(gateway, (policy) => policy);
   }
 
   #happens(fault: Fault): boolean {
