@@ -19,6 +19,9 @@ const AGE_WEIGHT_MS = 2_000;
 const SIZE_BASE_MIB = 20 * 1024;
 const SIZE_MIDDLE_MIB = 36 * 1024;
 
+/** Who has waited for devices for much longer than this weighs more, by the root: a shorter tail for a little of the mean. */
+const PATIENCE_MS = 30_000;
+
 /**
  * Several devices cost their number; but they are given up at the same time by those who would have to go anyway, and a model
  * that needs them has nowhere else to go.
@@ -59,10 +62,9 @@ export function visitMs(model: ModelState): number {
  */
 export function indexOf(model: ModelState, nowMs: number, moreMs: number | null = null): number {
   const more = moreMs === null ? 0 : 1 + moreMs / AGE_WEIGHT_MS;
-  return (
-    (pressure(model, nowMs) + more) /
-    (visitMs(model) * Math.max(1, model.need?.deviceCount ?? 1) ** DEVICE_POWER)
-  );
+  const deviceMs = visitMs(model) * Math.max(1, model.need?.deviceCount ?? 1) ** DEVICE_POWER;
+  const contendedMs = nowMs - (model.contendsSinceMs ?? nowMs);
+  return ((pressure(model, nowMs) + more) * Math.sqrt(1 + contendedMs / PATIENCE_MS)) / deviceMs;
 }
 
 /** Of sums: what rounding takes of them is less than the rest. */
