@@ -51,15 +51,19 @@ const BUSY = turns(8_000, 900, 'abc').map((request, index) =>
 );
 
 test('production keeps both bounds, on one device and on two', async () => {
+  let worstMoves = 0;
   for (const world of [ONE_DEVICE, TWO_DEVICES]) {
     for (const requests of [BUSY, turns(400, 3_000, 'abcde')]) {
       const { waits, swaps, swapping, waiting } = await check(requests, createScheduler(), world);
       assert.deepEqual([...waits, ...swaps], []);
-      assert.ok(swapping.worstMoves > 0 && swapping.worstMoves < 0.81, `${swapping.worstMoves} moves`);
+      assert.ok(swapping.worstMoves < 0.81, `${swapping.worstMoves} moves`);
       assert.ok(waiting.worst.share > 0);
+      worstMoves = Math.max(worstMoves, swapping.worstMoves);
       assert.deepEqual([...waiting.suspended.keys()], []);
     }
   }
+  // There was something to be measured.
+  assert.ok(worstMoves > 0.5);
 });
 
 /** Its models get devices only when nobody else wants any. */
@@ -129,7 +133,7 @@ test('waiting: a broken assumption is named, and nothing is reported meanwhile',
   const options = { world, scheduler, patienceMs: 4 * 3_600_000, observers: [waiting] };
   await simulate(BUSY, options);
   assert.deepEqual(waits, []);
-  assert.ok((waiting.suspended.get('a fault') ?? 0) > 8_000);
+  assert.ok((waiting.suspended.get('a fault') ?? 0) > 1_000);
   isFaulty = false;
   await simulate(BUSY, options);
   assert.match(waits.join('\n'), /^d has waited/);

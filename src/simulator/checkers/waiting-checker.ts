@@ -45,7 +45,7 @@ export class WaitingChecker implements Checker {
   #deviceIds = '';
   /** The longest wait, in bounds. */
   worst = { share: 0, model: '', waitedMs: 0, boundMs: 0 };
-  /** Assumptions of the proof that did not hold, and in how many decisions. */
+  /** Assumptions of the proof that did not hold, and in how many decisions while somebody waited. */
   readonly suspended = new Map<string, number>();
 
   constructor(check: WaitingCheck) {
@@ -79,7 +79,7 @@ export class WaitingChecker implements Checker {
     const model = name === null ? undefined : state.models.get(name);
     if (model !== undefined) this.#look(model, state, nowMs);
     const assumption = isChanged ? 'devices or configuration change' : this.#brokenAssumption(state);
-    if (assumption !== null) this.#suspend(assumption, state, nowMs);
+    if (assumption !== null && this.#waits.size > 0) this.#suspend(assumption, state, nowMs);
   }
 
   /** Answers whether devices or configuration have changed. */
