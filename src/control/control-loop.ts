@@ -36,6 +36,7 @@ import { deviceBudgets, modelPolicies, schedulingPolicy } from './policies.ts';
 import { restingUses } from './resting-uses.ts';
 import type { RunRecorder } from './run-record.ts';
 import type { SizingReport } from './sizer-ports.ts';
+import { sleeperUses } from './sleeper-uses.ts';
 
 export interface ControlPorts extends FleetPorts {
   /** Makes what finds out what models take; it tells of each need that has changed. */
@@ -253,6 +254,8 @@ export class ControlLoop implements Gate {
       if (memoryMibPerDevice === use.reservedMib) continue;
       this.#send({ kind: 'measured', launchId, model, memoryMibPerDevice });
     }
+    for (const { launchId, model, usedMib } of sleeperUses(this.#state, readings, this.#ports.clock.nowMs()))
+      this.#send({ kind: 'measured', launchId, model, memoryMibPerDevice: usedMib });
     const event = host === null ? null : hostEvent(this.#state, this.#config.devices, host);
     if (event !== null) this.#send(event);
   }

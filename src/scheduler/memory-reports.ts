@@ -43,9 +43,19 @@ export function roomMissing(
   wish(d, model);
 }
 
-/** What an engine was measured to hold replaces what was reserved for it. */
+/** What an engine was measured to hold replaces what was reserved for it; a sleeper never counts for more than awake. */
 export function useMeasured(d: Decision, model: ModelState, memoryMibPerDevice: number): void {
   const { engine } = model;
+  if (engine.kind === 'asleep') {
+    const heldMib = Math.min(memoryMibPerDevice, engine.awakeReservation.memoryMibPerDevice);
+    setEngine(d.state, model, {
+      ...engine,
+      reservation: { ...engine.reservation, memoryMibPerDevice: heldMib },
+    });
+    noteOverBudget(d, engine.reservation.deviceIds);
+    d.review = true;
+    return;
+  }
   const awake = engine.kind === 'draining' ? engine.awake : engine;
   if (awake.kind !== 'awake') return;
   awake.reservation = { ...awake.reservation, memoryMibPerDevice };

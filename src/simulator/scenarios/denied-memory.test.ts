@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { memoryReading } from '../../../test/fakes/memory-reading.ts';
+import { go, serve, sleeper, worldOf } from '../../../test/fakes/sleeper-world.ts';
+import { sleeperUses } from '../../control/sleeper-uses.ts';
+
+test('a sleeper that was believed and freed nothing is found by a later reading, and gives way', () => {
+  // Found by seed 26198: the devices could not be read when it fell asleep, and whoever needed its memory waited for ever.
+  const world = worldOf([sleeper('a'), sleeper('b')], { budgetsMib: [16_000] });
+  serve(world, 'a', 'b');
+  const engine = world.state.models.get('a')?.engine;
+  assert.ok(engine?.kind === 'asleep');
+  const { launchId } = engine.reservation;
+  const use = { usedMib: 10_000, source: 'per_process' } as const;
+  const reading = { ...memoryReading('gpu-0', 20_000), launches: new Map([[launchId, use]]) };
+  // So soon the reading may be older than the sleep.
+  assert.deepEqual(sleeperUses(world.state, [reading], engine.sinceMs + 1_000), []);
+  const [found] = sleeperUses(world.state, [reading], world.clock.nowMs());
+  assert.deepEqual(found, { launchId, model: 'a', usedMib: 10_000 });
+  world.send({ kind: 'measured', launchId, model: 'a', memoryMibPerDevice: 10_000 });
+  go(world, 60_000);
+  // Together they are over the budget, so one has to leave; for b it is the other one that goes, and for good.
+  serve(world, 'b');
+  assert.equal(world.engineKind('a'), 'cold');
+  assert.equal(world.state.overBudget.size, 0);
+});
