@@ -31,6 +31,24 @@ const RARE: Readonly<Record<string, string>> = {
   'cold-burst': 'a',
 };
 
+type Cost = (run: ScenarioRun, rare: string) => number;
+const longest: Cost = ({ waits }, rare) => waits.longestS(rare);
+const mean: Cost = ({ figures }) => figures.not_ready_s.mean;
+
+/** In what ours is at least so many times better than llama-swap. */
+const BETTER: Readonly<Record<string, readonly [factor: number, cost: Cost]>> = {
+  starvation: [5, longest],
+  thrash: [3, ({ figures }) => figures.move_time_share],
+  'ping-pong': [10, mean],
+  'wide-4': [5, longest],
+  'wide-8': [10, longest],
+  'long-streams-cut': [8, longest],
+  'long-streams-wait': [8, longest],
+  'long-streams-two': [10, longest],
+  'cold-burst': [22, ({ waits }) => waits.ends.refused],
+  'whole-card': [2, mean],
+};
+
 for (const scenario of SCENARIOS) {
   test(`${scenario.name}: ours keeps both bounds`, async (context) => {
     const rare = RARE[scenario.name] ?? 'b';
@@ -42,8 +60,14 @@ for (const scenario of SCENARIOS) {
       context.diagnostic(line(policy, run, rare));
     }
     const ours = runs.get(OURS);
-    assert.ok(ours !== undefined);
+    const llamaSwap = runs.get('llama-swap');
+    assert.ok(ours !== undefined && llamaSwap !== undefined);
     assert.deepEqual(ours.broken, []);
     assert.equal(ours.figures.violations, 0);
+    const better = BETTER[scenario.name];
+    assert.ok(better !== undefined, `${scenario.name} says nothing of ours`);
+    const [factor, cost] = better;
+    const [oursIs, theirs] = [cost(ours, rare), cost(llamaSwap, rare)];
+    assert.ok(factor * oursIs <= theirs, `${oursIs} is no ${factor}th of ${theirs}`);
   });
 }

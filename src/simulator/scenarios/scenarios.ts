@@ -64,12 +64,12 @@ const SHORT = { promptTokens: 500, outputTokens: 100 } as const;
 /** 1,500 tokens at 50 a second. */
 const LONG = { promptTokens: 500, outputTokens: 15_000 } as const;
 
-/** Four clients of a ask without a pause, so that something of it is always in flight; b is asked for every five minutes. */
+/** Four clients of a hardly pause, so that something of it is always in flight; b is asked for every five minutes. */
 const starvation: Scenario = {
   name: 'starvation',
   world: world('one card', 1, [costs()]),
   source: mergedSource([
-    closed('model=a,clients=4,think_s=0,prompt=500,output=200,hours=2'),
+    closed('model=a,clients=4,think_s=0.5,prompt=500,output=200,hours=2'),
     listed(every(300_000, 2 * HOUR_MS, { model: 'b', ...SHORT }, 60_000)),
   ]),
   patienceMs: HOUR_MS,
@@ -130,6 +130,18 @@ function streams(name: string, onDrainTimeout: ModelPolicy['onDrainTimeout']): S
   };
 }
 
+/** Two models of one card each stream for ever on two cards; a third one is asked for every ten minutes. */
+const streamsSideBySide: Scenario = {
+  name: 'long-streams-two',
+  world: world('two cards', 2, [costs()]),
+  source: listed([
+    ...every(60_000, 2 * HOUR_MS, { model: 'a', ...LONG }),
+    ...every(60_000, 2 * HOUR_MS, { model: 'c', ...LONG }, 30_000),
+    ...every(600_000, 2 * HOUR_MS, { model: 'b', ...SHORT }, 900_000),
+  ]),
+  patienceMs: HOUR_MS,
+};
+
 /** 32 requests at once for a model that is cold. llama-swap lets 10 of a model in, waiting or running, and answers the others 429. */
 const burst: Scenario = {
   name: 'cold-burst',
@@ -164,6 +176,7 @@ export const SCENARIOS: readonly Scenario[] = [
   wide(8),
   streams('long-streams-cut', 'cut'),
   streams('long-streams-wait', 'wait'),
+  streamsSideBySide,
   burst,
   wholeCard,
 ];
