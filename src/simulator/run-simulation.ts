@@ -4,7 +4,10 @@
  */
 import { ControlLoop } from '../control/control-loop.ts';
 import { VirtualClock } from '../core/virtual-clock.ts';
+import type { Checker } from './checkers/checker.ts';
 import { everyChecker } from './checkers/every-checker.ts';
+import { SwappingChecker } from './checkers/swapping-checker.ts';
+import { WaitingChecker } from './checkers/waiting-checker.ts';
 import { PATIENT_CLIENT } from './machine/client-request.ts';
 import { GatewayConnection, TRUTHFUL } from './machine/gateway-connection.ts';
 import { simulationConfig, worldDevices } from './machine/machine-config.ts';
@@ -37,11 +40,11 @@ export async function runSimulation(options: SimulationOptions): Promise<Simulat
     moved,
     violated,
   });
-  const checkers = everyChecker({
-    report: violated,
-    living: () => machine.launchIds,
-    isVoid: () => false,
-  });
+  const checkers: readonly Checker[] = [
+    ...everyChecker({ report: violated, living: () => machine.launchIds, isVoid: () => false }),
+    new SwappingChecker(violated),
+    new WaitingChecker({ report: violated }),
+  ];
   fan.add(checkers);
   const connection = new GatewayConnection({ machine, config, costs, ...TRUTHFUL });
   const scheduler = new MeasuredScheduler(options.scheduler, fan.observers);
