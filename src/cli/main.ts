@@ -267,6 +267,7 @@ program
     'share of device time for moves between busy models',
     numberAbove(0, 'A share'),
   )
+  .option('--bound', 'tell beside it what no schedule can beat (takes a minute)')
   .option('--picture <file>', 'draw what each device held over time, as SVG')
   .option('--json', 'print JSON')
   .action(async (options: Omit<SimulateFlags, 'policy'> & { readonly policy?: readonly string[] }) => {

@@ -1,4 +1,5 @@
 /** What `simulate` prints for people. */
+import type { Bound } from '../simulator/bound/bound.ts';
 import type { RunFigures, WaitFigures } from '../simulator/statistics/run-figures.ts';
 import { columns, duration, wrapped } from './text-layout.ts';
 
@@ -15,13 +16,15 @@ export interface SimulationReport extends RunFigures {
   readonly patience_s: number | null;
   readonly decisions_per_second: number;
   readonly wall_s: number;
+  /** With `--bound`: what no schedule can beat, and mean `not_ready` over `demand_s`; null where that is 0. */
+  readonly bound?: Bound & { readonly ratio: number | null };
 }
 
 export function simulateText(reports: readonly SimulationReport[]): string {
   const [first] = reports;
   if (first === undefined) return 'No policy was named.';
   const body = reports.length === 1 ? oneRun(first) : comparison(reports, first);
-  return [...headLines(first), '', ...body, ...violationLines(reports)].join('\n');
+  return [...headLines(first), '', ...body, ...boundLines(reports), ...violationLines(reports)].join('\n');
 }
 
 /** What stands above the picture of a run. */
@@ -118,6 +121,29 @@ function comparisonRow(report: SimulationReport, isPatient: boolean): readonly s
     grouped(moves.start + moves.wake + moves.sleep + moves.stop),
     percent(report.move_time_share),
     boundedText(report),
+  ];
+}
+
+function boundLines(reports: readonly SimulationReport[]): readonly string[] {
+  const bound = reports[0]?.bound;
+  if (bound === undefined) return [];
+  const ratios = reports.map((report) => {
+    const { ratio = null } = report.bound ?? {};
+    return `${report.policy} ${ratio === null ? '-' : ratio.toFixed(ratio < 10 ? 2 : 0)}`;
+  });
+  const row = (name: string, seconds: number) => [name, waitText(seconds), ''];
+  const open = bound.converged ? '' : ' The search had not settled: more time may raise it.';
+  return [
+    '',
+    'No schedule makes requests wait less on average, in seconds:',
+    ...columns([
+      row('for engines that load on demand', bound.demand_s),
+      row('the same with every start at its shortest', bound.demand_min_start_s),
+      row('for engines that load before anyone asks', bound.clairvoyant_s),
+      row('for slots, each model alone and always awake', bound.alone_s),
+      row('in all, each model alone, started at its first request', bound.alone_cold_s),
+    ]),
+    ...wrapped('', `Mean wait for engines over the first of these: ${ratios.join(', ')}.${open}`),
   ];
 }
 

@@ -114,11 +114,32 @@ test('a picture of each policy', async () => {
   assert.match(nowhere.text, /none\/run\.svg: cannot be written \(ENOENT\)/);
 });
 
+test('a bound is told beside the figures, once for all policies, and none is below it', async () => {
+  const { code, text } = await simulated({
+    ...INPUTS,
+    policy: ['default,llama-swap'],
+    bound: true,
+    json: true,
+  });
+  const reports: readonly SimulationReport[] = JSON.parse(text);
+  assert.equal(code, 0);
+  assert.equal(reports.length, 2);
+  for (const { bound, not_ready_s } of reports) {
+    assert.ok(bound !== undefined && bound.demand_s > 0 && bound.ratio !== null);
+    assert.ok(bound.clairvoyant_s <= bound.demand_s && bound.demand_s <= not_ready_s.mean);
+    assert.ok(Math.abs(bound.ratio / (not_ready_s.mean / bound.demand_s) - 1) < 1e-3);
+  }
+  const table = await simulated({ ...INPUTS, bound: true });
+  assert.match(table.text, /No schedule makes requests wait less.*load on demand +\d/s);
+});
+
 test('inputs that cannot be used are named with code 2', async () => {
   const cases: readonly (readonly [flags: Partial<SimulateFlags>, expected: RegExp])[] = [
     [{}, /simulate: nobody asks for anything\. Give --trace/],
     [{ ...INPUTS, policy: ['lur'] }, /--policy: lur: is no policy\. Did you mean lru/],
     [{ world: 'none.json', trace: INPUTS.trace }, /none\.json: cannot be read/],
+    [{ ...INPUTS, bound: true, patience: 9 }, /--bound: --patience: the bound is one on requests that wait/],
+    [{ closed: ['model=a'], bound: true }, /--bound: --closed: the bound needs to know all requests/],
     [{ generate: 'grid:n=x' }, /--generate: n: is "x"/],
   ];
   for (const [flags, expected] of cases) {

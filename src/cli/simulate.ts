@@ -16,6 +16,7 @@ import { SimulationStatistics } from '../simulator/statistics/simulation-statist
 import { openTrace } from '../simulator/trace-file.ts';
 import type { World } from '../simulator/world.ts';
 import type { TextWriter } from './check.ts';
+import { assertBoundable, type BoundedRun, boundedReports } from './simulate-bound.ts';
 import { type NamedPolicy, schedulerOf, simulatedPolicies } from './simulate-policies.ts';
 import { pictureLines, type SimulationReport, simulateText } from './simulate-text.ts';
 
@@ -36,18 +37,17 @@ export interface SimulateFlags {
   readonly patience?: number;
   readonly switchShare?: number;
   readonly json?: boolean;
+  /** Tells what no schedule can beat, beside the figures. */
+  readonly bound?: boolean;
   /** An SVG file; with several policies, one for each, its name before the dot. */
   readonly picture?: string;
 }
 
 /** The exit code: 0; 1 when something happened that must not; 2 for inputs that cannot be used. */
 export async function runSimulate(flags: SimulateFlags, output: TextWriter): Promise<number> {
-  const reports: SimulationReport[] = [];
+  let reports: readonly SimulationReport[];
   try {
-    const world = loadWorld(flags.world);
-    const source = requestSource(flags);
-    for (const policy of await simulatedPolicies(flags.policy))
-      reports.push(await simulated(flags, world, source, policy));
+    reports = await reportsOf(flags);
   } catch (error) {
     if (!(error instanceof InputFault)) throw error;
     output.write(`${error.message}\n`);
@@ -59,6 +59,18 @@ export async function runSimulate(flags: SimulateFlags, output: TextWriter): Pro
       : `${simulateText(reports)}\n`,
   );
   return reports.some(({ violations }) => violations > 0) ? 1 : 0;
+}
+
+async function reportsOf(flags: SimulateFlags): Promise<readonly SimulationReport[]> {
+  const { seed, timeScale, patience = null, closed = [], bound = false } = flags;
+  if (bound) assertBoundable(patience, closed);
+  const world = loadWorld(flags.world);
+  const source = requestSource(flags);
+  const runs: BoundedRun[] = [];
+  for (const policy of await simulatedPolicies(flags.policy))
+    runs.push(await simulated(flags, world, source, policy));
+  if (bound) return boundedReports(runs, { world, source, timeScale, seed });
+  return runs.map(({ report }) => report);
 }
 
 function requestSource(flags: SimulateFlags): RequestSource {
@@ -84,7 +96,7 @@ async function simulated(
   world: World,
   source: RequestSource,
   { name, policy }: NamedPolicy,
-): Promise<SimulationReport> {
+): Promise<BoundedRun> {
   const {
     trace,
     chutes,
@@ -124,7 +136,7 @@ async function simulated(
   };
   if (recorder !== null && picture !== undefined)
     writePicture(pictureFile(picture, name, flags.policy), recorder, report, end.endMs);
-  return report;
+  return { report, statistics };
 }
 
 function writePicture(

@@ -11,6 +11,7 @@ export class ModelWatch {
   /** Of its requests that have waited. */
   waits = 0;
   waitedMs = 0;
+  starts = 0;
 
   look({ engine, running, policy }: ModelState, nowMs: number): void {
     const isFull = engine.kind === 'awake' && running.size >= policy.maxConcurrent;

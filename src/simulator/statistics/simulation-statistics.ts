@@ -77,8 +77,9 @@ export class SimulationStatistics implements SimulationObserver {
     this.#open.delete(times.id);
   }
 
-  moved({ kind, deviceIds, fromMs, toMs }: MachineMove): void {
+  moved({ kind, model, deviceIds, fromMs, toMs }: MachineMove): void {
     this.#moves[kind] += 1;
+    if (kind === 'start') this.#watch(model).starts += 1;
     this.#moveDeviceMs += (toMs - fromMs) * deviceIds.length;
   }
 
@@ -86,6 +87,11 @@ export class SimulationStatistics implements SimulationObserver {
     this.#violations += 1;
     if (this.#violationTexts.length < VIOLATION_TEXTS_MAX)
       this.#violationTexts.push(`at ${(nowMs / MS_PER_S).toFixed(3)} s: ${text}`);
+  }
+
+  /** How often each model was started. */
+  get starts(): ReadonlyMap<string, number> {
+    return new Map([...this.#models].map(([name, { starts }]) => [name, starts]));
   }
 
   figures({ endMs, decisions, decisionNs }: SimulationEnd): RunFigures {
