@@ -12,6 +12,9 @@ import { dismiss } from './withdrawal.ts';
 /** Before the next try, also where nothing is found that is short. */
 const ROOM_RETRY_MS = 1_000;
 
+/** A sleeper that still holds more than this of what it had awake does not sleep. */
+const SLEPT_SHARE_MAX = 0.5;
+
 /** The launch, or the waking, was not begun: the model is where it was, and is planned anew with what is free. */
 export function roomMissing(
   d: Decision,
@@ -53,6 +56,11 @@ export function useMeasured(d: Decision, model: ModelState, memoryMibPerDevice: 
       reservation: { ...engine.reservation, memoryMibPerDevice: heldMib },
     });
     noteOverBudget(d, engine.reservation.deviceIds);
+    // Its own memory would be in the way of its waking.
+    const hasSlept = heldMib <= SLEPT_SHARE_MAX * engine.awakeReservation.memoryMibPerDevice;
+    if (!hasSlept && model.engine.kind === 'asleep' && model.engine.leaving === null)
+      dismiss(d, model, model.engine, 'it says that it sleeps, and holds what it should have freed');
+    // Once it is gone it starts anew for those who wait.
     d.review = true;
     return;
   }
