@@ -251,20 +251,26 @@ class FaultRun {
     if (this.#isSound && size > 0) this.#fan.violated(`${size} requests have not ended since the faults did`);
   }
 
-  /** Twice: the first time may find engines that hang since nobody asked them. */
+  /** Twice: first one after the other, so that engines are found that hang since nobody asked them; then all at once. */
   async #everyModelAnswers(): Promise<void> {
-    for (const isLast of [false, true]) {
-      await this.#until(() => false, isLast ? REPLACED_MS : FORGIVEN_MS);
-      if (isLast) this.#lastRound = new Map();
-      for (const model of this.#plan.models)
-        this.#clients.arrive({ atMs: this.#clock.nowMs(), model, promptTokens: 100, outputTokens: 100 });
+    await this.#until(() => false, FORGIVEN_MS);
+    for (const model of this.#plan.models) {
+      this.#ask(model);
       await this.#until(() => this.#clients.areDone, DRAIN_LIMIT_MS);
-      if (!this.#isSound) return;
     }
+    await this.#until(() => false, REPLACED_MS);
+    if (!this.#isSound) return;
+    this.#lastRound = new Map();
+    for (const model of this.#plan.models) this.#ask(model);
+    await this.#until(() => this.#clients.areDone, DRAIN_LIMIT_MS);
     for (const { request } of this.#clients.open)
       this.#fan.violated(`${request.model} does not answer any more`);
     for (const [{ request }, end] of this.#lastRound ?? [])
       if (end !== 'answered') this.#fan.violated(`${request.model} does not answer any more: ${end}`);
+  }
+
+  #ask(model: string): void {
+    this.#clients.arrive({ atMs: this.#clock.nowMs(), model, promptTokens: 100, outputTokens: 100 });
   }
 
   /** Whatever runs is ended, and nothing of it is left. */
