@@ -135,7 +135,8 @@ export function computeBound(options: BoundOptions): Bound {
     meanS(models.reduce((sum, model) => sum + aloneWaitMs(model, readyMs(model)), 0));
   return {
     requests,
-    demand_s: boundS(demand),
+    // Loading on demand is one way of knowing the future, and drawn starts are not below their minimum: those bounds hold here too.
+    demand_s: Math.max(boundS(demand), boundS(clairvoyant), boundS(minStart)),
     clairvoyant_s: boundS(clairvoyant),
     demand_min_start_s: boundS(minStart),
     alone_s: alone(() => 0),
