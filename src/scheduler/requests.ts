@@ -400,7 +400,7 @@ export function wish(d: Decision, model: ModelState): void {
     engine.kind === 'cold' ||
     (engine.kind === 'asleep' && engine.leaving === null) ||
     (engine.kind === 'failed' && d.nowMs >= engine.untilMs);
-  // While it drains or stops it joins when it is gone: its place is then in the next round.
+  // While it drains or stops it joins when it is gone: it begins to wait then.
   if (!wants || !without) return;
   joinContest(d.state, model, d.nowMs);
   // With devices set aside already, one more request changes nothing.
