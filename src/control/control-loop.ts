@@ -254,7 +254,12 @@ export class ControlLoop implements Gate {
       if (memoryMibPerDevice === use.reservedMib) continue;
       this.#send({ kind: 'measured', launchId, model, memoryMibPerDevice });
     }
-    for (const { launchId, model, usedMib } of sleeperUses(this.#state, readings, this.#ports.clock.nowMs()))
+    for (const { launchId, model, usedMib } of sleeperUses(
+      this.#state,
+      readings,
+      this.#sharedDevices,
+      this.#ports.clock.nowMs(),
+    ))
       this.#send({ kind: 'measured', launchId, model, memoryMibPerDevice: usedMib });
     const event = host === null ? null : hostEvent(this.#state, this.#config.devices, host);
     if (event !== null) this.#send(event);
