@@ -14,8 +14,8 @@ test('a sleeper that was believed and freed nothing is found by a later reading,
   const use = { usedMib: 10_000, source: 'per_process' } as const;
   const reading = { ...memoryReading('gpu-0', 20_000), launches: new Map([[launchId, use]]) };
   // So soon the reading may be older than the sleep.
-  assert.deepEqual(sleeperUses(world.state, [reading], engine.sinceMs + 1_000), []);
-  const [found] = sleeperUses(world.state, [reading], world.clock.nowMs());
+  assert.deepEqual(sleeperUses(world.state, [reading], new Set(), engine.sinceMs + 1_000), []);
+  const [found] = sleeperUses(world.state, [reading], new Set(), world.clock.nowMs());
   assert.deepEqual(found, { launchId, model: 'a', usedMib: 10_000 });
   world.send({ kind: 'measured', launchId, model: 'a', memoryMibPerDevice: 10_000 });
   go(world, 60_000);
