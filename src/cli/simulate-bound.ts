@@ -1,5 +1,6 @@
 /** What `simulate --bound` adds: how far the runs are from what any schedule can reach. */
 import { type Bound, computeBound } from '../simulator/bound/bound.ts';
+import { checkAgainstBound } from '../simulator/bound/check-bound.ts';
 import { InputFault } from '../simulator/input-fault.ts';
 import type { RequestSource } from '../simulator/request-source.ts';
 import type { SimulationStatistics } from '../simulator/statistics/simulation-statistics.ts';
@@ -53,8 +54,9 @@ function withBound(report: SimulationReport, bound: Bound): SimulationReport {
   const { mean } = report.not_ready_s;
   const ratio = bound.demand_s === 0 ? null : Number((mean / bound.demand_s).toPrecision(4));
   const bounded = { ...report, bound: { ratio, ...bound } };
-  if (mean + ROUNDING_S >= bound.demand_s) return bounded;
-  const text = `waits of ${mean} s for engines are below the bound of ${bound.demand_s.toFixed(3)} s`;
+  const run = { notReadyMeanS: mean + ROUNDING_S, requests: report.requests, loadsAhead: false };
+  const text = checkAgainstBound(run, bound);
+  if (text === null) return bounded;
   return {
     ...bounded,
     violations: report.violations + 1,
