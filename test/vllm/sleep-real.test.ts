@@ -166,7 +166,9 @@ sleepTest('a gateway that takes over a sleeping engine knows it, and wakes it', 
   assert.equal(await stateOf(gateway, LIGHT), 'asleep');
   await gateway.kill({ keep: true });
   running.gateway = await startGateway({ config, directory: gateway.directory });
-  await until('it has taken over', async () => (await stateOf(running.gateway, DEEP)) === 'awake');
+  // Each engine is told as soon as it has answered; only when the gateway is ready all have.
+  await until('it has taken over', async () => (await fetch(`${running.gateway.url}/ready`)).status === 200);
+  assert.equal(await stateOf(running.gateway, DEEP), 'awake');
   assert.equal(await stateOf(running.gateway, LIGHT), 'asleep');
   assert.equal(await askForParis(running.gateway, LIGHT), 'wake');
   assert.equal((await engineOf(running.gateway, LIGHT)).pid, pids.get(LIGHT));
