@@ -141,6 +141,12 @@ export function wordList(options: { readonly least: number }) {
   return allowing(z.array(word, { error }).min(options.least, { error }), error);
 }
 
+/** Lists of texts that `item` takes; may be empty. */
+export function wordListOf(item: ReturnType<typeof textMatching>) {
+  const error = 'a list of text';
+  return allowing(z.array(item, { error }), error);
+}
+
 /** Mappings of text to text, such as environments and headers; numbers and booleans are taken as text. */
 export function wordMap(keyPattern: RegExp, keyAllowed: string, valuePattern?: RegExp) {
   const item =

@@ -1,5 +1,5 @@
 /** One model: its layered raw keys become the frozen shape that the rest of the gateway reads. */
-import { type Layers, modelOf, poolsOf, schedulingOf } from './layers.ts';
+import { type Layers, modelOf, poolsOf, schedulingOf, serverOf } from './layers.ts';
 import type {
   DeviceNeed,
   EngineKind,
@@ -26,6 +26,7 @@ export function resolveModel(
   const engine = engineOf(own, model.engine);
   // Nobody knows whether and how another server sleeps.
   const isOurs = own.command === undefined && own.url === undefined;
+  const engineTimeoutMs = serverOf(layers).engine_timeout;
   const ofVllm = engine === 'vllm' ? extras.engineEnvironment : {};
   return {
     name,
@@ -48,6 +49,14 @@ export function resolveModel(
     warmUp: isOurs && model.warm_up,
     colocate: model.colocate && own.url === undefined,
     queueTimeoutMs: model.queue_timeout,
+    progress: model.progress,
+    progressAfterMs: model.progress_after,
+    firstByteTimeoutMs: model.first_byte_timeout ?? engineTimeoutMs,
+    streamIdleTimeoutMs: model.stream_idle_timeout ?? engineTimeoutMs,
+    wsIdleTimeoutMs: model.ws_idle_timeout,
+    responsesStore: model.responses_store,
+    backgroundTimeoutMs: model.background_timeout,
+    adapters: own.adapters ?? {},
     maxConcurrent: model.max_concurrent,
     queueSize: model.queue_size,
     requestDefaults: model.request_defaults,

@@ -99,6 +99,15 @@ function resolveServer(layers: Layers, file: string | null): ServerConfig {
   return {
     host: plainHost(server.host),
     port: server.port,
+    socketPath: server.socket === undefined ? null : pathBeside(file, server.socket),
+    tls:
+      server.tls_cert === undefined || server.tls_key === undefined
+        ? null
+        : { certFile: pathBeside(file, server.tls_cert), keyFile: pathBeside(file, server.tls_key) },
+    trustedHops: server.trusted_hops,
+    corsOrigins: server.cors_origins,
+    uploadBytesPerSMin: server.upload_rate_min,
+    queueTimeoutMaxMs: server.queue_timeout_max,
     bodyLimitBytes: server.body_limit_mib * MIB,
     audioBodyLimitBytes: server.audio_body_limit_mib * MIB,
     bodyMemoryBytes: server.body_memory_mib * MIB,

@@ -33,6 +33,17 @@ export interface Notice {
 export interface ServerConfig {
   readonly host: string;
   readonly port: number;
+  /** Unix socket to listen on as well; null: none. */
+  readonly socketPath: string | null;
+  /** PEM files; null: plain HTTP. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  /** Reverse proxies of ours whose X-Forwarded-* is believed. */
+  readonly trustedHops: number;
+  readonly corsOrigins: readonly string[];
+  /** Least average rate of a body, from 10 s after its head on; 0: none. */
+  readonly uploadBytesPerSMin: number;
+  /** Upper limit of `X-Queue-Timeout`. */
+  readonly queueTimeoutMaxMs: number;
   readonly bodyLimitBytes: number;
   readonly audioBodyLimitBytes: number;
   /** Bound on the sum of all bodies held at once. */
@@ -190,6 +201,18 @@ export interface ResolvedModel {
   /** whole_card: may share its card with other small models. */
   readonly colocate: boolean;
   readonly queueTimeoutMs: number;
+  /** What streams are told while they wait, where the request does not say (`X-Progress`). */
+  readonly progress: 'off' | 'comments' | 'reasoning';
+  readonly progressAfterMs: number;
+  /** From the last byte of a request to the first of its answer. */
+  readonly firstByteTimeoutMs: number;
+  /** Longest silence within an answer. */
+  readonly streamIdleTimeoutMs: number;
+  readonly wsIdleTimeoutMs: number;
+  readonly responsesStore: boolean;
+  readonly backgroundTimeoutMs: number;
+  /** LoRA adapters: name to path or Hugging Face id. */
+  readonly adapters: Readonly<Record<string, string>>;
   readonly maxConcurrent: number;
   readonly queueSize: number;
   readonly requestDefaults: Readonly<Record<string, unknown>>;

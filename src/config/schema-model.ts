@@ -24,6 +24,7 @@ const TENSOR_PARALLEL_MAX = 64;
 /** RFC 9110: names are tokens, and values visible characters, blanks and tabs. */
 const headerValue = /^[\t -~\u00a1-\u00ff]*$/;
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const adapterName = /^[^\s=]+$/;
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 const urlText = () =>
@@ -220,6 +221,46 @@ const sharedFields = {
     default: 1800,
     unit: 's',
   }),
+  progress: field(oneOf(['off', 'comments', 'reasoning']), {
+    effect:
+      'What streams are told while they wait. `comments`: after `progress_after` an early 200 and comment frames, which clients skip. `reasoning`: chat streams get the same as reasoning text, which chat UIs show. `off`: nothing before the engine has answered. A request may choose for itself with `X-Progress`.',
+    default: 'off',
+    danger: 'After an early 200 a failure can only be told within the stream, and SDKs do not retry it.',
+  }),
+  progress_after: field(duration(), {
+    effect: 'How long a stream waits before it is told of its progress, so that quick wakes stay clean.',
+    default: 5,
+    unit: 's',
+  }),
+  first_byte_timeout: field(duration(), {
+    effect: "Longest time from the last byte of a request until the first of the engine's answer; then 504.",
+    otherwise: '`server.engine_timeout`',
+    unit: 's',
+    danger: 'Answers without streaming have no first byte before they are complete.',
+  }),
+  stream_idle_timeout: field(duration(), {
+    effect: "Longest silence within an engine's answer; then the answer is broken off with an error.",
+    otherwise: '`server.engine_timeout`',
+    unit: 's',
+  }),
+  ws_idle_timeout: field(duration(), {
+    effect:
+      'A WebSocket over which no frame passed for this long holds its engine no more: it may be closed (1012) when the engine has to give way.',
+    default: 60,
+    unit: 's',
+  }),
+  responses_store: field(flag(), {
+    effect:
+      'The engine keeps responses (VLLM_ENABLE_RESPONSES_API_STORE), so that they can be retrieved, cancelled, continued, and made in the background.',
+    default: false,
+    danger:
+      'vLLM never forgets what it stores: its memory grows. What is stored is lost when the engine stops.',
+  }),
+  background_timeout: field(duration(), {
+    effect: 'Longest time for which a background response holds its engine; then it is cancelled.',
+    default: 1800,
+    unit: 's',
+  }),
   max_concurrent: field(integer(1, 100_000), {
     effect: 'Requests that run at once on the model; the connection pool is sized by it.',
     default: 50,
@@ -258,6 +299,11 @@ const ownFields = {
     effect:
       'A server that the gateway does not manage; it takes no device and no turn. A URL, or a mapping with `base`.',
   }),
+  adapters: field(wordMap(adapterName, 'names of adapters'), {
+    effect:
+      'LoRA adapters of the model: name and path (or Hugging Face id). Each is a model name of its own for clients, served by the same engine (`--enable-lora --lora-modules`).',
+    default: {},
+  }),
   served_name: field(text(), {
     effect: 'Name that the server behind knows the model by, where it is another one.',
     otherwise: 'the name of the model',
@@ -283,6 +329,8 @@ export const modelBuiltIn = builtInOf(
     quantization: true,
     dtype: true,
     min_residence: true,
+    first_byte_timeout: true,
+    stream_idle_timeout: true,
     vllm_executable: true,
     image: true,
   }),

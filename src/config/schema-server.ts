@@ -1,9 +1,12 @@
 /** The gateway's own side: its address, limits towards clients and engines, and its log. */
 import * as z from 'zod';
 import { builtInOf, field } from './field.ts';
-import { duration, integer, oneOf, text } from './leaf.ts';
+import { duration, integer, oneOf, text, textMatching, wordListOf } from './leaf.ts';
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+/** As browsers send it: no path, no closing slash. */
+const ORIGIN = /^https?:\/\/[^\s/?#@]+$/;
 
 export const serverSchema = z.strictObject(
   {
@@ -30,6 +33,28 @@ export const serverSchema = z.strictObject(
     api_keys_file: field(text('the path of a file'), {
       effect: 'File of API keys, one a line; relative to the configuration file.',
       flag: '--api-keys-file',
+    }),
+    socket: field(text('the path of a Unix socket'), {
+      effect:
+        'Unix socket to listen on as well; relative to the configuration file. Who may open it is decided by the permissions of its directory.',
+    }),
+    tls_cert: field(text('the path of a file'), {
+      effect:
+        'PEM file of the certificate and its chain: then `port` speaks HTTPS. Read again when it changes. Needs `tls_key`.',
+    }),
+    tls_key: field(text('the path of a file'), {
+      effect: 'PEM file of the private key of `tls_cert`. Read again when it changes.',
+    }),
+    trusted_hops: field(integer(0, 16), {
+      effect:
+        'Reverse proxies of ours in front. The client is taken from `X-Forwarded-For`, so many addresses from its end; engines get `X-Forwarded-For`, `-Proto` and `-Host` accordingly. 0: these headers of clients are not believed.',
+      default: 0,
+      danger: 'More than there are, and clients can claim any address.',
+    }),
+    cors_origins: field(wordListOf(textMatching(ORIGIN, 'an origin as https://host or http://host:port')), {
+      effect: 'Origins whose web pages may use the gateway, each spelled exactly as browsers send it.',
+      default: [],
+      danger: 'Every page of such an origin can use the models with the keys that it has.',
     }),
     body_limit_mib: field(integer(1, 4096), {
       effect: 'Largest request body; a larger one gets 413.',
@@ -60,6 +85,17 @@ export const serverSchema = z.strictObject(
     request_timeout: field(duration(), {
       effect: 'Time in which a client must have sent its whole request; at least `headers_timeout`.',
       default: 300,
+      unit: 's',
+    }),
+    upload_rate_min: field(integer(0, 1_000_000_000), {
+      effect:
+        'Least average rate at which a body must come, counted from 10 s after its head on; a slower one gets 408. 0: none.',
+      default: 256,
+      unit: 'bytes/s',
+    }),
+    queue_timeout_max: field(duration(), {
+      effect: 'Longest wait that a client may ask for with `X-Queue-Timeout`.',
+      default: 7200,
       unit: 's',
     }),
     keep_alive_timeout: field(duration(), {
@@ -103,7 +139,9 @@ export const serverSchema = z.strictObject(
   { error: 'a mapping of server keys' },
 );
 
-export const serverBuiltIn = builtInOf(serverSchema.omit({ auth: true, api_keys_file: true }));
+export const serverBuiltIn = builtInOf(
+  serverSchema.omit({ auth: true, api_keys_file: true, socket: true, tls_cert: true, tls_key: true }),
+);
 
 export const logSchema = z.strictObject(
   {
