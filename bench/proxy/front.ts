@@ -61,7 +61,8 @@ const endpoint = createEndpoint({
   connectionsMax: STREAM_CLIENTS + 4,
   keepAliveMs: 60_000,
   connectTimeoutMs: 10_000,
-  silenceTimeoutMs: 300_000,
+  firstByteTimeoutMs: 300_000,
+  streamIdleTimeoutMs: 300_000,
   headers: {},
   pathPrefix: '',
 });

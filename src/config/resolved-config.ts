@@ -204,7 +204,7 @@ export interface ResolvedModel {
   /** What streams are told while they wait, where the request does not say (`X-Progress`). */
   readonly progress: 'off' | 'comments' | 'reasoning';
   readonly progressAfterMs: number;
-  /** From the last byte of a request to the first of its answer. */
+  /** From the last byte of a request to the first of its answer's body. */
   readonly firstByteTimeoutMs: number;
   /** Longest silence within an answer. */
   readonly streamIdleTimeoutMs: number;

@@ -233,13 +233,15 @@ const sharedFields = {
     unit: 's',
   }),
   first_byte_timeout: field(duration(), {
-    effect: "Longest time from the last byte of a request until the first of the engine's answer; then 504.",
+    effect:
+      "Longest time from the last byte of a request until the first of the body of the engine's answer; then 504, or an error frame where the head has gone out. Heads and informational answers count for nothing, comments of a stream do.",
     otherwise: '`server.engine_timeout`',
     unit: 's',
     danger: 'Answers without streaming have no first byte before they are complete.',
   }),
   stream_idle_timeout: field(duration(), {
-    effect: "Longest silence within an engine's answer; then the answer is broken off with an error.",
+    effect:
+      "Longest silence within the body of an engine's answer; then the answer is broken off: a stream with an error frame (`engine_timeout`), anything else so that the transfer is seen as broken. Comments count as bytes, and a client that takes nothing is not the engine's silence.",
     otherwise: '`server.engine_timeout`',
     unit: 's',
   }),

@@ -118,7 +118,7 @@ export const serverSchema = z.strictObject(
     }),
     engine_timeout: field(duration(), {
       effect:
-        'Longest silence of an engine before its first byte and between bytes; then the request ends with 504.',
+        'Longest silence of an engine before its first byte and between bytes, for models that set neither `first_byte_timeout` nor `stream_idle_timeout`.',
       default: 300,
       unit: 's',
       danger: 'Long answers without streaming are silent until they are complete: raise it for them.',

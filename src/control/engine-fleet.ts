@@ -230,7 +230,6 @@ export class EngineFleet {
       memoryReported: (report) => this.#sizer.memoryReported(launchId, report),
       mend: (diagnosis) => this.#sizer.mend(model.name, diagnosis),
       connectTimeoutMs: this.#config.server.connectTimeoutMs,
-      silenceTimeoutMs: this.#config.server.engineTimeoutMs,
       log,
       send: (event) => {
         this.#logReport(event);

@@ -313,7 +313,8 @@ export class EngineLaunch {
       connectionsMax: this.model.maxConcurrent + POOL_SPARE_CONNECTIONS,
       keepAliveMs: poolIdleMs(this.#ports.engine),
       connectTimeoutMs: this.#ports.connectTimeoutMs,
-      silenceTimeoutMs: this.#ports.silenceTimeoutMs,
+      firstByteTimeoutMs: this.model.firstByteTimeoutMs,
+      streamIdleTimeoutMs: this.model.streamIdleTimeoutMs,
       headers: authorization === null ? {} : { authorization },
       pathPrefix: '',
     });

@@ -9,7 +9,7 @@ import { poolIdleMs } from './launch-ports.ts';
 /** One endpoint for each model with a `url`; nothing is connected before the first request. */
 export function openExternalEndpoints(
   models: Iterable<ResolvedModel>,
-  server: Pick<ServerConfig, 'connectTimeoutMs' | 'engineTimeoutMs'>,
+  server: Pick<ServerConfig, 'connectTimeoutMs'>,
   engineOf: (model: ResolvedModel) => Engine,
   open: (model: ModelName, options: EndpointOptions) => Endpoint,
 ): Map<ModelName, Endpoint> {
@@ -23,7 +23,8 @@ export function openExternalEndpoints(
       connectionsMax: model.maxConcurrent + POOL_SPARE_CONNECTIONS,
       keepAliveMs: poolIdleMs(engineOf(model)),
       connectTimeoutMs: server.connectTimeoutMs,
-      silenceTimeoutMs: server.engineTimeoutMs,
+      firstByteTimeoutMs: model.firstByteTimeoutMs,
+      streamIdleTimeoutMs: model.streamIdleTimeoutMs,
       headers: { ...authorization, ...headers },
       pathPrefix: new URL(baseUrl).pathname.replace(/\/+$/, ''),
     };

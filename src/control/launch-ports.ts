@@ -27,7 +27,6 @@ export interface LaunchPorts {
   /** Added to every engine's environment: what its devices ask for. */
   readonly deviceEnvironment: Readonly<Record<string, string>>;
   readonly connectTimeoutMs: number;
-  readonly silenceTimeoutMs: number;
   readonly send: (event: SchedulerEvent) => void;
   readonly log: (level: 'info' | 'warn' | 'error', text: string, fields: Record<string, unknown>) => void;
 }

@@ -378,8 +378,8 @@ export const ERRORS = {
     'api_error',
     'engine',
     true,
-    'The engine of `{model}` did not answer within {seconds} s.',
-    'Raise the time limit, or ask for less.',
+    'The engine of `{model}` sent nothing within {seconds} s (`{setting}`).',
+    "Raise the model's time limit of that name, or ask for less.",
   ),
   drain_cut: entry(
     503,

@@ -63,7 +63,8 @@ function endpointAt(address: EndpointOptions['address'], options: Partial<Endpoi
     connectionsMax: 4,
     keepAliveMs: 60_000,
     connectTimeoutMs: 5_000,
-    silenceTimeoutMs: 60_000,
+    firstByteTimeoutMs: 60_000,
+    streamIdleTimeoutMs: 60_000,
     headers: {},
     pathPrefix: '',
     ...options,
@@ -154,7 +155,7 @@ async function startSlowReader(context: TestContext, bytes: number, pauseMs: num
     });
   }).listen(socketPath);
   await once(server, 'listening');
-  const endpoint = endpointAt({ kind: 'unix', socketPath }, { silenceTimeoutMs: 400 });
+  const endpoint = endpointAt({ kind: 'unix', socketPath }, { firstByteTimeoutMs: 400 });
   context.after(async () => {
     endpoint.destroy(new Error('over'));
     server.close();
@@ -171,7 +172,7 @@ test('a long upload that the engine reads slowly is no silence', async (context)
   endpoint.send({ ...POST, body: Buffer.alloc(bytes, 'a') }, recorder);
   assert.equal(await recorder.done, 'ok');
   // Otherwise this would show nothing.
-  assert.ok(performance.now() - startedMs > 2 * endpoint.options.silenceTimeoutMs);
+  assert.ok(performance.now() - startedMs > 2 * endpoint.options.firstByteTimeoutMs);
 });
 
 test('an upload that the engine stops reading ends as silence', async (context) => {
@@ -179,7 +180,7 @@ test('an upload that the engine stops reading ends as silence', async (context) 
   const endpoint = await startSlowReader(context, bytes, Number.POSITIVE_INFINITY);
   const recorder = new Recorder();
   endpoint.send({ ...POST, body: Buffer.alloc(bytes, 'a') }, recorder);
-  assert.equal(((await recorder.done) as TransportFault).kind, 'silence');
+  assert.equal(((await recorder.done) as TransportFault).kind, 'no_first_byte');
 });
 
 test('a large body arrives as it is', async (context) => {
@@ -196,7 +197,7 @@ test('a large body arrives as it is', async (context) => {
 });
 
 test('interim answers are no sign of life, and only so many are taken', async (context) => {
-  const { engine, endpoint } = await start(context, { silenceTimeoutMs: 150 });
+  const { engine, endpoint } = await start(context, { firstByteTimeoutMs: 150 });
   engine.behaviour = (request) => {
     const timer = setInterval(() => {
       if (request.socket.destroyed) clearInterval(timer);
@@ -206,7 +207,7 @@ test('interim answers are no sign of life, and only so many are taken', async (c
   };
   const silent = new Recorder();
   endpoint.send(POST, silent);
-  assert.equal(((await silent.done) as TransportFault).kind, 'silence');
+  assert.equal(((await silent.done) as TransportFault).kind, 'no_first_byte');
   engine.behaviour = (request) => request.raw('HTTP/1.1 102 Processing\r\n\r\n'.repeat(17));
   const flooded = new Recorder();
   endpoint.send(POST, flooded);

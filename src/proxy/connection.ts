@@ -40,7 +40,7 @@ export interface ConnectionOwner {
 export type OnRead = NonNullable<NetConnectOpts['onread']>;
 
 export class Connection implements Transmission, AnswerSink {
-  /** Of the last sign of life: bytes of the request that left, bytes of the answer from its complete head on. */
+  /** Of the last sign of life: bytes of the request that left, bytes of the answer's body. */
   lastTick = 0;
   /** How long the engine says it keeps an idle connection; null: it does not say. */
   get keepAliveHintMs(): number | null {
@@ -60,6 +60,8 @@ export class Connection implements Transmission, AnswerSink {
   /** Pieces of the body wait for the one before them. */
   #unwritten = false;
   #paused = false;
+  /** A byte of the answer's body came. */
+  #answering = false;
   #gone = false;
 
   constructor(owner: ConnectionOwner) {
@@ -83,15 +85,21 @@ export class Connection implements Transmission, AnswerSink {
     return this.#connected;
   }
 
-  /** Waiting for the client is not the engine's silence. */
+  /** Its client takes nothing at present. */
   get isPaused(): boolean {
     return this.#paused;
+  }
+
+  /** The body of the answer has begun. Heads come before their engine has done anything, so they tell nothing. */
+  get isAnswering(): boolean {
+    return this.#answering;
   }
 
   /** Only on a connection without a request. */
   send(request: UpstreamRequest, handler: AnswerHandler): void {
     this.#handler = handler;
     this.#heard = false;
+    this.#answering = false;
     this.lastTick = this.#owner.tick;
     if (this.#connected) this.#write(request, handler);
     else this.#unsent = request;
@@ -128,6 +136,7 @@ export class Connection implements Transmission, AnswerSink {
   }
 
   onData(piece: Buffer): void {
+    this.#answering = true;
     if (this.#handler?.onData(piece) === false) this.#paused = true;
   }
 
@@ -202,8 +211,8 @@ export class Connection implements Transmission, AnswerSink {
   #parse(piece: Buffer): boolean {
     try {
       const complete = this.#parser.execute(piece);
-      // Interim answers and a head in trickles could otherwise hold a lease for ever.
-      if (!this.#parser.awaitsHead) this.lastTick = this.#owner.tick;
+      // Interim answers, a head in trickles and chunks without data could otherwise hold a lease for ever.
+      if (this.#answering) this.lastTick = this.#owner.tick;
       return complete;
     } catch (error) {
       if (!(error instanceof MalformedAnswer)) throw error;

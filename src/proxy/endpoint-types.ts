@@ -8,8 +8,10 @@ export interface EndpointOptions {
   readonly connectionsMax: number;
   readonly keepAliveMs: number;
   readonly connectTimeoutMs: number;
-  /** Longest time without a byte of the request leaving until the answer's head is complete, and between bytes after. */
-  readonly silenceTimeoutMs: number;
+  /** Longest time from the last byte of the request that left to the first byte of the answer's body (its end without one). */
+  readonly firstByteTimeoutMs: number;
+  /** Longest time between bytes of the answer's body. */
+  readonly streamIdleTimeoutMs: number;
   /** Added to every request to this endpoint (a foreign server's Authorization and headers), lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   /** Path in front of every request path (`/v1`-less base path of a foreign server); empty for ours. */

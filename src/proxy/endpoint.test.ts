@@ -56,7 +56,8 @@ async function start(context: TestContext, options: Partial<EndpointOptions> = {
     connectionsMax: 2,
     keepAliveMs: 60_000,
     connectTimeoutMs: 5_000,
-    silenceTimeoutMs: 60_000,
+    firstByteTimeoutMs: 60_000,
+    streamIdleTimeoutMs: 60_000,
     headers: {},
     pathPrefix: '',
     ...options,
@@ -217,7 +218,8 @@ test('headers that HTTP cannot carry are refused when the endpoint is made', () 
     connectionsMax: 1,
     keepAliveMs: 1,
     connectTimeoutMs: 1,
-    silenceTimeoutMs: 1,
+    firstByteTimeoutMs: 1,
+    streamIdleTimeoutMs: 1,
     pathPrefix: '',
   };
   assert.throws(

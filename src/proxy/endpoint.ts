@@ -7,7 +7,7 @@
  *    complete or given up, and by then its connection is free or gone.
  * 3. An engine ends idle connections together, and the request that finds out is sent again only once: when one was
  *    ended before its use, all idle ones end, so that the next request goes out on a new one.
- * 4. One coarse timer watches all connections: for silence, for connecting too long, for being idle too long.
+ * 4. One coarse timer watches all connections: for answers that begin too late or stop, for connecting too long, for being idle too long.
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -56,7 +56,8 @@ class EnginePool implements Endpoint, ConnectionOwner {
     this.#url = options.address.kind === 'url' ? new URL(options.address.baseUrl) : null;
     this.connectedEvent = this.#url?.protocol === 'https:' ? 'secureConnect' : 'connect';
     this.hostHeader = hostHeader(options, this.#url);
-    const shortest = Math.min(options.silenceTimeoutMs, options.connectTimeoutMs, options.keepAliveMs);
+    const { firstByteTimeoutMs, streamIdleTimeoutMs, connectTimeoutMs, keepAliveMs } = options;
+    const shortest = Math.min(firstByteTimeoutMs, streamIdleTimeoutMs, connectTimeoutMs, keepAliveMs);
     this.#tickMs = Math.min(TICK_MS_MAX, Math.max(TICK_MS_MIN, Math.floor(shortest / TICKS_PER_TIMEOUT)));
   }
 
@@ -145,7 +146,7 @@ class EnginePool implements Endpoint, ConnectionOwner {
 
   #watch(): void {
     this.tick += 1;
-    const { silenceTimeoutMs, connectTimeoutMs, keepAliveMs } = this.options;
+    const { firstByteTimeoutMs, streamIdleTimeoutMs, connectTimeoutMs, keepAliveMs } = this.options;
     for (const connection of [...this.#all]) {
       const quietMs = (this.tick - connection.lastTick - 1) * this.#tickMs;
       if (!connection.isBusy) {
@@ -154,8 +155,13 @@ class EnginePool implements Endpoint, ConnectionOwner {
       } else if (!connection.isConnected) {
         if (quietMs >= connectTimeoutMs)
           connection.fail({ kind: 'not_sent', detail: 'no connection (timed out)' });
-      } else if (!connection.isPaused && quietMs >= silenceTimeoutMs) {
-        connection.fail({ kind: 'silence', detail: 'it sent nothing for too long' });
+      } else if (connection.isPaused) {
+        // Waiting for the client is not the engine's silence.
+      } else if (!connection.isAnswering) {
+        if (quietMs >= firstByteTimeoutMs)
+          connection.fail({ kind: 'no_first_byte', detail: 'its answer did not begin in time' });
+      } else if (quietMs >= streamIdleTimeoutMs) {
+        connection.fail({ kind: 'idle', detail: 'it sent nothing more for too long' });
       }
     }
     if (this.#all.size > 0 || this.#timer === null) return;

@@ -157,10 +157,10 @@ export class Forward implements AnswerHandler, AnswerOwner {
   #refusalOf(fault: TransportFault): Refusal {
     const { model, endpoint } = this.#options;
     switch (fault.kind) {
-      case 'silence': {
-        const seconds = Math.round(endpoint.options.silenceTimeoutMs / 100) / 10;
-        return { code: 'engine_timeout', parameters: { model, seconds } };
-      }
+      case 'no_first_byte':
+        return timedOut(model, 'first_byte_timeout', endpoint.options.firstByteTimeoutMs);
+      case 'idle':
+        return timedOut(model, 'stream_idle_timeout', endpoint.options.streamIdleTimeoutMs);
       case 'malformed':
         return { code: 'engine_bad_answer', parameters: { model, cause: fault.detail } };
       case 'not_sent':
@@ -168,4 +168,9 @@ export class Forward implements AnswerHandler, AnswerOwner {
         return { code: 'engine_died', parameters: { model, cause: fault.detail } };
     }
   }
+}
+
+/** `setting`: the model's key that sets the limit. */
+function timedOut(model: string, setting: string, limitMs: number): Refusal {
+  return { code: 'engine_timeout', parameters: { model, setting, seconds: Math.round(limitMs / 100) / 10 } };
 }

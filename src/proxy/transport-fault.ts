@@ -5,8 +5,10 @@ export type TransportFaultKind =
   | 'not_sent'
   /** The connection broke while the request was in flight. */
   | 'connection_lost'
-  /** The engine sent nothing for too long. */
-  | 'silence'
+  /** The engine did not begin its answer within `firstByteTimeoutMs`. */
+  | 'no_first_byte'
+  /** The engine sent nothing within its answer for `streamIdleTimeoutMs`. */
+  | 'idle'
   /** The engine's answer is no valid HTTP. */
   | 'malformed';
 

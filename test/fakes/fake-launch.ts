@@ -105,7 +105,6 @@ export class FakeLaunchWorld {
       memoryReported: () => {},
       mend: () => null,
       connectTimeoutMs: 1_000,
-      silenceTimeoutMs: 1_000,
       send: (event) => this.events.push(event),
       log: () => {},
     };

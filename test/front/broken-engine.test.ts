@@ -196,19 +196,6 @@ test("bytes after an answer are nobody's: the answer counts, the connection does
   assert.equal(engine.connections, 2);
 });
 
-test('silence before the first byte is a 504, in mid-stream an error event', async (context) => {
-  const { client, engine } = await startFixture(context, { endpoint: { silenceTimeoutMs: 150 } });
-  engine.behaviour = () => undefined;
-  const raw = await client();
-  const answer = await raw.post(CHAT, { model: MODEL }).answer();
-  assert.equal(answer.status, 504);
-  assert.match(answer.body, /engine_timeout/);
-  await engine.requests[0]?.closed;
-  engine.behaviour = (request) => request.startEvents().chunk('data: 1\n\n');
-  const stream = await raw.post(CHAT, { model: MODEL, stream: true }).answer();
-  assert.match(stream.body, /^data: 1\n\ndata: \{.*engine_timeout/);
-});
-
 test('a connection that cannot be made in time is given back as not sent', async (context) => {
   const { client, gate, model } = await startFixture(context);
   const stuck = await startStuckListener();
