@@ -258,8 +258,9 @@ export class Exchange extends RequestRecord implements Waiter, ForwardOwner, Bod
   forwardEnded(outcome: Outcome, refusal: Refusal | null): void {
     this.code = refusal?.code ?? null;
     this.responseBytes = this.#forward?.answerBytes ?? 0;
+    this.streamErrors = this.#forward?.streamErrors ?? 0;
     this.#endLease(outcome);
-    this.#finish(outcome);
+    this.#finish(outcome === 'answered' && this.streamErrors > 0 ? 'stream_error' : outcome);
   }
 
   // The connection.

@@ -6,9 +6,9 @@ import type { ModelName } from '../core/ids.ts';
 /**
  * `answered`, `engine_error`, `client_left`, `client_stalled`, `cut`: as the gate's outcomes, for requests that reached
  * an engine. `refused`: we answered with an error of ours. `left_waiting`: the client left before it had an engine.
- * `own`: one of our own routes.
+ * `own`: one of our own routes. `stream_error`: answered, but within its event stream the engine told of an error.
  */
-export type RequestOutcome = Outcome | 'refused' | 'left_waiting' | 'own';
+export type RequestOutcome = Outcome | 'stream_error' | 'refused' | 'left_waiting' | 'own';
 
 /** Valid only during the call: the object belongs to the request. */
 export interface RequestEnd {
@@ -41,6 +41,8 @@ export interface RequestEnd {
   readonly responseBytes: number;
   /** Times it was sent to an engine. */
   readonly attempts: number;
+  /** Events of the engine's stream that told of an error. */
+  readonly streamErrors: number;
 }
 
 export interface RequestObserver {

@@ -18,6 +18,7 @@ export abstract class RequestRecord implements RequestEnd {
   requestBytes = 0;
   responseBytes = 0;
   attempts = 0;
+  streamErrors = 0;
   label = 'none';
   principal: string | null = null;
 

@@ -11,6 +11,7 @@ import type { GiveBackCause, Outcome } from '../control/gate.ts';
 import type { Refusal } from '../core/errors.ts';
 import { Answer, type AnswerHead, type AnswerOwner, type AnswerSettings } from './answer.ts';
 import type { AnswerHandler, Endpoint, Transmission, UpstreamRequest } from './endpoint-types.ts';
+import { ErrorFrames } from './error-frames.ts';
 import type { TransportFault } from './transport-fault.ts';
 
 export interface ForwardOwner {
@@ -45,6 +46,8 @@ export class Forward implements AnswerHandler, AnswerOwner {
   #transmission: Transmission | null = null;
   #ended = false;
   #isRefusal = false;
+  /** Looks for errors within an event stream; null for other answers. */
+  #errorFrames: ErrorFrames | null = null;
 
   constructor(options: ForwardOptions) {
     this.#options = options;
@@ -54,6 +57,11 @@ export class Forward implements AnswerHandler, AnswerOwner {
   /** Bytes of the answer's body that went to the client. */
   get answerBytes(): number {
     return this.#answer.bytes;
+  }
+
+  /** Events of the engine's stream that told of an error. */
+  get streamErrors(): number {
+    return this.#errorFrames === null ? 0 : this.#errorFrames.count;
   }
 
   /** Call it once, under a lease. The owner may be called before this returns. Keeps nothing of the request. */
@@ -78,7 +86,9 @@ export class Forward implements AnswerHandler, AnswerOwner {
 
   onHead(status: number, statusText: string, rawHeaders: readonly string[]): void {
     this.#isRefusal = status === 400;
-    this.#answer.begin(this.#options.owner.answerHead(status, statusText, rawHeaders));
+    const head = this.#options.owner.answerHead(status, statusText, rawHeaders);
+    if (head.eventStream) this.#errorFrames = new ErrorFrames();
+    this.#answer.begin(head);
   }
 
   onData(piece: Buffer): boolean {
@@ -86,6 +96,7 @@ export class Forward implements AnswerHandler, AnswerOwner {
       this.#isRefusal = false;
       this.#options.owner.requestRefused(piece);
     }
+    this.#errorFrames?.look(piece);
     return this.#answer.write(piece);
   }
 

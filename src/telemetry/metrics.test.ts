@@ -13,6 +13,7 @@ const END: ObservedRequest = {
   waitMs: 4,
   ttfbMs: 30,
   durationMs: 2_000,
+  streamErrors: 0,
 };
 
 function create(): GatewayMetrics {
@@ -45,6 +46,14 @@ test('requests are counted by outcome, status and code, and their times in cumul
   assert.match(text, /^vllm_gateway_request_first_byte_seconds_bucket\{.*le="0\.05".*\} 2$/m);
   assert.match(text, /^vllm_gateway_request_duration_seconds_count\{model="a"\} 3$/m);
   assert.match(text, /^vllm_gateway_request_duration_seconds_sum\{model="a"\} 6$/m);
+});
+
+test("errors within engines' streams are counted by model", async () => {
+  const metrics = create();
+  metrics.requestEnded(END);
+  metrics.requestEnded({ ...END, outcome: 'stream_error', streamErrors: 2 });
+  metrics.requestEnded({ ...END, outcome: 'client_left', streamErrors: 1 });
+  assert.match(await metrics.text(), /^vllm_gateway_stream_errors_total\{model="a"\} 3$/m);
 });
 
 test('gauges show queues, slots and states', async () => {

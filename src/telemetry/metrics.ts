@@ -24,6 +24,7 @@ export interface ObservedRequest {
   readonly waitMs: number;
   readonly ttfbMs: number | null;
   readonly durationMs: number;
+  readonly streamErrors: number;
 }
 
 /** One model as the gauges show it. */
@@ -100,6 +101,10 @@ export class GatewayMetrics {
     'From arrival to the end of the answer.',
     SECONDS,
   );
+  readonly #streamErrors = new CounterSeries(
+    'vllm_gateway_stream_errors_total',
+    "Events of engines' streams that told of an error after a status of success.",
+  );
   readonly #moves = new CounterSeries(
     'vllm_gateway_engine_moves_total',
     'Engines started, stopped and probed.',
@@ -135,6 +140,7 @@ export class GatewayMetrics {
       this.#wait,
       this.#ttfb,
       this.#duration,
+      this.#streamErrors,
       this.#moves,
       this.#starts,
       this.#load,
@@ -157,6 +163,7 @@ export class GatewayMetrics {
       this.#models.set(model, cells);
     }
     this.#outcomeCell(model, cells, end).value += 1;
+    if (end.streamErrors > 0) this.#streamErrors.cell({ model }).value += end.streamErrors;
     cells.duration.observe(end.durationMs / 1000);
     if (end.load !== null) cells.wait.observe(end.waitMs / 1000);
     if (end.ttfbMs !== null) cells.ttfb.observe(end.ttfbMs / 1000);

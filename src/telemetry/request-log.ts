@@ -20,7 +20,12 @@ export interface LoggedRequest {
 /** Longest part of a path that is logged. */
 const TARGET_CHARS_MAX = 200;
 /** Outcomes that somebody has to know of although the client got a status of success. */
-const BROKEN_OUTCOMES: ReadonlySet<string> = new Set(['engine_error', 'client_stalled', 'cut']);
+const BROKEN_OUTCOMES: ReadonlySet<string> = new Set([
+  'engine_error',
+  'stream_error',
+  'client_stalled',
+  'cut',
+]);
 
 /** Without the query, in which some clients put secrets. */
 function pathOf(target: string): string {

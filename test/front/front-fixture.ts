@@ -155,7 +155,7 @@ function resolvedModel(options: FixtureOptions): ResolvedModel {
 function copyOf(end: RequestEnd): RequestEnd {
   const { clientRequestId, method, target, label, principal, model, outcome, status, code, load, streamed } =
     end;
-  const { waitMs, ttfbMs, durationMs, requestBytes, responseBytes, attempts } = end;
+  const { waitMs, ttfbMs, durationMs, requestBytes, responseBytes, attempts, streamErrors } = end;
   const what = {
     clientRequestId,
     method,
@@ -169,5 +169,5 @@ function copyOf(end: RequestEnd): RequestEnd {
     load,
     streamed,
   };
-  return { ...what, waitMs, ttfbMs, durationMs, requestBytes, responseBytes, attempts };
+  return { ...what, waitMs, ttfbMs, durationMs, requestBytes, responseBytes, attempts, streamErrors };
 }
