@@ -1,26 +1,23 @@
 /**
- * One request from its head to its end: reading -> waiting (for a lease) -> forwarding -> done, back to waiting when an
- * engine is lost before the first byte. It joins the parts and decides nothing itself.
+ * One request from its head to its end: reading -> serving (waiting for an engine and answering) -> done. It joins the
+ * parts and decides nothing itself.
  *
- * 1. Whatever happens, `#finish` runs exactly once; a granted lease ends by exactly one `finish` or `giveBack`.
+ * 1. Whatever happens, `#finish` runs exactly once.
  * 2. The client's leaving is heard in every state, because the body is always read on.
  * 3. An answer of ours is written only while nothing of an engine's answer is.
  */
-import type { GiveBackCause, Lease, Outcome, Waiter } from '../control/gate.ts';
-import { assert } from '../core/assert.ts';
-import { ERRORS, errorMessage, type Refusal } from '../core/errors.ts';
-import { CLIENT_REQUEST_ID, type RequestId } from '../core/ids.ts';
-import type { AnswerHead } from '../proxy/answer.ts';
-import { Forward, type ForwardOwner } from '../proxy/forward.ts';
-import { type BodyOwner, BodyReader } from './body-reader.ts';
+import type { Outcome } from '../control/gate.ts';
+import { ERRORS, type Refusal } from '../core/errors.ts';
+import { CLIENT_REQUEST_ID } from '../core/ids.ts';
+import { BodyIntake, type IntakeOwner } from './body-intake.ts';
 import { checkCaller } from './caller.ts';
 import type { ClientConnection } from './client-connection.ts';
-import { clientHead, headerText } from './client-head.ts';
-import { type Dialect, errorBody, streamErrorFrame } from './error-body.ts';
+import { headerText } from './client-head.ts';
+import { type AttemptsOwner, EngineAttempts } from './engine-attempts.ts';
+import { type Dialect, errorBody } from './error-body.ts';
 import type { FrontContext } from './front-context.ts';
 import type { CloseListener, FrontRequest, FrontResponse } from './front-messages.ts';
-import { upstreamHeaders } from './hop-headers.ts';
-import { bodyLimitBytes, bodyRefusal, type ForwardedRoute, modelOfHead, readBody } from './model-request.ts';
+import { bodyRefusal, type ForwardedRoute, modelOfHead, type ReadBody } from './model-request.ts';
 import { writeOwnAnswer } from './own-answer.ts';
 import { type OwnAnswer, ownAnswer } from './own-routes.ts';
 import { checkHead, type RequestHead } from './request-checks.ts';
@@ -28,17 +25,13 @@ import type { RequestOutcome } from './request-observer.ts';
 import { RequestRecord } from './request-record.ts';
 import { dialectOf, matchRoute, type Route } from './routes.ts';
 
-/** Give-backs of one request that reached no socket; then its engine counts as unreachable. */
-const UNSENT_TRIES_MAX = 10;
-/** Bodies come and go with the requests in flight: room is back soon. */
-const BODY_MEMORY_RETRY_S = 5;
 /** Requests that one connection may have open at once. */
 export const PIPELINED_REQUESTS_MAX = 16;
 
-/** `answering`: an answer of ours is being made. */
-type State = 'reading' | 'answering' | 'waiting' | 'forwarding' | 'done';
+/** `answering`: an answer of ours is being made. `serving`: the attempts have it. */
+type State = 'reading' | 'answering' | 'serving' | 'done';
 
-export class Exchange extends RequestRecord implements Waiter, ForwardOwner, BodyOwner, CloseListener {
+export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwner, CloseListener {
   listIndex = -1;
   readonly #connection: ClientConnection;
   readonly #context: FrontContext;
@@ -50,16 +43,10 @@ export class Exchange extends RequestRecord implements Waiter, ForwardOwner, Bod
   #head: RequestHead | null = null;
   #dialect: Dialect = 'openai';
   #route: ForwardedRoute | null = null;
-  #reader: BodyReader | null = null;
+  #intake: BodyIntake | null = null;
   /** The client waits for `100 Continue` before it sends its body. */
   #continuePending: boolean;
-  #body: Uint8Array | null = null;
-  /** Of the front's body memory. */
-  #heldBytes = 0;
-  #gateId: RequestId | null = null;
-  #lease: Lease | null = null;
-  #forward: Forward | null = null;
-  #unsentTries = 0;
+  #attempts: EngineAttempts | null = null;
 
   constructor(
     context: FrontContext,
@@ -90,7 +77,7 @@ export class Exchange extends RequestRecord implements Waiter, ForwardOwner, Bod
   }
 
   /** The connection ends with this request's answer: what Node's parser makes of bytes after an upgrade is not ours. */
-  get #isLast(): boolean {
+  get isLast(): boolean {
     return this.#context.draining || (this.#head !== null && this.#head.upgrade !== null);
   }
 
@@ -126,140 +113,29 @@ export class Exchange extends RequestRecord implements Waiter, ForwardOwner, Bod
     this.#follow(head, matchRoute(head, context.names));
   }
 
-  // The body.
-
-  bodyGrew(bytes: number): boolean {
-    if (this.#context.bodies.take(bytes)) {
-      this.#heldBytes += bytes;
-      return true;
-    }
-    this.#refuseForMemory();
-    return false;
-  }
-
-  bodyRead(body: Buffer): void {
-    this.requestBytes = body.length;
-    const route = this.#route;
-    if (route === null) return;
-    const read = readBody(body, route, this.#context.names);
-    if (read.kind === 'fault') {
-      this.refuse(read.refusal);
-      return;
-    }
+  bodyTaken(read: Extract<ReadBody, { kind: 'ok' }>, bytes: number): void {
+    this.requestBytes = bytes;
     this.model = read.model ?? this.model;
     this.streamed = read.stream;
-    this.#admit(read.body);
+    this.#serve(read.body);
   }
 
-  bodyTooLarge(): void {
-    const route = this.#route;
-    const limitBytes = route === null ? 0 : bodyLimitBytes(route, this.#context.server);
-    this.refuse({ code: 'body_too_large', parameters: { limitBytes } });
+  // The attempts.
+
+  get stalled(): boolean {
+    return this.#connection.stalled;
   }
 
-  // The gate.
-
-  granted(lease: Lease): void {
-    const route = this.#route;
-    if (this.#state === 'done' || route === null) {
-      this.#context.gate.finish(lease.requestId, 'client_left');
-      return;
-    }
-    this.#state = 'forwarding';
-    this.#gateId = lease.requestId;
-    this.#lease = lease;
-    this.load = lease.load;
-    this.waitMs = lease.waitedMs;
-    this.attempts += 1;
-    const { endpoint } = lease;
-    const headers = upstreamHeaders(this.#request.rawHeaders, {
-      requestId: this.clientRequestId,
-      contentLength: null,
-      endpointHeaders: endpoint.options.headers,
-    });
-    this.#forward = new Forward({
-      model: lease.model,
-      endpoint,
-      response: this.#response,
-      settings: this.#context.answers,
-      owner: this,
-    });
-    this.#forward.start({
-      method: this.method,
-      path: `${endpoint.options.pathPrefix}${route.upstreamTarget}`,
-      headers,
-      body: this.#body,
-    });
-  }
-
-  refused(refusal: Refusal): void {
-    if (this.#state !== 'done') this.refuse(refusal);
-  }
-
-  cut(refusal: Refusal): void {
-    this.#forward?.cut(refusal, errorMessage(refusal.code, refusal.parameters));
-  }
-
-  // The engine's answer.
-
-  answerHead(status: number, statusText: string, rawHeaders: readonly string[]): AnswerHead {
-    const lease = this.#lease;
-    assert(lease !== null, 'an engine answers without a lease');
-    const head = clientHead(status, statusText, rawHeaders, {
-      requestId: this.clientRequestId,
-      lease,
-      method: this.method,
-      takesChunks: this.#request.httpVersionMinor >= 1,
-      isLast: this.#isLast,
-    });
-    if (this.#isLast) this.#connection.isEnding = true;
-    this.status = status;
-    this.streamed = head.eventStream;
-    return head;
+  connectionEnds(): void {
+    this.#connection.isEnding = true;
   }
 
   answerBegan(): void {
-    // It will not be sent again.
-    this.#dropBody();
+    this.#intake?.drop();
     this.ttfbMs = this.#context.clock.nowMs() - this.#startedMs;
   }
 
-  requestRefused(piece: Buffer): void {
-    if (this.model !== null) this.#context.gate.requestRefused(this.model, piece);
-  }
-
-  errorFrame(refusal: Refusal, midFrame: boolean): Buffer {
-    return streamErrorFrame(
-      refusal,
-      { dialect: this.#dialect, requestId: this.clientRequestId },
-      { midFrame },
-    );
-  }
-
-  forwardLost(cause: GiveBackCause, detail: string): void {
-    const id = this.#gateId;
-    const lease = this.#lease;
-    if (id === null || lease === null) return;
-    if (cause === 'not_sent' && ++this.#unsentTries >= UNSENT_TRIES_MAX) {
-      this.forwardRefused({ code: 'engine_unreachable', parameters: { model: lease.model, cause: detail } });
-      return;
-    }
-    this.#state = 'waiting';
-    this.#forward = null;
-    this.#lease = null;
-    this.#context.gate.giveBack(id, cause, detail);
-  }
-
-  forwardRefused(refusal: Refusal): void {
-    this.#endLease('engine_error');
-    this.refuse(refusal, 'engine_error');
-  }
-
-  forwardEnded(outcome: Outcome, refusal: Refusal | null): void {
-    this.code = refusal?.code ?? null;
-    this.responseBytes = this.#forward?.answerBytes ?? 0;
-    this.streamErrors = this.#forward?.streamErrors ?? 0;
-    this.#endLease(outcome);
+  answered(outcome: Outcome): void {
     this.#finish(outcome === 'answered' && this.streamErrors > 0 ? 'stream_error' : outcome);
   }
 
@@ -270,17 +146,13 @@ export class Exchange extends RequestRecord implements Waiter, ForwardOwner, Bod
       case 'done':
         return;
       case 'reading':
-        this.#reader?.stop();
+        this.#intake?.stop();
         break;
       case 'answering':
         break;
-      case 'waiting':
-        if (this.#gateId !== null) this.#context.gate.leave(this.#gateId);
+      case 'serving':
+        if (this.#attempts?.leave() === true) return;
         break;
-      case 'forwarding':
-        if (this.#connection.stalled) this.#forward?.answerStalled();
-        else this.#forward?.clientLeft();
-        return;
     }
     this.#finish('left_waiting');
   }
@@ -290,14 +162,14 @@ export class Exchange extends RequestRecord implements Waiter, ForwardOwner, Bod
     this.code = refusal.code;
     const answer = errorBody(refusal, { dialect: this.#dialect, requestId: this.clientRequestId });
     if (this.model !== null) answer.headers.push('x-model', headerText(this.model));
-    this.#reader?.stop();
+    this.#intake?.stop();
     this.#write(answer);
     this.#finish(outcome);
   }
 
   /** The connection broke while the body was read, and its answer is written beside the response. */
   answeredRaw(refusal: Refusal, bytes: number): void {
-    this.#reader?.stop();
+    this.#intake?.stop();
     this.code = refusal.code;
     this.status = ERRORS[refusal.code].status;
     this.responseBytes = bytes;
@@ -368,37 +240,30 @@ export class Exchange extends RequestRecord implements Waiter, ForwardOwner, Bod
       this.model = choice.model;
     }
     if (!head.hasBody) {
-      this.#admit(null);
+      this.#serve(null);
       return;
     }
-    const limit = bodyLimitBytes(route, this.#context.server);
-    if (head.contentLength !== null && head.contentLength > limit) {
-      this.bodyTooLarge();
-      return;
-    }
-    if (!this.#context.bodies.hasRoom(head.contentLength ?? 0)) {
-      this.#refuseForMemory();
+    const intake = new BodyIntake(this, this.#context, route);
+    const tooMuch = intake.refusalOf(head);
+    if (tooMuch !== null) {
+      this.refuse(tooMuch);
       return;
     }
     if (this.#continuePending) {
       this.#continuePending = false;
       this.#response.writeContinue();
     }
-    this.#reader = new BodyReader(this, limit, head.contentLength);
-    this.#reader.start(this.#request);
+    this.#intake = intake;
+    intake.start(this.#request, head.contentLength);
   }
 
-  #admit(body: Uint8Array | null): void {
+  #serve(body: Uint8Array | null): void {
     const { model } = this;
-    const target = this.#route?.upstreamTarget;
-    if (model === null || target === undefined) return;
-    this.#body = body;
-    this.#state = 'waiting';
-    const query = target.indexOf('?');
-    const path = query < 0 ? target : target.slice(0, query);
-    const id = this.#context.gate.admit({ model, path, body }, this);
-    // A lease that came before `admit` returned brought the id with it.
-    this.#gateId ??= id;
+    const route = this.#route;
+    if (model === null || route === null) return;
+    this.#state = 'serving';
+    this.#attempts = new EngineAttempts(this, this.#context, this.#request, this.#response, route, body);
+    this.#attempts.start(model);
   }
 
   #write(answer: OwnAnswer): void {
@@ -407,35 +272,16 @@ export class Exchange extends RequestRecord implements Waiter, ForwardOwner, Bod
     if (response.headersSent || response.destroyed) return;
     this.status = answer.status;
     this.responseBytes = answer.body.length;
-    const options = { head: this.#head, continuePending: this.#continuePending, isLast: this.#isLast };
+    const options = { head: this.#head, continuePending: this.#continuePending, isLast: this.isLast };
     if (writeOwnAnswer(request, response, answer, options)) this.#connection.isEnding = true;
     if (!request.complete) this.#connection.answeredUnread = request;
-  }
-
-  #refuseForMemory(): void {
-    const limitMib = Math.floor(this.#context.bodies.limitBytes / (1024 * 1024));
-    this.refuse({ code: 'body_memory_full', parameters: { limitMib }, retryAfterS: BODY_MEMORY_RETRY_S });
-  }
-
-  #dropBody(): void {
-    this.#body = null;
-    this.#context.bodies.give(this.#heldBytes);
-    this.#heldBytes = 0;
-  }
-
-  #endLease(outcome: Outcome): void {
-    const id = this.#gateId;
-    if (this.#state !== 'forwarding' || id === null) return;
-    this.#state = 'waiting';
-    this.#gateId = null;
-    this.#context.gate.finish(id, outcome);
   }
 
   #finish(outcome: RequestOutcome): void {
     if (this.#state === 'done') return;
     this.#state = 'done';
-    this.#dropBody();
-    this.#forward = null;
+    this.#intake?.drop();
+    this.#attempts = null;
     this.#context.active.remove(this);
     this.#connection.ended(this);
     this.outcome = outcome;
