@@ -253,12 +253,25 @@ export class Gateway {
   /** Own routes are asked all the time by those who watch us, and say nothing. */
   #noteActivity(end: RequestEnd): void {
     if (this.#activity === null || end.outcome === 'own') return;
-    const { clientRequestId, principal, model, label, method, outcome, status, code, load } = end;
-    const { streamed, waitMs, ttfbMs, durationMs, requestBytes, responseBytes, attempts } = end;
+    // Field by field: spread parts cost a microsecond of each request.
     this.#activity.add({
-      ...{ endedWallMs: this.#clock.wallMs(), clientRequestId, principal, model, route: label, method },
-      ...{ outcome, status, code, load, streamed, waitMs, ttfbMs, durationMs },
-      ...{ requestBytes, responseBytes, attempts },
+      endedWallMs: this.#clock.wallMs(),
+      clientRequestId: end.clientRequestId,
+      principal: end.principal,
+      model: end.model,
+      route: end.label,
+      method: end.method,
+      outcome: end.outcome,
+      status: end.status,
+      code: end.code,
+      load: end.load,
+      streamed: end.streamed,
+      waitMs: end.waitMs,
+      ttfbMs: end.ttfbMs,
+      durationMs: end.durationMs,
+      requestBytes: end.requestBytes,
+      responseBytes: end.responseBytes,
+      attempts: end.attempts,
     });
   }
 

@@ -15,7 +15,7 @@ import type { StoreThread } from './store-thread.ts';
 
 const QUEUE_ROWS_MAX = 8_192;
 const QUEUE_BYTES_MAX = 4 * 1024 * 1024;
-const BATCH_ROWS_MAX = 256;
+const BATCH_ROWS_MAX = 1_024;
 /** An entry is on disk about this long after its request. */
 const BATCH_WAIT_MS = 1_000;
 /** Between two tries of a disk that fails. */
@@ -111,21 +111,24 @@ class QueuedActivityLog implements ActivityLog {
     this.#stopTimer();
     if (this.#isWriting) return;
     this.#isWriting = true;
-    void this.#write(this.#queue.slice(0, BATCH_ROWS_MAX));
+    void this.#write(Math.min(this.#queue.length, BATCH_ROWS_MAX));
   }
 
-  async #write(batch: readonly (readonly SQLInputValue[])[]): Promise<void> {
+  async #write(count: number): Promise<void> {
     const { thread, rowsMax, daysMax } = this.#options;
+    const values: SQLInputValue[] = [];
+    for (let index = 0; index < count; index += 1)
+      for (const value of this.#queue[index] ?? []) values.push(value);
     const answer = await thread.run({
       kind: 'activity',
       path: this.#path,
-      values: batch.flat(),
+      values,
       rowsMax,
       oldestMs: Date.now() - daysMax * DAY_MS,
     });
     this.#isWriting = false;
-    if (answer.ok) this.#written(batch.length, answer);
-    else this.#failed(batch.length, answer);
+    if (answer.ok) this.#written(count, answer);
+    else this.#failed(count, answer);
   }
 
   #written(count: number, { more, notice }: Extract<StoreAnswer, { ok: true }>): void {
