@@ -11,9 +11,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { nginxIsThere, startNginx } from './nginx.ts';
-import { cpuMicroseconds, end, residentMib, startScript } from './processes.ts';
-import { startServe } from './serve.ts';
-import { ENGINE_PROCESSES, LOAD_PROCESSES, STREAM_CLIENTS, UNARY_CLIENTS } from './workload.ts';
+import { end, residentMib } from './processes.ts';
+import { type LoadTarget, median, runLoad } from './run-load.ts';
+import { gatewayTarget, startEngines, startGateway } from './targets.ts';
 
 /** Bounds of the ratios to nginx. */
 const UNARY_RATIO_MAX = 3.0;
@@ -44,46 +44,16 @@ const { values } = parseArgs({
 const directory = await mkdtemp(join(tmpdir(), 'bench-proxy-'));
 const children: ChildProcess[] = [];
 
-/** The whole gateway as users run it, or only its front and byte path. */
-async function startGateway(enginePort: number): Promise<Proxy> {
-  if (values.target === 'serve') return { name: 'gateway', ...(await startServe(directory, enginePort)) };
-  const { child, line } = await startScript('front.ts', [String(enginePort)]);
-  return { name: 'gateway', child, port: Number(line) };
-}
-
-/** Runs the load and returns what it did beside the proxy's CPU time for it, in microseconds. */
-async function load(proxy: Proxy, mode: 'unary' | 'stream', amount: number) {
-  const pid = proxy.child.pid ?? 0;
-  const clients = (mode === 'unary' ? UNARY_CLIENTS : STREAM_CLIENTS) / LOAD_PROCESSES;
-  const before = await cpuMicroseconds(pid);
-  const runs = await Promise.all(
-    Array.from({ length: LOAD_PROCESSES }, async () => {
-      const { child, line } = await startScript('load.ts', [
-        String(proxy.port),
-        mode,
-        String(amount),
-        String(clients),
-      ]);
-      await end(child);
-      return JSON.parse(line) as { readonly done: number; readonly seconds: number };
-    }),
-  );
-  const cpu = (await cpuMicroseconds(pid)) - before;
-  const done = runs.reduce((sum, run) => sum + run.done, 0);
-  return { cpu, done, seconds: Math.max(...runs.map((run) => run.seconds)) };
+function loadTarget({ child, port }: Proxy): LoadTarget {
+  return { pid: child.pid ?? 0, port };
 }
 
 async function measure(proxy: Proxy, figures: Figures): Promise<void> {
-  const unary = await load(proxy, 'unary', Number(values.seconds) * 1000);
-  figures.unaryUs.push(unary.cpu / unary.done);
+  const unary = await runLoad(loadTarget(proxy), 'unary', Number(values.seconds) * 1000);
+  figures.unaryUs.push(unary.cpuUs / unary.done);
   figures.requestsPerSecond.push(unary.done / unary.seconds);
-  const stream = await load(proxy, 'stream', Number(values.streams));
-  figures.chunkUs.push(stream.cpu / stream.done);
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((one, other) => one - other);
-  return Math.round((sorted[Math.floor(sorted.length / 2)] ?? Number.NaN) * 10) / 10;
+  const stream = await runLoad(loadTarget(proxy), 'stream', Number(values.streams));
+  figures.chunkUs.push(stream.cpuUs / stream.done);
 }
 
 async function summary(proxy: Proxy, figures: Figures) {
@@ -96,13 +66,9 @@ async function summary(proxy: Proxy, figures: Figures) {
 }
 
 async function run(): Promise<boolean> {
-  const engine = await startScript('stub-engine.ts', []);
-  children.push(engine.child);
-  const enginePort = Number(engine.line);
-  for (let more = 1; more < ENGINE_PROCESSES; more++) {
-    children.push((await startScript('stub-engine.ts', [String(enginePort)])).child);
-  }
-  const gateway = await startGateway(enginePort);
+  const enginePort = await startEngines(children);
+  const target = gatewayTarget(values.target);
+  const gateway: Proxy = { name: 'gateway', ...(await startGateway(target, directory, enginePort)) };
   children.push(gateway.child);
   const proxies: Proxy[] = [gateway];
   if (nginxIsThere()) {
@@ -115,7 +81,7 @@ async function run(): Promise<boolean> {
   const figures = new Map(
     proxies.map((proxy) => [proxy, { unaryUs: [], requestsPerSecond: [], chunkUs: [] } as Figures]),
   );
-  for (const proxy of proxies) await load(proxy, 'unary', WARM_UP_MS);
+  for (const proxy of proxies) await runLoad(loadTarget(proxy), 'unary', WARM_UP_MS);
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const [proxy, own] of figures) await measure(proxy, own);
   }

@@ -1,7 +1,7 @@
 /** Child processes of the benchmark: starting, their CPU time, ending. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -31,7 +31,22 @@ export async function startScript(
 
 /** User and system time of a process in microseconds. */
 export async function cpuMicroseconds(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
+  return cpuOf(await readFile(`/proc/${pid}/stat`, 'latin1'));
+}
+
+/** The same for each of its threads, by name and number. */
+export async function threadMicroseconds(pid: number): Promise<ReadonlyMap<string, number>> {
+  const threads = new Map<string, number>();
+  for (const thread of await readdir(`/proc/${pid}/task`)) {
+    const stat = await readFile(`/proc/${pid}/task/${thread}/stat`, 'latin1').catch(() => null);
+    if (stat === null) continue;
+    const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'));
+    threads.set(`${name} ${thread}`, cpuOf(stat));
+  }
+  return threads;
+}
+
+function cpuOf(stat: string): number {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND;
 }

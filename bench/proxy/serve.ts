@@ -11,6 +11,7 @@ const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 export async function startServe(
   directory: string,
   enginePort: number,
+  nodeOptions: readonly string[] = [],
 ): Promise<{ readonly child: ChildProcess; readonly port: number }> {
   const port = await freePort();
   const file = join(directory, 'models.yaml');
@@ -26,9 +27,13 @@ runtime: { state_directory: ${join(directory, 'state')} }
 log: { level: warn }
 `,
   );
-  const child = spawn(process.execPath, [MAIN, 'serve', '--config', file, '--port', String(port)], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const child = spawn(
+    process.execPath,
+    [...nodeOptions, MAIN, 'serve', '--config', file, '--port', String(port)],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  );
   await waitForPort(port);
   return { child, port };
 }
