@@ -48,8 +48,11 @@ const FORBIDDEN_SEGMENTS: ReadonlySet<string> = new Set([
   'debug',
 ]);
 
-/** Forbidden but for GET and HEAD, which read figures there: `/load` is vLLM's, `/props` llama.cpp's. */
-const FORBIDDEN_WRITES: ReadonlySet<string> = new Set(['props', 'load', 'unload']);
+/**
+ * Forbidden but for GET and HEAD, which read figures there: `/load` is vLLM's, `/props` llama.cpp's, and `/adapters` what
+ * vLLM calls its loading of adapters for SageMaker.
+ */
+const FORBIDDEN_WRITES: ReadonlySet<string> = new Set(['props', 'load', 'unload', 'adapters']);
 
 /** Families that grow with each release. */
 const FORBIDDEN_PREFIXES = [

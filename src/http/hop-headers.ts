@@ -42,6 +42,9 @@ const REQUEST_DROPPED: ReadonlySet<string> = new Set([
   'x-data-parallel-rank',
 ]);
 
+/** vLLM's `/invocations` takes the model from this in place of the body's, behind the back of the body scan. */
+const MODEL_SWITCHING = 'x-amzn-sagemaker-adapter-identifier';
+
 /** Never sent to a client: hop-by-hop, or ours to say. */
 const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
   'connection',
@@ -59,6 +62,8 @@ const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
   'x-model',
   'x-load',
 ]);
+
+const CORS_PREFIX = 'access-control-';
 
 const END_TO_END: ReadonlySet<string> = new Set(['accept', 'cache-control', 'x-request-id']);
 
@@ -83,7 +88,7 @@ export function upstreamHeaders(rawHeaders: readonly string[], options: Upstream
     const name = rawHeaders[index] as string;
     const lower = name.toLowerCase();
     if (lower.length <= DROPPED_NAME_CHARS_MAX && REQUEST_DROPPED.has(lower)) continue;
-    if (lower.startsWith('x-forwarded-')) continue;
+    if (lower.startsWith('x-forwarded-') || lower === MODEL_SWITCHING) continue;
     if (named.length > 0 && named.includes(lower) && !isEndToEnd(lower)) continue;
     if (Object.hasOwn(endpointHeaders, lower)) continue;
     headers.push(name, rawHeaders[index + 1] as string);
@@ -127,6 +132,8 @@ export function clientHeaders(
       else if (lower === 'connection') named = named.concat(listedNames(text(rawHeaders[index + 1])));
       continue;
     }
+    // Which pages may read an answer is decided here (cors.ts), not by each engine.
+    if (lower.startsWith(CORS_PREFIX)) continue;
     const value = text(rawHeaders[index + 1]);
     if (lower === 'content-length') {
       contentLength = Number(value);

@@ -16,7 +16,7 @@ export interface RawHead {
 export interface RequestHead {
   readonly kind: 'ok';
   readonly method: string;
-  /** Origin form: path and query, beginning with a slash. */
+  /** Origin form: path and query, beginning with a slash; `*` for OPTIONS alone. */
   readonly target: string;
   readonly host: string | null;
   /** What page sent the request, where a browser did. */
@@ -87,7 +87,7 @@ export function checkHead(head: RawHead): HeadCheck {
   }
   const framing = checkFraming(head, values);
   if (framing !== null) return framing;
-  const target = originForm(head.url, values.host);
+  const target = originForm(head.method, head.url, values.host);
   if (typeof target !== 'string') return { kind: 'fault', refusal: target };
 
   const length = values['content-length'];
@@ -153,7 +153,7 @@ function isContentLength(text: string): boolean {
 }
 
 /** Path and query of the target; an absolute target must name the same host as the Host header. */
-function originForm(url: string, host: string | undefined): string | Refusal {
+function originForm(method: string, url: string, host: string | undefined): string | Refusal {
   for (let at = 0; at < url.length; at++) {
     const code = url.charCodeAt(at);
     if (code <= 0x20 || code >= 0x7f) {
@@ -162,6 +162,8 @@ function originForm(url: string, host: string | undefined): string | Refusal {
     if (code === 0x23) return malformed('the target holds a fragment');
   }
   if (url.charCodeAt(0) === 0x2f) return url;
+  // The server as a whole, which only this method asks about.
+  if (url === '*' && method === 'OPTIONS') return url;
   const scheme = /^https?:\/\//i.exec(url);
   if (scheme === null) return malformed('the target must begin with a slash');
   const rest = url.slice(scheme[0].length);

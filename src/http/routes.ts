@@ -1,22 +1,32 @@
 /**
- * The route table of the public address: from method and target to what is to be done. docs/routes.md shows it to users
- * and is tested against it.
+ * From method and target to what is to be done: the table (route-table.ts), and the rules for everything else.
+ * docs/routes.md shows both to users and is tested against them.
  *
  * 1. A path that changes an engine is refused in whatever spelling (forbidden-paths.ts), also beneath `/engines/`.
  * 2. Known paths are found by one look-up; everything else takes the slower, stricter way.
+ * 3. OPTIONS reaches no engine: it is a question about the route, and the gateway knows its routes.
  */
 import type { Refusal } from '../core/errors.ts';
 import type { Dialect } from './error-body.ts';
 import { isForbiddenPath, pathFlaw } from './forbidden-paths.ts';
 import type { NameResolver, ResolvedName } from './names.ts';
+import {
+  ENGINE_ALLOWED,
+  ENGINE_METHODS,
+  MODEL_ALLOWED,
+  MODEL_ROUTES,
+  type ModelRoute,
+  OWN_ALLOWED,
+  OWN_ROUTES,
+  type OwnRoute,
+  READING_METHODS,
+} from './route-table.ts';
 
 /**
  * How the body is treated: `json` is scanned for its model, `multipart` is read until its model is known, `any` passes
  * as it is, `none`: there is no body.
  */
 export type BodyRule = 'json' | 'multipart' | 'any' | 'none';
-
-export type OwnRoute = 'models' | 'model' | 'health' | 'ready' | 'metrics' | 'status';
 
 export type Route =
   | {
@@ -47,61 +57,27 @@ export type Route =
       readonly modelId: string;
       readonly dialect: Dialect;
     }
+  | {
+      readonly kind: 'options';
+      readonly label: 'options';
+      /** Methods of the path, as `Allow` says them. */
+      readonly allowed: string;
+      readonly dialect: Dialect;
+    }
   | { readonly kind: 'fault'; readonly label: string; readonly refusal: Refusal; readonly dialect: Dialect };
 
 export interface RouteRequest {
   readonly method: string;
-  /** Origin form, as `checkHead` gives it. */
+  /** Origin form, as `checkHead` gives it, or `*` for OPTIONS. */
   readonly target: string;
   readonly contentType: string | null;
   readonly modelHeader: string | null;
 }
 
-interface ModelRoute {
-  readonly bodyRule: 'json' | 'multipart';
-  readonly dialect: Dialect;
-}
-
-const json: ModelRoute = { bodyRule: 'json', dialect: 'openai' };
-const multipart: ModelRoute = { bodyRule: 'multipart', dialect: 'openai' };
-const responses: ModelRoute = { bodyRule: 'json', dialect: 'responses' };
-const messages: ModelRoute = { bodyRule: 'json', dialect: 'anthropic' };
-
-/** POST routes with names of their own in metrics. All other POST paths are served by the same rules. */
-export const MODEL_ROUTES: ReadonlyMap<string, ModelRoute> = new Map([
-  ['/v1/chat/completions', json],
-  ['/v1/completions', json],
-  ['/v1/embeddings', json],
-  ['/v1/responses', responses],
-  ['/v1/messages', messages],
-  ['/v1/messages/count_tokens', messages],
-  ['/v1/rerank', json],
-  ['/v1/score', json],
-  ['/v1/moderations', json],
-  ['/v1/audio/speech', json],
-  ['/v1/audio/transcriptions', multipart],
-  ['/v1/audio/translations', multipart],
-  ['/v1/images/generations', json],
-  ['/v1/images/edits', multipart],
-  ['/v1/images/variations', multipart],
-]);
-
-/** GET and HEAD routes that the gateway answers itself; `/v1/models/{id}` is matched by its prefix. */
-export const OWN_ROUTES: ReadonlyMap<string, OwnRoute> = new Map([
-  ['/v1/models', 'models'],
-  ['/health', 'health'],
-  ['/ready', 'ready'],
-  ['/metrics', 'metrics'],
-  ['/gateway/status', 'status'],
-]);
-
 /** What may follow a path: a longer one, or a query in a target that was not split yet. */
 const AFTER_ROOT: ReadonlySet<string> = new Set(['/', '?']);
 const ENGINES_PREFIX = '/engines/';
 const MODELS_PREFIX = '/v1/models/';
-const READING_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
-const ENGINE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
-const OWN_ALLOWED = 'GET, HEAD';
 /** What of a path an error repeats. */
 const ECHO_CHARS_MAX = 200;
 
@@ -128,6 +104,7 @@ function matchSlowly(request: RouteRequest, path: string, query: string, names: 
     return fault({ code: 'request_malformed', parameters: { detail: flaw ?? '' } }, dialect);
   }
   const plain = decoded.length > 1 && decoded.endsWith('/') ? decoded.slice(0, -1) : decoded;
+  if (method === 'OPTIONS') return matchOptions(path, plain, names, dialect);
   const own = OWN_ROUTES.get(plain);
   if (own !== undefined) return ownRoute(own, plain, '', method);
   if (plain.startsWith(MODELS_PREFIX) && READING_METHODS.has(method)) {
@@ -136,15 +113,30 @@ function matchSlowly(request: RouteRequest, path: string, query: string, names: 
   if (path.startsWith(ENGINES_PREFIX)) return enginePath(request, path, query, names);
   if (isForbiddenPath(path, method)) return forbidden(path, dialect);
   if (plain.startsWith(MODELS_PREFIX)) return wrongMethod(method, plain, OWN_ALLOWED, dialect);
-  if (plain.startsWith('/gateway/') || plain.startsWith(ENGINES_PREFIX) || plain === '/') {
-    return notFound(method, path, dialect);
-  }
+  if (isReserved(plain)) return notFound(method, path, dialect);
   const known = MODEL_ROUTES.get(plain);
   if (known !== undefined) {
-    if (method !== 'POST') return wrongMethod(method, plain, 'POST', dialect);
+    if (method !== 'POST') return wrongMethod(method, plain, MODEL_ALLOWED, dialect);
     return modelRoute(known, plain, plain + query);
   }
   return otherPath(request, path, query, dialect);
+}
+
+/** What may be asked of a path. A name in it need not exist: what follows it is the engine's all the same. */
+function matchOptions(path: string, plain: string, names: NameResolver, dialect: Dialect): Route {
+  const options = (allowed: string): Route => ({ kind: 'options', label: 'options', allowed, dialect });
+  if (plain === '*') return options(ENGINE_ALLOWED);
+  if (OWN_ROUTES.has(plain) || plain.startsWith(MODELS_PREFIX)) return options(OWN_ALLOWED);
+  const beneath = path.startsWith(ENGINES_PREFIX) ? path.slice(ENGINES_PREFIX.length) : null;
+  const asked = beneath === null ? path : (names.splitPath(beneath)?.rest ?? beneath);
+  if (isForbiddenPath(asked, 'GET')) return forbidden(path, dialect);
+  if (beneath === null && isReserved(plain)) return notFound('OPTIONS', path, dialect);
+  return options(MODEL_ROUTES.has(plain) ? MODEL_ALLOWED : ENGINE_ALLOWED);
+}
+
+/** Paths that are ours to name, whatever engines have. */
+function isReserved(plain: string): boolean {
+  return plain.startsWith('/gateway/') || plain.startsWith(ENGINES_PREFIX) || plain === '/';
 }
 
 function modelRoute(route: ModelRoute, label: string, upstreamTarget: string): Route {
@@ -182,7 +174,7 @@ function enginePath(request: RouteRequest, path: string, query: string, names: N
   const dialect = dialectOf(decodePath(rest) ?? rest);
   if (isForbiddenPath(rest, method)) return forbidden(path, dialect);
   if (!ENGINE_METHODS.has(method)) {
-    return wrongMethod(method, path, [...ENGINE_METHODS].join(', '), dialect);
+    return wrongMethod(method, path, ENGINE_ALLOWED, dialect);
   }
   return {
     kind: 'engine_path',
