@@ -78,6 +78,7 @@ const front = createFront({
     requestTimeoutMs: 300_000,
     keepAliveTimeoutMs: 75_000,
     clientStallTimeoutMs: 60_000,
+    corsOrigins: [],
   },
   gate: new OpenGate(endpoint),
   names: createNameResolver({ models: new Map([[MODEL, model]]), aliases: [], defaultModel: null }),

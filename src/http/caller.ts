@@ -16,15 +16,19 @@ const ANYBODY: Caller = { kind: 'ok', principal: null };
 export function checkCaller(
   head: RequestHead,
   route: Route,
-  context: Pick<FrontContext, 'keys' | 'onLoopback'>,
+  context: Pick<FrontContext, 'keys' | 'onLoopback' | 'cors'>,
 ): Caller {
   const { keys } = context;
   if (keys === null) {
+    const isKnownPage = head.origin !== null && context.cors?.isAllowed(head.origin) === true;
     const startsEngines = route.kind === 'model' || route.kind === 'engine_path';
     const refusal =
-      (context.onLoopback ? checkHost(head.host) : null) ?? (startsEngines ? checkPage(head) : null);
+      (context.onLoopback ? checkHost(head.host) : null) ??
+      (startsEngines && !isKnownPage ? checkPage(head) : null);
     return refusal === null ? ANYBODY : { kind: 'fault', refusal };
   }
+  // Browsers ask before they may send a key.
+  if (route.kind === 'options') return ANYBODY;
   if (route.kind === 'own' && !needsKey(route.route)) return ANYBODY;
   const authentication = keys.authenticate(head);
   return authentication.kind === 'fault'

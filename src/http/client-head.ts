@@ -11,6 +11,8 @@ export interface ClientHeadInput {
   readonly method: string;
   /** HTTP/1.1 or later: the client understands chunks. */
   readonly takesChunks: boolean;
+  /** What it says to web pages: a flat list, empty where nothing is said. */
+  readonly cors: readonly string[];
   /** The connection ends with this answer. */
   readonly isLast: boolean;
 }
@@ -36,6 +38,7 @@ export function clientHead(
       String(lease.queueDepth),
     ],
   });
+  for (const part of input.cors) headers.push(part);
   const bodyless = status === 204 || status === 304 || input.method === 'HEAD';
   const endless = !bodyless && contentLength === null;
   const chunked = endless && input.takesChunks;

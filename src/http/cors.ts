@@ -45,7 +45,13 @@ export function createCorsPolicy(origins: readonly string[]): CorsPolicy | null 
   const known = new Map(
     origins.map((origin): [string, readonly string[]] => [
       origin,
-      [...OTHER_ORIGIN, 'access-control-allow-origin', origin, 'access-control-expose-headers', EXPOSED_HEADERS],
+      [
+        ...OTHER_ORIGIN,
+        'access-control-allow-origin',
+        origin,
+        'access-control-expose-headers',
+        EXPOSED_HEADERS,
+      ],
     ]),
   );
   return {
@@ -66,7 +72,8 @@ export function createCorsPolicy(origins: readonly string[]): CorsPolicy | null 
   };
 }
 
-function headerOf(rawHeaders: readonly string[], wanted: string): string | null {
+/** The first value of a header by its lower-case name. */
+export function headerOf(rawHeaders: readonly string[], wanted: string): string | null {
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     if (rawHeaders[index]?.toLowerCase() === wanted) return rawHeaders[index + 1] ?? null;
   }

@@ -27,6 +27,8 @@ const UNSENT_TRIES_MAX = 10;
 export interface AttemptsOwner extends RequestRecord {
   /** How the client expects errors. */
   readonly dialect: Dialect;
+  /** What its answer says to web pages; empty where nothing is said. */
+  readonly corsHeaders: readonly string[];
   /** The connection ends with this request's answer. */
   readonly isLast: boolean;
   /** The connection was cut because the client took nothing. */
@@ -151,6 +153,7 @@ export class EngineAttempts implements Waiter, ForwardOwner {
       lease,
       method: owner.method,
       takesChunks: this.#request.httpVersionMinor >= 1,
+      cors: owner.corsHeaders,
       isLast,
     });
     if (isLast) owner.connectionEnds();

@@ -13,18 +13,20 @@ import { BodyIntake, type IntakeOwner } from './body-intake.ts';
 import { checkCaller } from './caller.ts';
 import type { ClientConnection } from './client-connection.ts';
 import { headerText } from './client-head.ts';
+import { headerOf } from './cors.ts';
 import { type AttemptsOwner, EngineAttempts } from './engine-attempts.ts';
 import { type Dialect, errorBody } from './error-body.ts';
 import type { FrontContext } from './front-context.ts';
 import type { CloseListener, FrontRequest, FrontResponse } from './front-messages.ts';
 import { bodyRefusal, type ForwardedRoute, modelOfHead, type ReadBody } from './model-request.ts';
 import { writeOwnAnswer } from './own-answer.ts';
-import { type OwnAnswer, ownAnswer } from './own-routes.ts';
+import { type OwnAnswer, optionsAnswer, ownAnswer } from './own-routes.ts';
 import { checkHead, type RequestHead } from './request-checks.ts';
 import type { RequestOutcome } from './request-observer.ts';
 import { RequestRecord } from './request-record.ts';
 import { dialectOf, matchRoute, type Route } from './routes.ts';
 
+const NO_HEADERS: readonly string[] = [];
 /** Requests that one connection may have open at once. */
 export const PIPELINED_REQUESTS_MAX = 16;
 
@@ -42,6 +44,8 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
   /** Null while it is not judged, and for one that is refused. */
   #head: RequestHead | null = null;
   #dialect: Dialect = 'openai';
+  /** What the answer says to web pages. */
+  corsHeaders = NO_HEADERS;
   #route: ForwardedRoute | null = null;
   #intake: BodyIntake | null = null;
   /** The client waits for `100 Continue` before it sends its body. */
@@ -96,6 +100,11 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     const wanted = head.kind === 'ok' ? head.requestId : null;
     this.clientRequestId =
       wanted !== null && CLIENT_REQUEST_ID.test(wanted) ? wanted : context.nextRequestId();
+    if (context.cors !== null) {
+      // A head that was refused was not read to its end.
+      const origin = head.kind === 'ok' ? head.origin : headerOf(this.#request.rawHeaders, 'origin');
+      this.corsHeaders = context.cors.headersFor(origin);
+    }
     if (head.kind === 'fault') {
       this.refuse(head.refusal);
       return;
@@ -197,6 +206,9 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
       case 'own':
         this.#answerOwn(route);
         return;
+      case 'options':
+        this.#answerOptions(route.allowed);
+        return;
       case 'model':
       case 'engine_path':
         this.#readBody(head, route);
@@ -216,6 +228,12 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
       (made) => this.#endOwn(made),
       () => this.#state !== 'done' && this.refuse({ code: 'internal', parameters: { detail: 'no metrics' } }),
     );
+  }
+
+  #answerOptions(allowed: string): void {
+    const methods = allowed.replace(', OPTIONS', '');
+    const more = this.#context.cors?.preflightHeaders(this.#request.rawHeaders, methods) ?? NO_HEADERS;
+    this.#endOwn(optionsAnswer(allowed, more, this.clientRequestId));
   }
 
   #endOwn(answer: OwnAnswer): void {
@@ -272,6 +290,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     if (response.headersSent || response.destroyed) return;
     this.status = answer.status;
     this.responseBytes = answer.body.length;
+    for (const part of this.corsHeaders) answer.headers.push(part);
     const options = { head: this.#head, continuePending: this.#continuePending, isLast: this.isLast };
     if (writeOwnAnswer(request, response, answer, options)) this.#connection.isEnding = true;
     if (!request.complete) this.#connection.answeredUnread = request;

@@ -8,6 +8,7 @@ import type { Refusal } from '../core/errors.ts';
 import type { AnswerSettings } from '../proxy/answer.ts';
 import type { BodyMemory } from './body-memory.ts';
 import type { ClientConnections } from './client-connection.ts';
+import type { CorsPolicy } from './cors.ts';
 import type { Dialect } from './error-body.ts';
 import type { NameResolver } from './names.ts';
 import type { FrontData } from './own-routes.ts';
@@ -24,6 +25,7 @@ export interface FrontOptions {
     | 'requestTimeoutMs'
     | 'keepAliveTimeoutMs'
     | 'clientStallTimeoutMs'
+    | 'corsOrigins'
   >;
   readonly gate: Gate;
   readonly names: NameResolver;
@@ -39,6 +41,8 @@ export interface ActiveRequest extends Listed {
   /** How its client expects errors. */
   readonly dialect: Dialect;
   readonly clientRequestId: string;
+  /** What its answer says to web pages; empty where nothing is said. */
+  readonly corsHeaders: readonly string[];
   /** Its body is not complete yet. */
   readonly isReading: boolean;
   /** Its connection broke while the body was read, and `refusal` is written beside its response. */
@@ -51,6 +55,8 @@ export interface FrontContext extends FrontOptions {
   readonly answers: AnswerSettings;
   readonly connections: ClientConnections;
   readonly bodies: BodyMemory;
+  /** Null: no page of another origin may use the gateway. */
+  readonly cors: CorsPolicy | null;
   /** Requests between their head and their end. */
   readonly active: DenseList<ActiveRequest>;
   /** True from the moment on from which connections end with their answer. */

@@ -88,6 +88,14 @@ describe('upstreamHeaders', () => {
     );
   });
 
+  it('drops what would name another model behind the back of the body', () => {
+    assert.deepEqual(up(['X-Amzn-SageMaker-Adapter-Identifier', 'other', 'X-Four', '4']), [
+      ...OURS,
+      'X-Four',
+      '4',
+    ]);
+  });
+
   it('sets the length of the body as it is sent', () => {
     const options = { requestId: 'r', contentLength: 7, endpointHeaders: {} };
     assert.deepEqual(upstreamHeaders(['Content-Length', '9'], options), [...OURS, 'content-length', '7']);
@@ -123,6 +131,18 @@ describe('clientHeaders', () => {
       'theirs',
     ];
     assert.deepEqual(down(['x-hop', '0', ...sent, 'x-kept', '1']).headers, [...OURS, 'x-kept', '1']);
+  });
+
+  it('lets no engine say which pages may read its answers', () => {
+    const sent = [
+      'Access-Control-Allow-Origin',
+      '*',
+      'access-control-expose-headers',
+      'x',
+      'accept-ranges',
+      'none',
+    ];
+    assert.deepEqual(down(sent).headers, [...OURS, 'accept-ranges', 'none']);
   });
 
   it('knows no length for chunked answers', () => {

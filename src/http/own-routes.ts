@@ -2,7 +2,7 @@
 import type { Refusal } from '../core/errors.ts';
 import { errorBody } from './error-body.ts';
 import type { NameResolver } from './names.ts';
-import type { OwnRoute } from './routes.ts';
+import type { OwnRoute } from './route-table.ts';
 
 /** One model in the lists of /v1/models. */
 export interface ModelCard {
@@ -66,6 +66,15 @@ export function ownAnswer(
     case 'metrics':
       return data.metricsText().then((text) => answer(200, METRICS_TYPE, text, requestId));
   }
+}
+
+/** Answers OPTIONS: `allowed` as in `Allow`, `more` a flat list of further headers. */
+export function optionsAnswer(allowed: string, more: readonly string[], requestId: string): OwnAnswer {
+  return {
+    status: 204,
+    headers: ['allow', allowed, 'x-request-id', requestId, ...more],
+    body: Buffer.alloc(0),
+  };
 }
 
 function cardObject(card: ModelCard): object {

@@ -5,7 +5,8 @@ import { ERRORS } from '../core/errors.ts';
 import { createPrng } from '../core/prng.ts';
 import { FORBIDDEN_NAMES } from './forbidden-paths.ts';
 import { createNameResolver, type NameResolver } from './names.ts';
-import { MODEL_ROUTES, matchRoute, OWN_ROUTES, type Route, type RouteRequest } from './routes.ts';
+import { MODEL_ROUTES, OWN_ROUTES } from './route-table.ts';
+import { matchRoute, type Route, type RouteRequest } from './routes.ts';
 
 /** Names for the routes alone: no model needs a configuration here. */
 function namesOf(...known: string[]): NameResolver {
@@ -49,6 +50,11 @@ describe('matchRoute on model routes', () => {
       ['/v1/messages', 'json', 'anthropic'],
       ['/v1/messages/count_tokens', 'json', 'anthropic'],
       ['/v1/audio/transcriptions', 'multipart', 'openai'],
+      ['/v2/embed', 'json', 'openai'],
+      ['/invocations', 'json', 'openai'],
+      ['/v1/messages/render', 'json', 'anthropic'],
+      ['/v1/responses/render', 'json', 'responses'],
+      ['/inference/v1/generate', 'json', 'openai'],
     ];
     for (const [path, bodyRule, dialect] of cases) {
       const route = match('POST', `${path}?x=1`);
@@ -61,14 +67,7 @@ describe('matchRoute on model routes', () => {
   });
 
   it('serves every other POST path by its body, under one label', () => {
-    for (const path of [
-      '/rerank',
-      '/v2/embed',
-      '/tokenize',
-      '/v1/responses/abc/cancel',
-      '/pooling',
-      '/invocations',
-    ]) {
+    for (const path of ['/v1/files/search', '/ping', '/v3/embed', '/infill', '/v1/chat/completions/other']) {
       const route = match('POST', path);
       assert(route.kind === 'model', path);
       assert.deepEqual([route.label, route.upstreamTarget, route.bodyRule], ['other', path, 'json']);
@@ -103,18 +102,18 @@ describe('matchRoute on model routes', () => {
     assert.deepEqual(refusal('GET', '/v1/chat/completions'), {
       code: 'method_not_allowed',
       dialect: 'openai',
-      allow: 'POST',
+      allow: 'POST, OPTIONS',
     });
     assert.deepEqual(refusal('PUT', '/v1/messages'), {
       code: 'method_not_allowed',
       dialect: 'anthropic',
-      allow: 'POST',
+      allow: 'POST, OPTIONS',
     });
     for (const path of ['/health', '/v1/models', '/v1/models/x', '/gateway/status', '/%68ealth', '/ready/']) {
       assert.deepEqual(refusal('POST', path), {
         code: 'method_not_allowed',
         dialect: 'openai',
-        allow: 'GET, HEAD',
+        allow: 'GET, HEAD, OPTIONS',
       });
     }
   });
@@ -147,7 +146,6 @@ describe('matchRoute on routes of the gateway', () => {
       assert.equal(codeOf('POST', path), 'route_not_found', path);
     }
     assert.equal(codeOf('GET', '/favicon.ico'), 'route_not_found');
-    assert.equal(codeOf('OPTIONS', '*'), 'route_not_found');
   });
 });
 
@@ -187,7 +185,35 @@ describe('matchRoute beneath /engines', () => {
   });
 
   it('refuses methods that no engine has', () => {
-    assert.equal(refusal('TRACE', '/engines/m/x').allow, 'GET, HEAD, POST, PUT, PATCH, DELETE');
+    assert.equal(refusal('TRACE', '/engines/m/x').allow, 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS');
+  });
+});
+
+describe('matchRoute for OPTIONS', () => {
+  it('says what may be asked of a path, whoever its model is', () => {
+    const cases: [string, string][] = [
+      ['*', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'],
+      ['/v1/chat/completions', 'POST, OPTIONS'],
+      ['/v1/chat/completions/?x=1', 'POST, OPTIONS'],
+      ['/v1/models', 'GET, HEAD, OPTIONS'],
+      ['/v1/models/org/m', 'GET, HEAD, OPTIONS'],
+      ['/ready', 'GET, HEAD, OPTIONS'],
+      ['/v1/files', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'],
+      ['/engines/org/resume/v1/models', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'],
+      ['/engines/nobody/v1/models', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'],
+      ['/engines/m/load', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'],
+    ];
+    for (const [target, allowed] of cases) {
+      const route = match('OPTIONS', target);
+      assert(route.kind === 'options', target);
+      assert.equal(route.allowed, allowed, target);
+    }
+  });
+
+  it('refuses what every other method refuses', () => {
+    assert.equal(codeOf('OPTIONS', '/gateway/x'), 'route_not_found');
+    assert.equal(codeOf('OPTIONS', '//v1/models'), 'request_malformed');
+    assert.equal(codeOf('OPTIONS', '/engines/m/%73leep'), 'route_forbidden');
   });
 });
 
@@ -227,6 +253,17 @@ describe('matchRoute on paths that change an engine', () => {
     'admin/reload',
     'debug/pprof',
     'shutdown',
+    // Every route of vLLM 0.32 that is more than a question.
+    'update_weight_version',
+    'start_weight_update',
+    'start_draft_weight_update',
+    'finish_weight_update',
+    'shutdown_weight_transfer_engine',
+    'weight_checker',
+    'weight_info',
+    'is_scaling_elastic_ep',
+    'fault_tolerance/status',
+    'reset_encoder_cache',
   ];
 
   it('refuses what reads by GET and changes by other methods only for those', () => {
@@ -237,6 +274,8 @@ describe('matchRoute on paths that change an engine', () => {
       'v1/model/unload',
       'v1/lora/load',
       'v1/internal/model/load',
+      'adapters',
+      'adapters/poet',
     ]) {
       assert.equal(codeOf('POST', `/engines/m/${path}`), 'route_forbidden', path);
       assert.equal(match('GET', `/engines/m/${path}`).kind, 'engine_path', path);
@@ -245,7 +284,7 @@ describe('matchRoute on paths that change an engine', () => {
 
   it('refuses each at the root and beneath /engines, by every method', () => {
     for (const path of paths) {
-      for (const method of ['GET', 'POST', 'DELETE']) {
+      for (const method of ['GET', 'HEAD', 'POST', 'DELETE', 'OPTIONS']) {
         for (const prefix of ['/', '/engines/m/', '/engines/org%2Fm/', '/engines/unknown/']) {
           assert.equal(codeOf(method, `${prefix}${path}?model=m`), 'route_forbidden', prefix + path);
         }

@@ -15,6 +15,7 @@ import { GatheredPieces } from '../proxy/gathered-pieces.ts';
 import { HeldHeads } from '../proxy/held-heads.ts';
 import { BodyMemory } from './body-memory.ts';
 import { ClientConnections } from './client-connection.ts';
+import { createCorsPolicy } from './cors.ts';
 import { type Dialect, errorBody } from './error-body.ts';
 import { Exchange } from './exchange.ts';
 import type { FrontContext, FrontOptions } from './front-context.ts';
@@ -91,6 +92,7 @@ function createContext(options: FrontOptions): FrontContext {
       idleMs: keepAliveTimeoutMs + headersTimeoutMs,
     }),
     bodies: new BodyMemory(options.server.bodyMemoryBytes),
+    cors: createCorsPolicy(options.server.corsOrigins),
     active: new DenseList(),
     draining: false,
     onLoopback: false,
@@ -156,7 +158,7 @@ function answerBrokenConnection(
     return;
   }
   const id = reading?.clientRequestId ?? context.nextRequestId();
-  const answer = rawAnswer(refusal, id, reading?.dialect ?? 'openai');
+  const answer = rawAnswer(refusal, id, reading?.dialect ?? 'openai', reading?.corsHeaders);
   // The parser is dead: Node's response could not end its request any more, so the bare socket is written to.
   reading?.answeredRaw(refusal, answer.length);
   endSocketWith(socket, answer);
@@ -177,8 +179,14 @@ function refusalFor(error: NodeJS.ErrnoException, inBody: boolean, options: Fron
 }
 
 /** An answer of ours for a connection that has no response object. */
-function rawAnswer(refusal: Refusal, requestId: string, dialect: Dialect): Buffer {
+function rawAnswer(
+  refusal: Refusal,
+  requestId: string,
+  dialect: Dialect,
+  corsHeaders: readonly string[] = [],
+): Buffer {
   const { status, headers, body } = errorBody(refusal, { dialect, requestId });
+  headers.push(...corsHeaders);
   let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\nconnection: close\r\n`;
   for (let index = 0; index + 1 < headers.length; index += 2)
     head += `${headers[index]}: ${headers[index + 1]}\r\n`;

@@ -139,6 +139,7 @@ const serverDefaults: FrontOptions['server'] = {
   requestTimeoutMs: 30_000,
   keepAliveTimeoutMs: 75_000,
   clientStallTimeoutMs: 20_000,
+  corsOrigins: [],
 };
 
 function resolvedModel(options: FixtureOptions): ResolvedModel {
