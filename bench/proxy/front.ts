@@ -67,7 +67,12 @@ const endpoint = createEndpoint({
   pathPrefix: '',
 });
 const metrics = new GatewayMetrics(clock.nowMs, () => []);
-const model = { name: MODEL, servedName: MODEL, requestDefaults: {} } as ResolvedModel;
+const model = {
+  name: MODEL,
+  servedName: MODEL,
+  requestDefaults: {},
+  adapters: {},
+} as unknown as ResolvedModel;
 const front = createFront({
   server: {
     bodyLimitBytes: 64 * MIB,

@@ -1,4 +1,5 @@
 /** Rules that span the file: names that must exist, devices, addresses and authentication. */
+import { adaptersOf, checkAdapters } from './check-adapters.ts';
 import { checkModel } from './check-model.ts';
 import { checkRuntime } from './check-runtime.ts';
 import {
@@ -39,6 +40,7 @@ export function checkConfig(context: CheckContext): readonly ConfigFault[] {
     faults.push(...checkModel(layers, name, model, !incomplete.has(name)));
   }
   checkNames(context, report);
+  faults.push(...checkAdapters(layers, context.modelNames));
   checkDevices(layers, report);
   faults.push(...checkServer(context), ...checkRuntime(layers, context.runtimeKind, context.host));
   return unique(faults);
@@ -65,14 +67,15 @@ function unique(faults: readonly ConfigFault[]): ConfigFault[] {
 
 function checkNames({ layers, modelNames }: CheckContext, report: Report): void {
   const { aliases = {}, default_model, defaults } = layers.file.config;
-  const known = (path: ConfigPath, name: string): void => {
-    if (modelNames.includes(name)) return;
+  const adapters = [...adaptersOf(layers).keys()];
+  const known = (path: ConfigPath, name: string, names: readonly string[]): void => {
+    if (names.includes(name)) return;
     const alias = Object.hasOwn(aliases, name);
     const problem = alias ? 'this is an alias, and a model is needed' : 'no such model';
     report('unknown_name', path, problem, {
       found: JSON.stringify(name),
-      allowed: modelNames.join(', '),
-      nearest: nearestOf(name, modelNames),
+      allowed: names.join(', '),
+      nearest: nearestOf(name, names),
     });
   };
   for (const [alias, target] of Object.entries(aliases)) {
@@ -82,12 +85,13 @@ function checkNames({ layers, modelNames }: CheckContext, report: Report): void 
     known(
       typeof target === 'string' ? path : [...path, 'model'],
       typeof target === 'string' ? target : target.model,
+      [...modelNames, ...adapters],
     );
     if (typeof target !== 'string' && target.request_defaults?.model !== undefined) {
       report('conflict', [...path, 'request_defaults', 'model'], 'request_defaults may not set `model`');
     }
   }
-  if (default_model !== undefined) known(['default_model'], default_model);
+  if (default_model !== undefined) known(['default_model'], default_model, modelNames);
   if (defaults?.request_defaults?.model !== undefined) {
     report('conflict', ['defaults', 'request_defaults', 'model'], 'request_defaults may not set `model`');
   }

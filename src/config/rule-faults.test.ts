@@ -47,6 +47,28 @@ const CASES: readonly FaultCase[] = [
     faults: ['aliases.other: this alias hides a model of the same name'],
   },
   {
+    name: 'adapters whose names are taken',
+    yaml: [
+      'models:',
+      '  qwen: {repo: x, served_name: own, adapters: {⟦other: /a, ⟦own: /b, ⟦poet: /c, fine: /d}}',
+      '  other: {repo: y, adapters: {⟦poet: /e, ⟦short: /f}}',
+      'aliases: {short: qwen, long: fine, far: ⟦fime}\n',
+    ].join('\n'),
+    faults: [
+      'models.qwen.adapters.other: a model has this name already',
+      'models.qwen.adapters.own: `served_name` says that this is the model itself',
+      'models.qwen.adapters.poet: model `other` has an adapter of this name too',
+      'models.other.adapters.poet: model `qwen` has an adapter of this name too',
+      'models.other.adapters.short: an alias has this name already',
+      /^aliases\.far: no such model; found "fime"/,
+    ],
+  },
+  {
+    name: 'adapters in two places',
+    yaml: 'models: {qwen: {repo: x, adapters: {poet: /a}, extra_args: [--x, ⟦--lora_modules, b=/b]}}\n',
+    faults: ['models.qwen.extra_args[1]: `adapters` names them already: put these there too'],
+  },
+  {
     name: 'an alias of the wrong shape',
     yaml: 'models: {qwen: {repo: x}}\naliases:\n  a: ⟦3\n  ⟦b: {⟦modell: qwen}\n',
     faults: [

@@ -303,7 +303,7 @@ const ownFields = {
   }),
   adapters: field(wordMap(adapterName, 'names of adapters'), {
     effect:
-      'LoRA adapters of the model: name and path (or Hugging Face id). Each is a model name of its own for clients, served by the same engine (`--enable-lora --lora-modules`).',
+      'LoRA adapters of the model: name and path (or Hugging Face id). Each is a model name of its own for clients, served by the same engine (`--enable-lora --lora-modules`). With `command` and `url` the server must know these names itself, and the paths are not read.',
     default: {},
   }),
   served_name: field(text(), {

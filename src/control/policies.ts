@@ -75,6 +75,8 @@ export function launchSignature(model: ResolvedModel): string {
     // Launched able to sleep, or not.
     model.sleep !== 'off',
     model.url === null ? null : [model.url.baseUrl, model.url.headers],
+    // Absent where there are none, so that what was learned before adapters were known stays known.
+    ...(Object.keys(model.adapters).length === 0 ? [] : [model.adapters]),
   ];
   return createHash('sha256').update(JSON.stringify(launch)).digest('hex').slice(0, 16);
 }

@@ -29,11 +29,15 @@ export function modelArgument(
   { source, sharesHost }: Pick<LaunchContext, 'source' | 'sharesHost'>,
 ): string | null {
   if (source !== null) return source.model;
-  // In a container there is neither our working directory nor our home, so a path is named whole there.
-  return sharesHost || model.repo === null ? model.repo : (hostPath(model.repo) ?? model.repo);
+  return model.repo === null ? null : nameOrPath(model.repo, sharesHost);
 }
 
-/** Paths of this host that a launch reads. `words`: the user's own arguments. */
+/** As the engine is to read it: in a container there is neither our working directory nor our home, so a path is named whole. */
+export function nameOrPath(text: string, sharesHost: boolean): string {
+  return sharesHost ? text : (hostPath(text) ?? text);
+}
+
+/** Paths of this host that a launch reads. `words`: arguments that may hold some, the user's own among them. */
 export function hostFiles(
   model: ResolvedModel,
   { source, sharesHost }: Pick<LaunchContext, 'source' | 'sharesHost'>,

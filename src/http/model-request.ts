@@ -90,21 +90,31 @@ function readPathBody(body: Buffer, name: ResolvedName, names: NameResolver): Re
     return scan.refusal.code === 'model_not_string' ? unread(body) : scan;
   }
   const written = scan.model;
+  let used = name;
   if (written !== null && written !== name.servedName) {
     const resolved = names.resolve(written);
-    if (resolved.kind === 'fault' || resolved.model !== name.model) {
-      const parameters = { model: name.model, other: echo(written) };
-      return { kind: 'fault', refusal: { code: 'model_conflict', parameters } };
+    if (resolved.kind === 'fault' || !isSame(name, resolved)) {
+      const model = name.isAdapter ? name.servedName : name.model;
+      return {
+        kind: 'fault',
+        refusal: { code: 'model_conflict', parameters: { model, other: echo(written) } },
+      };
     }
+    if (resolved.isAdapter) used = resolved;
   }
-  const renames = written !== null && written !== name.servedName;
-  const edits = name.edits ?? (renames ? prepareEdits({ model: name.servedName }) : null);
+  const renames = written !== null && written !== used.servedName;
+  const edits = used.edits ?? (renames ? prepareEdits({ model: used.servedName }) : null);
   return {
     kind: 'ok',
     model: null,
     stream: scan.stream,
     body: edits === null ? body : spliceBody(body, scan, edits),
   };
+}
+
+/** A model's path serves its adapters too, as the engine behind it does; an adapter's path serves that one alone. */
+function isSame(named: ResolvedName, written: ResolvedName): boolean {
+  return written.model === named.model && (!named.isAdapter || written.servedName === named.servedName);
 }
 
 function beginsObject(body: Buffer): boolean {

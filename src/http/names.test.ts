@@ -75,6 +75,31 @@ describe('resolve', () => {
     );
   });
 
+  it("serves an adapter by its model, with the model's defaults and the adapter's name left alone", () => {
+    const names = resolver(
+      [model('base', { servedName: 'theirs', adapters: { poet: '/p' }, requestDefaults: { top_k: 5 } })],
+      [
+        { pattern: 'verse', model: 'poet', requestDefaults: { temperature: 0 } },
+        { pattern: 'rhyme-*', model: 'poet' },
+      ],
+    );
+    for (const [name, keys] of [
+      ['poet', ['top_k']],
+      ['verse', ['top_k', 'temperature']],
+      ['rhyme-1', ['top_k']],
+    ] as const) {
+      const found = resolved(names, name);
+      assert.deepEqual([found.model, found.servedName, found.isAdapter], ['base', 'poet', true], name);
+      assert.equal(found.edits?.model, 'poet');
+      assert.deepEqual(
+        found.edits?.defaults.map((member) => member.key),
+        keys,
+      );
+    }
+    assert.equal(resolved(names, 'base').edits?.model, 'theirs');
+    assert.equal(names.splitPath('poet/v1/models')?.name.servedName, 'poet');
+  });
+
   it('refuses requests without a name unless there is a default model', () => {
     assert.deepEqual(resolver([model('m')]).resolve(null), {
       kind: 'fault',

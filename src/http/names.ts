@@ -1,6 +1,6 @@
 /**
- * From the name a client uses to the model that serves it: exact names, then exact aliases, then globs in the order of
- * the configuration, then the default model for requests without a name.
+ * From the name a client uses to the model that serves it: exact names of models and of their adapters, then exact
+ * aliases, then globs in the order of the configuration, then the default model for requests without a name.
  *
  * 1. The cost of a look-up is bounded, whatever a client sends: long names are not compared, globs never backtrack
  *    beyond pattern times name, and suggestions look at a limited number of names.
@@ -23,6 +23,8 @@ export interface ResolvedName {
   readonly model: ModelName;
   /** What the server behind calls it. */
   readonly servedName: string;
+  /** An adapter of `model`: another model for clients, in the same engine. */
+  readonly isAdapter: boolean;
   /** The model's request defaults with the alias' over them; never `model`. */
   readonly requestDefaults: Readonly<Record<string, unknown>>;
   /** Edits for JSON bodies that used this name; null: the bytes pass as they are. */
@@ -48,20 +50,25 @@ export type NamesConfig = Pick<ResolvedConfig, 'models' | 'aliases' | 'defaultMo
 export function createNameResolver(config: NamesConfig): NameResolver {
   const exact = new Map<string, ResolvedName>();
   const globs: { readonly pattern: string; readonly name: ResolvedName }[] = [];
+  const adapters = adapterOwners(config.models);
   for (const alias of config.aliases) {
-    const model = config.models.get(alias.model);
+    const owner = adapters.get(alias.model);
+    const model = owner ?? config.models.get(alias.model);
     if (model === undefined) continue;
     const isGlob = alias.pattern.includes('*') || alias.pattern.includes('?');
-    const renames = isGlob || alias.pattern !== model.servedName;
-    const name = resolvedName(model, alias.requestDefaults, renames);
+    const name =
+      owner === undefined
+        ? modelName(model, alias.requestDefaults, isGlob || alias.pattern !== model.servedName)
+        : adapterName(owner, alias.model, alias.requestDefaults);
     if (isGlob) globs.push({ pattern: alias.pattern, name });
     else if (!exact.has(alias.pattern)) exact.set(alias.pattern, name);
   }
+  for (const [adapter, owner] of adapters) exact.set(adapter, adapterName(owner, adapter, {}));
   for (const model of config.models.values()) {
-    exact.set(model.name, resolvedName(model, {}, model.name !== model.servedName));
+    exact.set(model.name, modelName(model, {}, model.name !== model.servedName));
   }
   const fallback = config.defaultModel === null ? undefined : config.models.get(config.defaultModel);
-  const defaultName = fallback === undefined ? null : resolvedName(fallback, {}, true);
+  const defaultName = fallback === undefined ? null : modelName(fallback, {}, true);
   let segmentsMax = 1;
   for (const known of exact.keys()) segmentsMax = Math.max(segmentsMax, known.split('/').length);
 
@@ -94,14 +101,37 @@ export function createNameResolver(config: NamesConfig): NameResolver {
   };
 }
 
+/** The models of all adapters, by the adapters' names. */
+function adapterOwners(models: NamesConfig['models']): ReadonlyMap<string, ResolvedModel> {
+  const owners = new Map<string, ResolvedModel>();
+  for (const model of models.values()) {
+    for (const adapter of Object.keys(model.adapters)) owners.set(adapter, model);
+  }
+  return owners;
+}
+
+type Defaults = Readonly<Record<string, unknown>>;
+
+/** `renames`: the client's name may be another than the server's. */
+function modelName(model: ResolvedModel, aliasDefaults: Defaults, renames: boolean): ResolvedName {
+  return resolvedName(model, model.servedName, false, aliasDefaults, renames);
+}
+
+/** Always renames: where a body has no name, the server would take the model without its adapter. */
+function adapterName(model: ResolvedModel, adapter: string, aliasDefaults: Defaults): ResolvedName {
+  return resolvedName(model, adapter, true, aliasDefaults, true);
+}
+
 function resolvedName(
   model: ResolvedModel,
-  aliasDefaults: Readonly<Record<string, unknown>>,
+  servedName: string,
+  isAdapter: boolean,
+  aliasDefaults: Defaults,
   renames: boolean,
 ): ResolvedName {
   const { model: _ignored, ...requestDefaults } = { ...model.requestDefaults, ...aliasDefaults };
-  const edits = prepareEdits({ model: renames ? model.servedName : null, defaults: requestDefaults });
-  return { kind: 'ok', model: model.name, servedName: model.servedName, requestDefaults, edits };
+  const edits = prepareEdits({ model: renames ? servedName : null, defaults: requestDefaults });
+  return { kind: 'ok', model: model.name, servedName, isAdapter, requestDefaults, edits };
 }
 
 /** Positions of the first `count` slashes, the end included when there are fewer. */

@@ -10,6 +10,8 @@ export interface ModelCard {
   /** Seconds since 1970, as OpenAI's field. */
   readonly createdS: number;
   readonly ownedBy: string;
+  /** The model that an adapter belongs to; null for models. */
+  readonly parent: string | null;
   readonly state: string;
   /** Null while nobody knows it. */
   readonly contextLength: number | null;
@@ -83,6 +85,7 @@ function cardObject(card: ModelCard): object {
     object: 'model',
     created: card.createdS,
     owned_by: card.ownedBy,
+    parent: card.parent,
     state: card.state,
     // vLLM's own name for it, which its clients read.
     max_model_len: card.contextLength,

@@ -12,7 +12,14 @@ import { matchRoute, type Route, type RouteRequest } from './routes.ts';
 function namesOf(...known: string[]): NameResolver {
   const none = createNameResolver({ models: new Map(), aliases: [], defaultModel: null });
   const named = known.map((model) => {
-    return { kind: 'ok', model, servedName: model, requestDefaults: {}, edits: null } as const;
+    return {
+      kind: 'ok',
+      model,
+      servedName: model,
+      isAdapter: false,
+      requestDefaults: {},
+      edits: null,
+    } as const;
   });
   return {
     ...none,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { modelFixture } from '../engines/engine-fixtures.ts';
 import { launchWords } from './launch-words.ts';
 import { fetchedModel, withArguments } from './weights-fetcher.fixture.ts';
 
@@ -20,6 +21,8 @@ test('flags in all their spellings; the last one counts', () => {
 });
 
 test('adapters and a draft', () => {
+  const configured = modelFixture({ adapters: { poet: 'acme/poet' } });
+  assert.deepEqual(launchWords(configured).adapters, ['acme/poet']);
   assert.deepEqual(
     wordsOf(
       '--lora-modules',

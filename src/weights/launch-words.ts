@@ -1,4 +1,4 @@
-/** What a model's launch will read besides its own repository, by the words of its `extra_args`. Pure. */
+/** What a model's launch will read besides its own repository, by its `adapters` and the words of its `extra_args`. Pure. */
 import type { ResolvedModel } from '../config/resolved-config.ts';
 import type { WeightFormat } from './file-choice.ts';
 import { jsonObject } from './json-object.ts';
@@ -39,7 +39,7 @@ const FORMATS: Readonly<Record<string, WeightFormat>> = {
   dummy: 'none',
 };
 
-export function launchWords({ vllm }: ResolvedModel): LaunchWords {
+export function launchWords({ vllm, adapters }: Pick<ResolvedModel, 'vllm' | 'adapters'>): LaunchWords {
   const words = vllm.extraArgs;
   const last = (flag: string): string | null => valuesOf(words, flag).at(-1)?.[0] ?? null;
   const format = last('--load-format') ?? 'auto';
@@ -49,7 +49,7 @@ export function launchWords({ vllm }: ResolvedModel): LaunchWords {
     tokenizerRevision: last('--tokenizer-revision'),
     configRepo: last('--hf-config-path'),
     downloadDirectory: last('--download-dir'),
-    adapters: valuesOf(words, '--lora-modules').flat().flatMap(adapterPath),
+    adapters: [...Object.values(adapters), ...valuesOf(words, '--lora-modules').flat().flatMap(adapterPath)],
     draft: draftModel(last('--speculative-config') ?? last('-sc'), last('--speculative-config.model')),
     format: FORMATS[format] ?? null,
     hasConfigFile: last('--config') !== null,

@@ -31,6 +31,7 @@ export interface FixtureOptions {
   readonly keys?: StaticKeys;
   readonly servedName?: string;
   readonly requestDefaults?: Readonly<Record<string, unknown>>;
+  readonly adapters?: Readonly<Record<string, string>>;
   readonly aliases?: readonly ResolvedAlias[];
   readonly defaultModel?: string;
 }
@@ -72,7 +73,14 @@ export async function startFixture(context: TestContext, options: FixtureOptions
     keys: options.keys ?? null,
     data: {
       models: () => [
-        { id: MODEL, createdS: 1, ownedBy: 'vllm-gateway', state: 'awake', contextLength: 4096 },
+        {
+          id: MODEL,
+          createdS: 1,
+          ownedBy: 'vllm-gateway',
+          parent: null,
+          state: 'awake',
+          contextLength: 4096,
+        },
       ],
       ready: () => true,
       metricsText: () => Promise.resolve('up 1\n'),
@@ -147,8 +155,9 @@ function resolvedModel(options: FixtureOptions): ResolvedModel {
     name: MODEL,
     servedName: options.servedName ?? MODEL,
     requestDefaults: options.requestDefaults ?? {},
+    adapters: options.adapters ?? {},
   };
-  // The front reads these three fields of a model and no other.
+  // The front reads these fields of a model and no other.
   return known as unknown as ResolvedModel;
 }
 

@@ -60,3 +60,29 @@ test('a body with more top-level keys than any route knows is refused with the n
   assert.match(answer.body, /"code":"body_members"/);
   assert.match(answer.body, /1000/);
 });
+
+test("a model's path serves its adapters by name; an adapter's path serves that one alone", async (context) => {
+  const { client, engine } = await startFixture(context, {
+    servedName: 'org/served',
+    adapters: { poet: '/p', other: '/o' },
+    requestDefaults: { top_k: 1 },
+  });
+  engine.behaviour = (request) => request.json({});
+  const raw = await client();
+  const sent = async (path: string, body: object): Promise<string | undefined> => {
+    const answer = await raw.post(path, body).answer();
+    assert.equal(answer.status, 200, answer.body);
+    assert.equal(answer.headers.get('x-model'), MODEL);
+    return engine.requests.at(-1)?.body;
+  };
+  const poet = '/engines/poet/v1/chat/completions';
+  assert.equal(await sent('/v1/chat/completions', { model: 'poet' }), '{"model":"poet","top_k":1}');
+  assert.equal(await sent(PATH, { model: 'poet' }), '{"model":"poet","top_k":1}');
+  assert.equal(await sent(PATH, { model: MODEL }), '{"model":"org/served","top_k":1}');
+  assert.equal(await sent(poet, { model: 'poet' }), '{"model":"poet","top_k":1}');
+  assert.equal(await sent(poet, { n: 1 }), '{"n":1,"top_k":1,"model":"poet"}');
+  for (const model of [MODEL, 'other', 'nobody']) {
+    const refused = await raw.post(poet, { model }).answer();
+    assert.match(refused.body, /"code":"model_conflict"/, model);
+  }
+});

@@ -8,6 +8,7 @@ import { assert } from '../../core/assert.ts';
 import { commandArgv } from '../command-template.ts';
 import type { LaunchContext } from '../engine.ts';
 import { modelArgument } from '../host-files.ts';
+import { adapterFlags } from './adapter-flags.ts';
 import { knowsFlag } from './installed-version.ts';
 
 /** Where listening is decided: the gateway would not find an engine that listens elsewhere. */
@@ -21,6 +22,7 @@ const FLAG_ALIASES: Readonly<Record<string, string>> = {
   '--no-enforce-eager': '--enforce-eager',
   '--no-enable-sleep-mode': '--enable-sleep-mode',
   '--no-enable-auto-tool-choice': '--enable-auto-tool-choice',
+  '--no-enable-lora': '--enable-lora',
 };
 
 /** Names of vLLM's parsers; null: no flag. */
@@ -29,7 +31,7 @@ export interface ParserNames {
   readonly reasoning: string | null;
 }
 
-type Flag = readonly [name: string, ...values: string[]];
+export type Flag = readonly [name: string, ...values: string[]];
 
 /** What a command line needs to know of the installed vLLM; asked only where it matters. */
 export interface Installation {
@@ -58,6 +60,7 @@ export function vllmArgv(
   const generated = [
     ...flags(model, context, installation.contextMib),
     ...parserFlags(installation.parsers()),
+    ...adapterFlags(model, context),
   ].filter(
     ([name]) =>
       FLAGS_KEPT.has(name) ||

@@ -5,6 +5,7 @@ import type { Engine } from '../engine.ts';
 import type { Environment } from '../engine-environment.ts';
 import { hostFiles } from '../host-files.ts';
 import { probeOpenAi } from '../openai-probe.ts';
+import { adapterFlags } from './adapter-flags.ts';
 import { remedyOfAnswer } from './answer-remedies.ts';
 import { vllmArgv } from './argv.ts';
 import { diagnoseVllm } from './diagnosis.ts';
@@ -65,7 +66,7 @@ export function createVllmEngine(options: VllmEngineOptions): Engine {
         contextMib: options.contextMib,
       }),
       environment: vllmEnvironment(model, context, options.environment),
-      files: hostFiles(model, context, model.vllm.extraArgs),
+      files: hostFiles(model, context, [...adapterFlags(model, context).flat(), ...model.vllm.extraArgs]),
     }),
     probe: (http, model, timeoutMs, signal) =>
       probeOpenAi(

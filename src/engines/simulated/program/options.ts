@@ -323,10 +323,20 @@ function nonDefault(model: string, values: ReadonlyMap<string, readonly string[]
   return shown;
 }
 
+/** `name=path`; with a comma in it, a JSON object. */
 function loraModule(spec: string): [string, string] {
   const equals = spec.indexOf('=');
-  if (equals < 0) throw new UsageError(`argument --lora-modules: Invalid fields: ${spec}`);
-  return [spec.slice(0, equals), spec.slice(equals + 1)];
+  if (equals >= 0 && !spec.includes(',')) return [spec.slice(0, equals), spec.slice(equals + 1)];
+  let read: unknown = null;
+  try {
+    read = JSON.parse(spec);
+  } catch {
+    throw new UsageError(`Invalid JSON format for --lora-modules: ${spec}`);
+  }
+  if (typeof read === 'object' && read !== null && 'name' in read && 'path' in read) {
+    return [String(read.name), String(read.path)];
+  }
+  throw new UsageError(`Invalid fields for --lora-modules: ${spec}`);
 }
 
 function integer(flag: string, text: string | null): number | null {

@@ -194,6 +194,27 @@ test('request ids are echoed only with the flag, and become the answer’s id', 
   assert.equal(answer.json().id, 'cmpl-mine');
 });
 
+test('adapters of the command line are names of their own, with the model as their parent', async (t) => {
+  const modules = ['poet=/adapters/poet', '{"name": "a,b", "path": "/adapters/ab"}'];
+  const sim = startVllmSim(t, {
+    args: ['--served-model-name', 'base', '--enable-lora', '--max-loras', '2', '--lora-modules', ...modules],
+  });
+  await sim.ready();
+  const { data } = (await sim.request({ path: '/v1/models' })).json() as {
+    data: { id: string; root: string; parent: string | null; max_model_len: number | null }[];
+  };
+  assert.deepEqual(
+    data.map((card) => [card.id, card.root, card.parent, card.max_model_len === null]),
+    [
+      ['base', 'acme/small', null, false],
+      ['poet', '/adapters/poet', 'base', true],
+      ['a,b', '/adapters/ab', 'base', true],
+    ],
+  );
+  const answer = await sim.request({ path: '/v1/completions', body: { model: 'poet', prompt: 'x' } });
+  assert.equal(answer.json().model, 'poet');
+});
+
 test('adapters are loaded and unloaded at run time', async (t) => {
   const sim = startVllmSim(t, { environment: { VLLM_ALLOW_RUNTIME_LORA_UPDATING: '1' } });
   await sim.ready();
