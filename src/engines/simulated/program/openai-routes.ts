@@ -14,7 +14,7 @@ import {
 } from './sampling.ts';
 import { OPENAI_DIALECT, openStream } from './stream.ts';
 import { countTokens } from './text.ts';
-import { booleanOf, objectOf, validationError } from './validation.ts';
+import { booleanOf, numberOf, objectOf, validationError } from './validation.ts';
 
 /** What vLLM makes of its version and configuration. */
 const FINGERPRINT = `vllm-${SIMULATED_VERSION}-51a1a7ed`;
@@ -36,11 +36,48 @@ export async function chatCompletions(
   const id = `chatcmpl-${exchange.requestId}`;
   if (booleanOf(body, 'stream')) return streamChat(context, exchange, body, job, id);
   const results = await collect(context, exchange, job);
-  sendJson(exchange, 200, {
+  sendJson(exchange, 200, chatAnswer(id, job.modelName, job.promptTokens, results));
+}
+
+/** Conversations that are answered as one: a choice for each of them, in their order. */
+export async function batchCompletions(
+  context: SimContext,
+  exchange: Exchange,
+  body: JsonObject,
+): Promise<void> {
+  checkSamplingFields(body, ['messages']);
+  if ((numberOf(body, 'n') ?? 1) !== 1) {
+    throw badRequest(
+      'Batch chat completions do not support `n > 1`. Please set `n` to 1. (parameter=n)',
+      'n',
+    );
+  }
+  const conversations = Array.isArray(body['messages']) ? body['messages'] : [];
+  const jobs = conversations.map((messages) =>
+    createJob(context, exchange, { ...body, n: 1 }, chatPrompt(messages), {
+      maxTokens: null,
+      maxTokensName: 'max_tokens',
+    }),
+  );
+  const [first] = jobs;
+  if (first === undefined) throw badRequest('messages must hold at least one conversation', 'messages');
+  const results = await Promise.all(jobs.map((job) => collect(context, exchange, job)));
+  const promptTokens = jobs.reduce((sum, job) => sum + job.promptTokens, 0);
+  const id = `chatcmpl-${exchange.requestId}`;
+  sendJson(exchange, 200, chatAnswer(id, first.modelName, promptTokens, results.flat()));
+}
+
+function chatAnswer(
+  id: string,
+  model: string,
+  promptTokens: number,
+  results: readonly SampleResult[],
+): JsonObject {
+  return {
     id,
     object: 'chat.completion',
     created: nowS(),
-    model: job.modelName,
+    model,
     choices: results.map((result, index) => ({
       index,
       message: {
@@ -60,14 +97,14 @@ export async function chatCompletions(
     })),
     service_tier: null,
     system_fingerprint: FINGERPRINT,
-    usage: usageOf(job.promptTokens, totalTokens(results)),
+    usage: usageOf(promptTokens, totalTokens(results)),
     prompt_logprobs: null,
     prompt_token_ids: null,
     prompt_text: null,
     kv_transfer_params: null,
     ec_transfer_params: null,
     metrics: null,
-  });
+  };
 }
 
 async function streamChat(

@@ -26,6 +26,29 @@ export async function embeddings(context: SimContext, exchange: Exchange, body: 
   });
 }
 
+/** /v2/embed, in Cohere's shape. */
+export async function cohereEmbed(context: SimContext, exchange: Exchange, body: JsonObject): Promise<void> {
+  checkFields(body, { model: 'string', texts: 'list', embedding_types: 'list', output_dimension: 'integer' });
+  poolingModel(context, body);
+  const inputs = texts(body['texts']);
+  if (inputs.length === 0)
+    throw badRequest('Exactly one of texts, images, or inputs must be provided, and it must be non-empty');
+  const tokens = await encode(context, inputs);
+  const size = numberOf(body, 'output_dimension') ?? context.options.sim.embeddingSize;
+  const types = Array.isArray(body['embedding_types']) ? body['embedding_types'] : ['float'];
+  const embeddings: Record<string, unknown> = {};
+  if (types.includes('float')) embeddings['float'] = inputs.map((text) => embed(text, size));
+  if (types.includes('base64'))
+    embeddings['base64'] = inputs.map((text) => encoded(embed(text, size), 'base64'));
+  sendJson(exchange, 200, {
+    id: `embd-${exchange.requestId}`,
+    embeddings,
+    texts: body['texts'],
+    meta: { api_version: { version: '2' }, billed_units: { input_tokens: tokens, image_tokens: 0 } },
+    response_type: 'embeddings_by_type',
+  });
+}
+
 export async function pooling(context: SimContext, exchange: Exchange, body: JsonObject): Promise<void> {
   checkFields(body, { model: 'string', encoding_format: 'string' });
   const model = poolingModel(context, body);

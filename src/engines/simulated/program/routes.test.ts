@@ -161,6 +161,9 @@ test('an embedding model serves pooling routes only', async (t) => {
   const bytes = Buffer.from(first?.embedding ?? '', 'base64');
   assert.ok(Math.abs(bytes.readFloatLE(0) - (data[0]?.embedding[0] ?? 0)) < 1e-6);
   assert.equal((await sim.request({ path: '/v1/chat/completions', body: {} })).status, 404);
+  const cohere = await sim.request({ path: '/v2/embed', body: { texts: ['a'] } });
+  const { embeddings } = cohere.json() as { embeddings: { float: number[][] } };
+  assert.deepEqual(embeddings.float[0], data[0]?.embedding);
   const ranked = await sim.request({
     path: '/rerank',
     body: { query: 'capital of France', documents: ['bread', 'Paris is the capital of France'] },
@@ -168,6 +171,59 @@ test('an embedding model serves pooling routes only', async (t) => {
   assert.equal((ranked.json() as { results: { index: number }[] }).results[0]?.index, 1);
   const scores = await sim.request({ path: '/score', body: { text_1: 'a', text_2: ['a', 'b'] } });
   assert.equal((scores.json() as { data: unknown[] }).data.length, 2);
+});
+
+test('batches, scores and decisions of a generating server', async (t) => {
+  const sim = startVllmSim(t, { args: ['--served-model-name', 'm'] });
+  await sim.ready();
+  const user = (content: string) => [{ role: 'user', content }];
+  const batch = await sim.request({
+    path: '/v1/chat/completions/batch',
+    body: { model: 'm', messages: [user('one'), user('two')], max_tokens: 3 },
+  });
+  const { choices, usage } = batch.json() as {
+    choices: { index: number; message: { content: string } }[];
+    usage: { completion_tokens: number };
+  };
+  assert.deepEqual(
+    choices.map((choice) => choice.index),
+    [0, 1],
+  );
+  assert.equal(choices[1]?.message.content, await sim.chat('two', { max_tokens: 3 }));
+  assert.equal(usage.completion_tokens, 6);
+  const many = { model: 'm', messages: [user('one')], n: 2 };
+  assert.equal((await sim.request({ path: '/v1/chat/completions/batch', body: many })).status, 400);
+
+  const scored = await sim.request({
+    path: '/generative_scoring',
+    body: { model: 'm', query: 'is it?', items: ['a', 'b'], label_token_ids: [1, 2] },
+  });
+  const { data } = scored.json() as { data: { object: string; score: number }[] };
+  assert.ok(
+    data.length === 2 && data.every(({ object, score }) => object === 'score' && score > 0 && score < 1),
+  );
+
+  const decided = await sim.request({
+    path: '/v1/systemone',
+    body: {
+      model: 'm',
+      state: { text: 'late' },
+      questions: {
+        urgent: { type: 'noul' },
+        where: { type: 'choice', criteria: { here: 'a', there: 'b' } },
+        how: { type: 'score', criteria: ['low', 'high'] },
+      },
+    },
+  });
+  const { answers } = decided.json() as { answers: Record<string, { type: string; choice?: string }> };
+  assert.deepEqual(Object.keys(answers), ['urgent', 'where', 'how']);
+  assert.match(answers['where']?.choice ?? '', /^(here|there)$/);
+  const odd = { model: 'm', state: '', questions: { a: { type: 'other' } } };
+  assert.equal((await sim.request({ path: '/v1/systemone', body: odd })).status, 400);
+  assert.equal(
+    (await sim.request({ path: '/v1/systemone', body: { model: 'm', questions: {} } })).status,
+    400,
+  );
 });
 
 test('keys guard only the versioned paths', async (t) => {

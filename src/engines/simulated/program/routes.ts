@@ -14,10 +14,11 @@ import type { SimContext } from './context.ts';
 import { DEVELOPMENT_ROUTES, lorasRoutes } from './development-routes.ts';
 import { badRequest, type Exchange, type JsonObject, sendJson, sendText } from './exchange.ts';
 import { countMessageTokens, messages } from './messages-routes.ts';
-import { chatCompletions, completions } from './openai-routes.ts';
-import { classify, embeddings, pooling, rerank, score } from './pooling-routes.ts';
+import { batchCompletions, chatCompletions, completions } from './openai-routes.ts';
+import { classify, cohereEmbed, embeddings, pooling, rerank, score } from './pooling-routes.ts';
 import { cancelResponse, getResponse, responses } from './responses-routes.ts';
 import { type BodyHandler, get, post, postJson, type Route } from './route.ts';
+import { generativeScoring, structuredDecision } from './scoring-routes.ts';
 
 /** All routes of this server, in the order of its log. A segment in braces matches anything but a slash. */
 export function routesOf(context: SimContext): readonly Route[] {
@@ -51,12 +52,15 @@ const DOCS: readonly Route[] = ['/openapi.json', '/docs', '/redoc'].map((path) =
 
 const GENERATING: readonly Route[] = [
   postJson('/v1/chat/completions', chatCompletions),
+  postJson('/v1/chat/completions/batch', batchCompletions),
   postJson('/v1/completions', completions),
   postJson('/v1/responses', responses),
   get('/v1/responses/{id}', getResponse),
   post('/v1/responses/{id}/cancel', cancelResponse),
   postJson('/v1/messages', messages),
   postJson('/v1/messages/count_tokens', countMessageTokens),
+  postJson('/generative_scoring', generativeScoring),
+  postJson('/v1/systemone', structuredDecision),
 ];
 
 /** SageMaker's one path: the body's shape says which route is meant. */
@@ -86,7 +90,9 @@ function kvEventSources(_context: SimContext, exchange: Exchange): void {
 
 const SCALE_OUT: readonly Route[] = [
   '/v1/chat/completions/render',
+  '/v1/chat/completions/derender',
   '/v1/completions/render',
+  '/v1/completions/derender',
   '/v1/messages/render',
   '/v1/responses/render',
   '/inference/v1/generate',
@@ -94,7 +100,10 @@ const SCALE_OUT: readonly Route[] = [
 ].map((path) => post(path, scaleOutOnly));
 
 function poolingRoutes(task: 'embed' | 'classify'): readonly Route[] {
-  const own = task === 'embed' ? [postJson('/v1/embeddings', embeddings)] : [postJson('/classify', classify)];
+  const own =
+    task === 'embed'
+      ? [postJson('/v1/embeddings', embeddings), postJson('/v2/embed', cohereEmbed)]
+      : [postJson('/classify', classify)];
   return [
     postJson('/pooling', pooling),
     ...own,
