@@ -62,6 +62,14 @@ export class ClientConnection implements Listed {
     else requests.splice(requests.indexOf(request), 1);
   }
 
+  /**
+   * The client sends no more. Node takes that for leaving, and so do other proxies, but it first waits until all that is
+   * written has been taken: until then the engine would work for nobody.
+   */
+  clientEnded(): void {
+    for (const request of [...this.requests]) request.breakOff();
+  }
+
   look(nowMs: number, limits: ConnectionLimits): void {
     const socket = this.#socket;
     if (socket.writableLength > 0) {
@@ -112,6 +120,7 @@ export class ClientConnections {
     (socket as ClientSocket).frontConnection = connection;
     this.#open.add(connection);
     socket.once('close', () => this.#remove(connection));
+    socket.once('end', () => connection.clientEnded());
     this.#arm();
     return connection;
   }

@@ -25,7 +25,6 @@ import { checkHead, type RequestHead } from './request-checks.ts';
 import type { RequestOutcome } from './request-observer.ts';
 import { RequestRecord } from './request-record.ts';
 import { dialectOf, matchRoute, type Route } from './routes.ts';
-import { NO_WEB_SOCKET } from './web-socket-head.ts';
 
 const NO_HEADERS: readonly string[] = [];
 /** Requests that one connection may have open at once. */
@@ -117,7 +116,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
       return;
     }
     if (head.upgrade?.toLowerCase().includes('websocket') === true) {
-      this.refuse(NO_WEB_SOCKET);
+      this.refuse({ code: 'upgrade_unsupported', parameters: { protocol: 'websocket' } });
       return;
     }
     this.#follow(head, matchRoute(head, context.names));

@@ -109,6 +109,7 @@ export interface ClientHeaderOptions {
 export interface ClientHeaders {
   /** Flat list for `writeHead`. */
   readonly headers: string[];
+  /** Server-sent events as they are: into compressed ones no event of ours could be put. */
   readonly eventStream: boolean;
   /** The engine's Content-Length, null for chunked answers. */
   readonly contentLength: number | null;
@@ -123,6 +124,7 @@ export function clientHeaders(
   let named = NO_NAMES;
   let chunked = false;
   let eventStream = false;
+  let encoded = false;
   let contentLength: number | null = null;
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = text(rawHeaders[index]);
@@ -140,6 +142,7 @@ export function clientHeaders(
       continue;
     }
     if (lower === 'content-type') eventStream = isEventStream(value);
+    else if (lower === 'content-encoding') encoded ||= value.toLowerCase() !== 'identity';
     headers.push(name, value);
   }
   if (named.length > 0) removeNames(headers, named);
@@ -147,7 +150,7 @@ export function clientHeaders(
   if (contentLength !== null) headers.push('content-length', String(contentLength));
   if (eventStream) headers.push('x-accel-buffering', 'no');
   for (const part of options.extra) headers.push(part);
-  return { headers, eventStream, contentLength };
+  return { headers, eventStream: eventStream && !encoded, contentLength };
 }
 
 /** A media type of server-sent events, whatever its parameters. */

@@ -6,7 +6,7 @@
  *    the connection. Two at once, or other transfer codings, are malformed.
  * 2. A line ends with CR LF and nothing else, and neither stands alone: a peer that reads lines otherwise would see
  *    another end of the answer than we do. What cannot become valid any more is malformed at once.
- * 3. Informational answers are dropped; a 101 that nobody asked for is malformed, one that was asked for is the answer.
+ * 3. Informational answers are dropped; a 101 that nobody asked for is malformed.
  * 4. Heads, their number, chunk lines and trailers have limits.
  *
  * It is ours and not undici's because it is a third of a request's cost there: header objects, a call into WebAssembly
@@ -16,7 +16,8 @@ import { AnswerFraming } from './answer-framing.ts';
 import { MalformedAnswer } from './transport-fault.ts';
 
 /** A head of this size or more is malformed. */
-const HEAD_BYTES_MAX = 64 * 1024;
+const HEAD_KIB_MAX = 64;
+const HEAD_BYTES_MAX = HEAD_KIB_MAX * 1024;
 /** Informational answers before the real one. */
 const INTERIM_HEADS_MAX = 16;
 const CHUNK_SIZE_DIGITS_MAX = 12;
@@ -72,12 +73,9 @@ export class AnswerParser {
   keepAliveHintMs: number | null = null;
   /** Of a complete answer: the connection may carry another request. */
   reusable = false;
-  /** Where in the last input a complete answer ended. */
-  endsAt = 0;
   readonly #sink: AnswerSink;
   #state: State = 'done';
   #isHead = false;
-  #takesUpgrade = false;
   /** Bytes left of the body or the chunk. */
   #left = 0;
   #digits = 0;
@@ -95,10 +93,9 @@ export class AnswerParser {
     return this.#state === 'head';
   }
 
-  /** Expects the answer to the next request. `takesUpgrade`: it asks for another protocol. */
-  begin(method: string, takesUpgrade = false): void {
+  /** Expects the answer to the next request. */
+  begin(method: string): void {
     this.#state = 'head';
-    this.#takesUpgrade = takesUpgrade;
     this.#isHead = method === 'HEAD';
     this.#interimHeads = 0;
     this.#pending = NO_BYTES;
@@ -162,7 +159,6 @@ export class AnswerParser {
       }
     }
     if (at < end) this.reusable = false;
-    this.endsAt = at;
     return this.#state === 'done';
   }
 
@@ -180,7 +176,7 @@ export class AnswerParser {
     const end = head.indexOf(HEAD_END, Math.max(0, before - HEAD_END.length + 1));
     // Without an end, its first bytes may already be here.
     if ((end < 0 ? head.length - HEAD_END.length + 1 : end) >= HEAD_BYTES_MAX)
-      throw new MalformedAnswer('its headers are too large');
+      throw new MalformedAnswer(`its headers exceed ${HEAD_KIB_MAX} KiB`);
     if (end < 0) {
       const known = Math.min(head.length, FIRST_BYTES.length);
       if (head.compare(FIRST_BYTES, 0, known, 0, known) !== 0)
@@ -221,19 +217,14 @@ export class AnswerParser {
   }
 
   #beginBody(status: number, statusText: string, rawHeaders: string[], framing: AnswerFraming): void {
-    if (status === 101) {
-      if (!this.#takesUpgrade) throw new MalformedAnswer('it changed the protocol unasked');
-      this.reusable = false;
-      this.#state = 'done';
-      this.#sink.onHead(status, statusText, rawHeaders);
-      return;
-    }
+    if (status === 101) throw new MalformedAnswer('it changed the protocol unasked');
     framing.check();
     const { contentLength, chunked } = framing;
     if (status < 200) {
       // The real answer follows.
       if (framing.announcesBody) throw new MalformedAnswer('an interim answer with a body');
-      if (++this.#interimHeads > INTERIM_HEADS_MAX) throw new MalformedAnswer('too many interim answers');
+      if (++this.#interimHeads > INTERIM_HEADS_MAX)
+        throw new MalformedAnswer(`more than ${INTERIM_HEADS_MAX} interim answers`);
       return;
     }
     this.keepAliveHintMs = framing.keepAliveHintMs;

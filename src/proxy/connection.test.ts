@@ -211,5 +211,5 @@ test('interim answers are no sign of life, and only so many are taken', async (c
   engine.behaviour = (request) => request.raw('HTTP/1.1 102 Processing\r\n\r\n'.repeat(17));
   const flooded = new Recorder();
   endpoint.send(POST, flooded);
-  assert.deepEqual(await flooded.done, { kind: 'malformed', detail: 'too many interim answers' });
+  assert.deepEqual(await flooded.done, { kind: 'malformed', detail: 'more than 16 interim answers' });
 });

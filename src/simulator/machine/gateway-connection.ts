@@ -245,13 +245,10 @@ function endpoint(options: EndpointOptions): Endpoint {
   return {
     options,
     counters: { connectionsCreated: 0, requestsSent: 0, poolWaits: 0 },
-    send: neverSent,
-    upgrade: neverSent,
+    send: () => {
+      throw new Error('simulated requests are served without a connection');
+    },
     close: () => {},
     destroy: () => {},
   };
-}
-
-function neverSent(): never {
-  throw new Error('simulated requests are served without a connection');
 }
