@@ -10,7 +10,7 @@ import { createFront } from '../../src/http/server.ts';
 import { createEndpoint } from '../../src/proxy/endpoint.ts';
 import type { Endpoint } from '../../src/proxy/endpoint-types.ts';
 import { GatewayMetrics } from '../../src/telemetry/metrics.ts';
-import { MODEL, STREAM_CLIENTS } from './workload.ts';
+import { CONCURRENT_MAX, MODEL } from './workload.ts';
 
 const MIB = 1024 * 1024;
 const clock: Clock = {
@@ -58,7 +58,7 @@ class OpenGate implements Gate {
 
 const endpoint = createEndpoint({
   address: { kind: 'tcp', host: '127.0.0.1', port: Number(process.argv[2]) },
-  connectionsMax: STREAM_CLIENTS + 4,
+  connectionsMax: CONCURRENT_MAX,
   keepAliveMs: 60_000,
   connectTimeoutMs: 10_000,
   firstByteTimeoutMs: 300_000,

@@ -27,7 +27,7 @@ master_process off;
 worker_processes 1;
 pid ${directory}/nginx.pid;
 error_log ${directory}/nginx-error.log;
-events { worker_connections 1024; }
+events { worker_connections 8192; }
 http {
   access_log off;
   client_body_temp_path ${directory}/body;
@@ -44,6 +44,8 @@ http {
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_buffering off;
+      proxy_request_buffering off;
+      client_max_body_size 64m;
     }
   }
 }

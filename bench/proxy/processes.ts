@@ -51,10 +51,11 @@ function cpuOf(stat: string): number {
   return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND;
 }
 
-/** Resident memory of a process in MiB. */
-export async function residentMib(pid: number): Promise<number> {
+/** Resident memory of a process in MiB: now, or the most that it ever had. */
+export async function residentMib(pid: number, which: 'now' | 'peak' = 'now'): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'latin1');
-  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
+  const line = which === 'now' ? /VmRSS:\s+(\d+)/ : /VmHWM:\s+(\d+)/;
+  return Math.round(Number(line.exec(status)?.[1] ?? 0) / 1024);
 }
 
 export async function end(child: ChildProcess): Promise<void> {
@@ -73,8 +74,8 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-export async function waitForPort(port: number): Promise<void> {
-  const deadlineMs = performance.now() + START_TIMEOUT_MS;
+export async function waitForPort(port: number, limitMs = START_TIMEOUT_MS): Promise<void> {
+  const deadlineMs = performance.now() + limitMs;
   for (;;) {
     const socket = connect({ port, host: '127.0.0.1' });
     try {

@@ -7,6 +7,17 @@ export type LoadMode = 'unary' | 'stream';
 export interface LoadTarget {
   readonly pid: number;
   readonly port: number;
+  /** It writes streams anew, with events of its own. */
+  readonly rewrites?: boolean;
+}
+
+export interface LoadOptions {
+  /** All together; absent: those of the workload. */
+  readonly clients?: number;
+  /** Absent: as many as the workload has. */
+  readonly processes?: number;
+  /** By which requests are longer than usual. */
+  readonly extraBytes?: number;
 }
 
 export interface LoadResult {
@@ -18,12 +29,19 @@ export interface LoadResult {
 }
 
 /** `amount`: milliseconds of a closed loop, or streams per client one after the other. Rejects when any answer was wrong. */
-export async function runLoad(target: LoadTarget, mode: LoadMode, amount: number): Promise<LoadResult> {
-  const clients = (mode === 'unary' ? UNARY_CLIENTS : STREAM_CLIENTS) / LOAD_PROCESSES;
+export async function runLoad(
+  target: LoadTarget,
+  mode: LoadMode,
+  amount: number,
+  options: LoadOptions = {},
+): Promise<LoadResult> {
+  const processes = options.processes ?? LOAD_PROCESSES;
+  const clients = (options.clients ?? (mode === 'unary' ? UNARY_CLIENTS : STREAM_CLIENTS)) / processes;
+  const parameters = [target.port, mode, amount, clients, options.extraBytes ?? 0].map(String);
+  if (target.rewrites === true) parameters.push('rewritten');
   const before = await cpuMicroseconds(target.pid);
   const runs = await Promise.all(
-    Array.from({ length: LOAD_PROCESSES }, async () => {
-      const parameters = [String(target.port), mode, String(amount), String(clients)];
+    Array.from({ length: processes }, async () => {
       const { child, line } = await startScript('load.ts', parameters);
       await end(child);
       return JSON.parse(line) as { readonly done: number; readonly seconds: number };

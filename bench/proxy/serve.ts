@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort, waitForPort } from './processes.ts';
-import { MODEL, STREAM_CLIENTS } from './workload.ts';
+import { CONCURRENT_MAX, MODEL } from './workload.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
@@ -20,7 +20,7 @@ export async function startServe(
     `models:
   ${MODEL}:
     url: http://127.0.0.1:${enginePort}
-    max_concurrent: ${STREAM_CLIENTS}
+    max_concurrent: ${CONCURRENT_MAX}
 devices: { source: host }
 server: { shutdown_delay: 0 }
 runtime: { state_directory: ${join(directory, 'state')} }

@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { startScript } from './processes.ts';
 import { startServe } from './serve.ts';
-import { ENGINE_PROCESSES } from './workload.ts';
+import { CHUNK_INTERVAL_MS, ENGINE_PROCESSES } from './workload.ts';
 
 /** The whole gateway as users run it, or only its front and byte path. */
 export type GatewayTarget = 'serve' | 'front';
@@ -13,11 +13,15 @@ export interface Started {
 }
 
 /** Stub engines that share one port. */
-export async function startEngines(children: ChildProcess[]): Promise<number> {
-  const first = await startScript('stub-engine.ts', []);
+export async function startEngines(
+  children: ChildProcess[],
+  chunkIntervalMs: number = CHUNK_INTERVAL_MS,
+): Promise<number> {
+  const interval = String(chunkIntervalMs);
+  const first = await startScript('stub-engine.ts', ['0', interval]);
   children.push(first.child);
   for (let more = 1; more < ENGINE_PROCESSES; more++) {
-    children.push((await startScript('stub-engine.ts', [first.line])).child);
+    children.push((await startScript('stub-engine.ts', [first.line, interval])).child);
   }
   return Number(first.line);
 }
