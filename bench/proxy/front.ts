@@ -96,6 +96,7 @@ const front = createFront({
   },
   observer: metrics,
   clock,
+  wsIdleTimeoutMs: () => 60_000,
 });
 const address = await front.listen('127.0.0.1', 0);
 console.log(address.port);

@@ -139,6 +139,7 @@ export class Gateway {
       names: createNameResolver(config),
       keys,
       clock: this.#clock,
+      wsIdleTimeoutMs: (model) => config.models.get(model)?.wsIdleTimeoutMs ?? Number.POSITIVE_INFINITY,
       data: {
         models: () => modelCards(this.control.state, config, this.#startedS),
         ready: () => this.#watch.isFollowing && !this.#ending.signal.aborted,

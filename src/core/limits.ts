@@ -29,6 +29,8 @@ export const RETRY_AFTER_MAX_S = 60;
 export const ABANDONED_LOAD_KEEP_MS = 60_000;
 /** Connections of an engine's pool beyond its concurrency: control calls and sockets that are closing. */
 export const POOL_SPARE_CONNECTIONS = 4;
+/** Connections of another protocol (WebSockets) to one engine; those at rest hold no slot, but memory and a file each. */
+export const UPGRADED_CONNECTIONS_MAX = 1_024;
 /** Log lines kept in memory per engine for diagnosis. */
 export const LOG_TAIL_LINES = 200;
 /** One log line's length; the rest of a longer one is dropped. */

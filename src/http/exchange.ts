@@ -25,6 +25,7 @@ import { checkHead, type RequestHead } from './request-checks.ts';
 import type { RequestOutcome } from './request-observer.ts';
 import { RequestRecord } from './request-record.ts';
 import { dialectOf, matchRoute, type Route } from './routes.ts';
+import { NO_WEB_SOCKET } from './web-socket-head.ts';
 
 const NO_HEADERS: readonly string[] = [];
 /** Requests that one connection may have open at once. */
@@ -116,7 +117,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
       return;
     }
     if (head.upgrade?.toLowerCase().includes('websocket') === true) {
-      this.refuse({ code: 'upgrade_unsupported', parameters: { protocol: 'websocket' } });
+      this.refuse(NO_WEB_SOCKET);
       return;
     }
     this.#follow(head, matchRoute(head, context.names));

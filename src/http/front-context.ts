@@ -5,6 +5,7 @@ import type { Gate } from '../control/gate.ts';
 import type { Clock } from '../core/clock.ts';
 import type { DenseList, Listed } from '../core/dense-list.ts';
 import type { Refusal } from '../core/errors.ts';
+import type { ModelName } from '../core/ids.ts';
 import type { AnswerSettings } from '../proxy/answer.ts';
 import type { BodyMemory } from './body-memory.ts';
 import type { ClientConnections } from './client-connection.ts';
@@ -34,6 +35,8 @@ export interface FrontOptions {
   readonly data: FrontData;
   readonly observer: RequestObserver;
   readonly clock: Clock;
+  /** `ws_idle_timeout` of a model, in milliseconds. */
+  wsIdleTimeoutMs(model: ModelName): number;
 }
 
 /** A request between its head and its end, as the server sees it. */
@@ -51,6 +54,12 @@ export interface ActiveRequest extends Listed {
   breakOff(): void;
 }
 
+/** A request that may never end by itself. */
+export interface DrainedRequest {
+  /** Ends it as soon as nothing passes; it may begin nothing new. */
+  drain(): void;
+}
+
 export interface FrontContext extends FrontOptions {
   readonly answers: AnswerSettings;
   readonly connections: ClientConnections;
@@ -59,6 +68,8 @@ export interface FrontContext extends FrontOptions {
   readonly cors: CorsPolicy | null;
   /** Requests between their head and their end. */
   readonly active: DenseList<ActiveRequest>;
+  /** Those among them that are WebSockets. */
+  readonly webSockets: Set<DrainedRequest>;
   /** True from the moment on from which connections end with their answer. */
   draining: boolean;
   /** The address is one that only programs of this machine reach. */

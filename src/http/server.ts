@@ -7,7 +7,7 @@
  * 2. While another request of the same connection is being answered nothing is written beside it: the connection ends.
  */
 import { randomBytes } from 'node:crypto';
-import { createServer, type Server, STATUS_CODES } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { DenseList } from '../core/dense-list.ts';
 import type { ErrorCode, Refusal } from '../core/errors.ts';
@@ -16,12 +16,15 @@ import { HeldHeads } from '../proxy/held-heads.ts';
 import { BodyMemory } from './body-memory.ts';
 import { ClientConnections } from './client-connection.ts';
 import { createCorsPolicy } from './cors.ts';
-import { type Dialect, errorBody } from './error-body.ts';
+import { errorBody } from './error-body.ts';
 import { Exchange } from './exchange.ts';
 import type { FrontContext, FrontOptions } from './front-context.ts';
 import { FrontRequest, FrontResponse } from './front-messages.ts';
 import { endSocketWith } from './gentle-close.ts';
+import { rawAnswer } from './raw-answer.ts';
 import { isLoopbackAddress } from './web-pages.ts';
+import { WebSocketExchange } from './web-socket.ts';
+import { asksForWebSocket } from './web-socket-head.ts';
 
 /** Timeouts of connections are looked at this many times within the shorter of the two. */
 const TIMEOUT_CHECKS = 4;
@@ -70,7 +73,11 @@ export function createFront(options: FrontOptions): Front {
     get activeRequests() {
       return context.active.size;
     },
-    drain: closeServer,
+    drain() {
+      const done = closeServer();
+      for (const webSocket of [...context.webSockets]) webSocket.drain();
+      return done;
+    },
     close() {
       const done = closeServer();
       for (const exchange of [...context.active.items]) exchange.breakOff();
@@ -94,6 +101,7 @@ function createContext(options: FrontOptions): FrontContext {
     bodies: new BodyMemory(options.server.bodyMemoryBytes),
     cors: createCorsPolicy(options.server.corsOrigins),
     active: new DenseList(),
+    webSockets: new Set(),
     draining: false,
     onLoopback: false,
     nextRequestId: () => `req-${prefix}-${(++count).toString(36)}`,
@@ -116,6 +124,8 @@ function createNodeServer(options: FrontOptions, context: FrontContext): FrontSe
     // Its answer would not have our shape; `checkHead` looks for the header.
     requireHostHeader: false,
     noDelay: true,
+    // Whatever else wants another protocol is served as if it did not.
+    shouldUpgradeCallback: (request) => asksForWebSocket(request, context.connections.of(request.socket)),
   });
   // Node drops headers beyond a count silently; the size limit bounds them without that.
   server.maxHeadersCount = 0;
@@ -128,9 +138,15 @@ function createNodeServer(options: FrontOptions, context: FrontContext): FrontSe
   server.on('checkExpectation', (request, response) =>
     new Exchange(context, request, response, true).start(),
   );
+  server.on('upgrade', (request, socket, first) =>
+    new WebSocketExchange(context, request, socket as Socket, first).start(),
+  );
   server.on('connect', (_request, socket) => {
     const refusal: Refusal = { code: 'upgrade_unsupported', parameters: { protocol: 'a tunnel (CONNECT)' } };
-    endSocketWith(socket, rawAnswer(refusal, context.nextRequestId(), 'openai'));
+    endSocketWith(
+      socket,
+      rawAnswer(errorBody(refusal, { dialect: 'openai', requestId: context.nextRequestId() })),
+    );
   });
   server.on('clientError', (error, socket) =>
     answerBrokenConnection(error, socket as Socket, options, context),
@@ -157,8 +173,10 @@ function answerBrokenConnection(
     endSocketWith(socket, NO_BYTES);
     return;
   }
-  const id = reading?.clientRequestId ?? context.nextRequestId();
-  const answer = rawAnswer(refusal, id, reading?.dialect ?? 'openai', reading?.corsHeaders);
+  const requestId = reading?.clientRequestId ?? context.nextRequestId();
+  const body = errorBody(refusal, { dialect: reading?.dialect ?? 'openai', requestId });
+  if (reading !== undefined) body.headers.push(...reading.corsHeaders);
+  const answer = rawAnswer(body);
   // The parser is dead: Node's response could not end its request any more, so the bare socket is written to.
   reading?.answeredRaw(refusal, answer.length);
   endSocketWith(socket, answer);
@@ -176,19 +194,4 @@ function refusalFor(error: NodeJS.ErrnoException, inBody: boolean, options: Fron
   if (!code.startsWith('HPE_') || code === 'HPE_INVALID_EOF_STATE') return null;
   const reason = 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message;
   return { code: 'request_malformed', parameters: { detail: `it is no valid HTTP (${reason})` } };
-}
-
-/** An answer of ours for a connection that has no response object. */
-function rawAnswer(
-  refusal: Refusal,
-  requestId: string,
-  dialect: Dialect,
-  corsHeaders: readonly string[] = [],
-): Buffer {
-  const { status, headers, body } = errorBody(refusal, { dialect, requestId });
-  headers.push(...corsHeaders);
-  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\nconnection: close\r\n`;
-  for (let index = 0; index + 1 < headers.length; index += 2)
-    head += `${headers[index]}: ${headers[index + 1]}\r\n`;
-  return Buffer.concat([Buffer.from(`${head}\r\n`, 'latin1'), body]);
 }

@@ -6,7 +6,7 @@
  *    the connection. Two at once, or other transfer codings, are malformed.
  * 2. A line ends with CR LF and nothing else, and neither stands alone: a peer that reads lines otherwise would see
  *    another end of the answer than we do. What cannot become valid any more is malformed at once.
- * 3. Informational answers are dropped; a 101 that nobody asked for is malformed.
+ * 3. Informational answers are dropped; a 101 that nobody asked for is malformed, one that was asked for is the answer.
  * 4. Heads, their number, chunk lines and trailers have limits.
  *
  * It is ours and not undici's because it is a third of a request's cost there: header objects, a call into WebAssembly
@@ -73,9 +73,12 @@ export class AnswerParser {
   keepAliveHintMs: number | null = null;
   /** Of a complete answer: the connection may carry another request. */
   reusable = false;
+  /** Where in the last input a complete answer ended. */
+  endsAt = 0;
   readonly #sink: AnswerSink;
   #state: State = 'done';
   #isHead = false;
+  #takesUpgrade = false;
   /** Bytes left of the body or the chunk. */
   #left = 0;
   #digits = 0;
@@ -93,9 +96,10 @@ export class AnswerParser {
     return this.#state === 'head';
   }
 
-  /** Expects the answer to the next request. */
-  begin(method: string): void {
+  /** Expects the answer to the next request. `takesUpgrade`: it asks for another protocol. */
+  begin(method: string, takesUpgrade = false): void {
     this.#state = 'head';
+    this.#takesUpgrade = takesUpgrade;
     this.#isHead = method === 'HEAD';
     this.#interimHeads = 0;
     this.#pending = NO_BYTES;
@@ -159,6 +163,7 @@ export class AnswerParser {
       }
     }
     if (at < end) this.reusable = false;
+    this.endsAt = at;
     return this.#state === 'done';
   }
 
@@ -217,7 +222,13 @@ export class AnswerParser {
   }
 
   #beginBody(status: number, statusText: string, rawHeaders: string[], framing: AnswerFraming): void {
-    if (status === 101) throw new MalformedAnswer('it changed the protocol unasked');
+    if (status === 101) {
+      if (!this.#takesUpgrade) throw new MalformedAnswer('it changed the protocol unasked');
+      this.reusable = false;
+      this.#state = 'done';
+      this.#sink.onHead(status, statusText, rawHeaders);
+      return;
+    }
     framing.check();
     const { contentLength, chunked } = framing;
     if (status < 200) {

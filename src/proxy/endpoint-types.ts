@@ -1,4 +1,5 @@
 /** What the byte path knows of an engine: an address with its connections. Nothing about models, turns or devices. */
+import type { Socket } from 'node:net';
 import type { ListenAddress } from '../engines/engine.ts';
 import type { TransportFault } from './transport-fault.ts';
 
@@ -49,6 +50,17 @@ export interface AnswerHandler {
   onError(fault: TransportFault): void;
 }
 
+/** Hears of a request for another protocol: either `onUpgraded`, or an ordinary answer as above. */
+export interface UpgradeHandler extends AnswerHandler {
+  /**
+   * Status 101. The socket belongs to the handler from here on, paused and half-open on its end; `first` came behind the
+   * head. Nothing of the answer follows.
+   */
+  onUpgraded(statusText: string, rawHeaders: readonly string[], socket: Socket, first: Buffer): void;
+  /** The engine gives way, and the connection has to end soon. Only after `onUpgraded`. */
+  onLeaving(): void;
+}
+
 /** A request under way. Calls by a handler whose request has ended do nothing. */
 export interface Transmission {
   /** Closes the connection at once; the handler hears nothing more. */
@@ -61,7 +73,12 @@ export interface Endpoint {
   readonly counters: EndpointCounters;
   /** Call it under a lease only. The handler may be called before this returns; never throws. */
   send(request: UpstreamRequest, handler: AnswerHandler): Transmission;
-  /** Ends idle connections now and busy ones when they finish. */
+  /**
+   * Sends a request for another protocol over a connection of its own. As `send`; the connection may outlive its lease,
+   * and is none of the kept ones.
+   */
+  upgrade(request: UpstreamRequest, handler: UpgradeHandler): Transmission;
+  /** Ends idle connections now and busy ones when they finish; those of another protocol are told to end. */
   close(): void;
   /** Ends all connections now. */
   destroy(cause: Error): void;

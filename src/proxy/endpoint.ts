@@ -12,6 +12,7 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { assert } from '../core/assert.ts';
+import { UPGRADED_CONNECTIONS_MAX } from '../core/limits.ts';
 import { Connection, type ConnectionOwner, type OnRead } from './connection.ts';
 import type {
   AnswerHandler,
@@ -19,8 +20,10 @@ import type {
   EndpointCounters,
   EndpointOptions,
   Transmission,
+  UpgradeHandler,
   UpstreamRequest,
 } from './endpoint-types.ts';
+import { Upgrade, type UpgradeOwner } from './upgrade.ts';
 
 /** Subtracted from a server's own `Keep-Alive: timeout=`, for the time a request is under way to it. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
@@ -35,7 +38,7 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
   return new EnginePool(options);
 }
 
-class EnginePool implements Endpoint, ConnectionOwner {
+class EnginePool implements Endpoint, ConnectionOwner, UpgradeOwner {
   readonly options: EndpointOptions;
   readonly counters: EndpointCounters = { connectionsCreated: 0, requestsSent: 0, poolWaits: 0 };
   readonly hostHeader: string;
@@ -45,6 +48,7 @@ class EnginePool implements Endpoint, ConnectionOwner {
   readonly #tickMs: number;
   readonly #all = new Set<Connection>();
   readonly #free: Connection[] = [];
+  readonly #upgrades = new Set<Upgrade>();
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
@@ -75,9 +79,26 @@ class EnginePool implements Endpoint, ConnectionOwner {
     return connection;
   }
 
+  upgrade(request: UpstreamRequest, handler: UpgradeHandler): Transmission {
+    if (this.#closed || this.#upgrades.size >= UPGRADED_CONNECTIONS_MAX) {
+      const detail = this.#closed
+        ? 'the engine is stopping'
+        : `it has ${UPGRADED_CONNECTIONS_MAX} WebSockets already`;
+      handler.onError({ kind: 'not_sent', detail });
+      return nothing;
+    }
+    // Those under a lease count as the pool's: a kept one makes room, and nobody's lease finds the pool full.
+    if (this.#all.size + this.#upgrades.size >= this.options.connectionsMax) this.#free.shift()?.destroy();
+    this.counters.requestsSent += 1;
+    const upgrade = new Upgrade(this, request, handler);
+    this.#upgrades.add(upgrade);
+    return upgrade;
+  }
+
   close(): void {
     this.#closed = true;
     this.#endIdle();
+    for (const upgrade of [...this.#upgrades]) upgrade.leave();
   }
 
   destroy(cause: Error): void {
@@ -86,21 +107,24 @@ class EnginePool implements Endpoint, ConnectionOwner {
       const kind = connection.isConnected ? 'connection_lost' : 'not_sent';
       connection.fail({ kind, detail: cause.message });
     }
+    for (const upgrade of [...this.#upgrades]) upgrade.lose(cause.message);
   }
 
   // Called by connections.
 
-  openSocket(onread: OnRead): Socket {
+  openSocket(onread: OnRead | null): Socket {
     const { address } = this.options;
     const url = this.#url;
-    if (address.kind === 'unix') return connectTcp({ path: address.socketPath, onread });
+    const reading = onread === null ? { allowHalfOpen: true } : { onread };
+    if (address.kind === 'unix') return connectTcp({ path: address.socketPath, ...reading });
     if (address.kind === 'tcp') {
-      return connectTcp({ host: address.host, port: address.port, noDelay: true, keepAlive: true, onread });
+      const { host, port } = address;
+      return connectTcp({ host, port, noDelay: true, keepAlive: true, ...reading });
     }
     const host = url?.hostname.replace(/^\[|\]$/g, '') ?? '';
     const isTls = url?.protocol === 'https:';
     const port = Number(url?.port || (isTls ? 443 : 80));
-    const base = { host, port, noDelay: true, keepAlive: true, onread };
+    const base = { host, port, noDelay: true, keepAlive: true, ...reading };
     if (!isTls) return connectTcp(base);
     const name = isIP(host) === 0 ? { servername: host } : {};
     return connectTls({ ...base, ...name, ALPNProtocols: ['http/1.1'] });
@@ -119,6 +143,10 @@ class EnginePool implements Endpoint, ConnectionOwner {
     this.#all.delete(connection);
     const at = this.#free.lastIndexOf(connection);
     if (at >= 0) this.#free.splice(at, 1);
+  }
+
+  upgradeGone(upgrade: Upgrade): void {
+    this.#upgrades.delete(upgrade);
   }
 
   keptConnectionLost(): void {

@@ -111,12 +111,12 @@ export class Forward implements AnswerHandler, AnswerOwner {
     if (this.#ended) return;
     this.#ended = true;
     if (this.#answer.begun) {
-      this.#breakOff('engine_error', this.#refusalOf(fault));
+      this.#breakOff('engine_error', faultRefusal(fault, this.#options.model, this.#options.endpoint));
     } else if (fault.kind === 'not_sent' || fault.kind === 'connection_lost') {
       this.#lose(fault.kind, fault.detail);
     } else {
       this.#answer.discard();
-      this.#options.owner.forwardRefused(this.#refusalOf(fault));
+      this.#options.owner.forwardRefused(faultRefusal(fault, this.#options.model, this.#options.endpoint));
     }
   }
 
@@ -164,20 +164,20 @@ export class Forward implements AnswerHandler, AnswerOwner {
     this.#ended = true;
     this.#transmission?.abort(this);
   }
+}
 
-  #refusalOf(fault: TransportFault): Refusal {
-    const { model, endpoint } = this.#options;
-    switch (fault.kind) {
-      case 'no_first_byte':
-        return timedOut(model, 'first_byte_timeout', endpoint.options.firstByteTimeoutMs);
-      case 'idle':
-        return timedOut(model, 'stream_idle_timeout', endpoint.options.streamIdleTimeoutMs);
-      case 'malformed':
-        return { code: 'engine_bad_answer', parameters: { model, cause: fault.detail } };
-      case 'not_sent':
-      case 'connection_lost':
-        return { code: 'engine_died', parameters: { model, cause: fault.detail } };
-    }
+/** What the client is told of a fault. `model`: for people. */
+export function faultRefusal(fault: TransportFault, model: string, endpoint: Endpoint): Refusal {
+  switch (fault.kind) {
+    case 'no_first_byte':
+      return timedOut(model, 'first_byte_timeout', endpoint.options.firstByteTimeoutMs);
+    case 'idle':
+      return timedOut(model, 'stream_idle_timeout', endpoint.options.streamIdleTimeoutMs);
+    case 'malformed':
+      return { code: 'engine_bad_answer', parameters: { model, cause: fault.detail } };
+    case 'not_sent':
+    case 'connection_lost':
+      return { code: 'engine_died', parameters: { model, cause: fault.detail } };
   }
 }
 

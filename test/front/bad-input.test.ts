@@ -97,10 +97,10 @@ const heads: readonly (readonly [string, string, number, string])[] = [
     'expectation_failed',
   ],
   [
-    'a WebSocket',
-    'GET /v1/realtime HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket',
-    501,
-    'upgrade_unsupported',
+    'half a WebSocket',
+    'GET /v1/realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket',
+    400,
+    'request_malformed',
   ],
   ['a tunnel', 'CONNECT x:1 HTTP/1.1\r\nHost: x', 501, 'upgrade_unsupported'],
   [

@@ -34,6 +34,9 @@ export interface FixtureOptions {
   readonly adapters?: Readonly<Record<string, string>>;
   readonly aliases?: readonly ResolvedAlias[];
   readonly defaultModel?: string;
+  readonly wsIdleTimeoutMs?: number;
+  /** Serves in place of the fake engine. */
+  readonly enginePort?: number;
 }
 
 export interface Fixture {
@@ -57,7 +60,7 @@ export async function startFixture(context: TestContext, options: FixtureOptions
   const slots = options.slots ?? 8;
   const engine = new FakeEngine();
   const enginePort = await engine.listen();
-  const endpoint = endpointFor(enginePort, slots, options.endpoint);
+  const endpoint = endpointFor(options.enginePort ?? enginePort, slots, options.endpoint);
   const gate = new FakeGate();
   const model = gate.add(MODEL, endpoint, slots, options.queueSize);
   const ends: RequestEnd[] = [];
@@ -93,6 +96,7 @@ export async function startFixture(context: TestContext, options: FixtureOptions
       },
     },
     clock: realClock,
+    wsIdleTimeoutMs: () => options.wsIdleTimeoutMs ?? 60_000,
   });
   const { port } = await front.listen('127.0.0.1', 0);
   const clients: RawClient[] = [];

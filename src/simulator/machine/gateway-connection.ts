@@ -245,10 +245,13 @@ function endpoint(options: EndpointOptions): Endpoint {
   return {
     options,
     counters: { connectionsCreated: 0, requestsSent: 0, poolWaits: 0 },
-    send: () => {
-      throw new Error('simulated requests are served without a connection');
-    },
+    send: neverSent,
+    upgrade: neverSent,
     close: () => {},
     destroy: () => {},
   };
+}
+
+function neverSent(): never {
+  throw new Error('simulated requests are served without a connection');
 }
