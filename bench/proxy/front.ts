@@ -84,6 +84,8 @@ const front = createFront({
     keepAliveTimeoutMs: 75_000,
     clientStallTimeoutMs: 60_000,
     corsOrigins: [],
+    uploadBytesPerSMin: 256,
+    trustedHops: 0,
   },
   gate: new OpenGate(endpoint),
   names: createNameResolver({ models: new Map([[MODEL, model]]), aliases: [], defaultModel: null }),

@@ -92,6 +92,7 @@ test('JSON has every field, in the units that their names say', async (t) => {
     {
       ended: '2026-01-02T03:04:05.000Z',
       request_id: 'january',
+      client: null,
       principal: 'alice',
       model: 'small',
       route: 'chat_completions',

@@ -139,6 +139,7 @@ function jsonOf(entry: ActivityEntry): object {
   return {
     ended: new Date(entry.endedWallMs).toISOString(),
     request_id: entry.clientRequestId,
+    client: entry.clientAddress,
     principal: entry.principal,
     model: entry.model,
     route: entry.route,

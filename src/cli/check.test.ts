@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { publishedConfig } from '../../test/fixtures/model-configs.ts';
 import { qwenThinker } from '../../test/fixtures/talking-models.ts';
 import { type CheckOptions, runCheck } from './check.ts';
@@ -69,6 +70,32 @@ test('tells what a good configuration means, and exits with 0', async () => {
     '  u: https://h',
     '1 API key.',
   ]);
+});
+
+test('tells all addresses, and tries certificate and key', async () => {
+  const pem = (name: string) => fileURLToPath(new URL(`../../test/fixtures/tls/${name}`, import.meta.url));
+  const server = {
+    host: '::1',
+    socket: 'g.sock',
+    tls_cert: pem('localhost.crt'),
+    tls_key: pem('localhost.key'),
+  };
+  const models = { u: { url: 'http://h' } };
+  const good = await written('tls.yaml', JSON.stringify({ server, models }));
+  const { code, text } = await check({ file: good });
+  assert.equal(code, 0, text);
+  const socket = join(dirname(good), 'g.sock');
+  assert.ok(
+    text.includes(`Listens on [::1]:9000 with TLS and unix:${socket} (authentication: loopback).`),
+    text,
+  );
+  const swapped = { ...server, tls_key: server.tls_cert, socket: 'x'.repeat(108) };
+  const bad = await check({
+    file: await written('tls-bad.yaml', JSON.stringify({ server: swapped, models })),
+  });
+  assert.equal(bad.code, 1);
+  assert.match(bad.text, /^server\.socket: .* is too long for a Unix socket/m);
+  assert.match(bad.text, /^server\.tls_key: .* holds no private key that can be used/m);
 });
 
 test('tells how models share devices and sleep where that is not the usual way', async () => {

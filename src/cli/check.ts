@@ -9,7 +9,10 @@ import { redacted } from '../config/redact.ts';
 import type { Notice, ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import { startupLines } from '../config/startup-lines.ts';
 import { chooseParsers, type ParserChoice } from '../engines/vllm/parsers-choice.ts';
+import { certificateWarning, readTlsPair } from '../http/tls-files.ts';
+import { socketPathFault } from '../http/unix-socket.ts';
 import { containerLine, maySleep, sleepNotices } from './container-notices.ts';
+import { addressesText } from './listen-addresses.ts';
 import { unfitNotices } from './unfit-notices.ts';
 
 export interface CheckOptions {
@@ -39,15 +42,19 @@ export async function runCheck(options: CheckOptions, output: TextWriter): Promi
   }
   const config = loaded.value;
   const keys = await checkKeys(config);
-  if (keys.faults.length > 0) {
-    output.write(`${keys.faults.join('\n')}\nThe gateway would not start.\n`);
+  const addresses = await checkAddresses(config);
+  const faults = [...keys.faults, ...addresses.faults];
+  if (faults.length > 0) {
+    output.write(`${faults.join('\n')}\nThe gateway would not start.\n`);
     return 1;
   }
   if (show) output.write(`${JSON.stringify(redacted(config), null, 2)}\n`);
   else {
     const unfit = await unfitNotices(config, options.environment);
     const notices = [...config.notices, ...sleepNotices(config), ...unfit];
-    output.write(`${[...summary(config, notices, options.environment), ...keys.lines].join('\n')}\n`);
+    output.write(
+      `${[...summary(config, notices, options.environment), ...keys.lines, ...addresses.lines].join('\n')}\n`,
+    );
   }
   return 0;
 }
@@ -70,8 +77,20 @@ async function checkKeys(config: ResolvedConfig): Promise<{ faults: string[]; li
   };
 }
 
+/** Certificate and key are read and tried as `serve` would; nothing listens. */
+async function checkAddresses(config: ResolvedConfig): Promise<{ faults: string[]; lines: string[] }> {
+  const { tls, socketPath } = config.server;
+  const socketFault = socketPath === null ? null : socketPathFault(socketPath);
+  const faults = socketFault === null ? [] : [socketFault];
+  if (tls === null) return { faults, lines: [] };
+  const pair = await readTlsPair(tls);
+  if (!pair.ok) return { faults: [...faults, pair.error], lines: [] };
+  const warning = certificateWarning(pair.value, Date.now());
+  return { faults, lines: warning === null ? [] : [`warn: ${warning}`] };
+}
+
 function summary(config: ResolvedConfig, notices: readonly Notice[], environment: Environment): string[] {
-  const { host, port, auth } = config.server;
+  const { auth } = config.server;
   const errors = notices.filter(({ level }) => level === 'error').length;
   const containers = containerLine(config);
   const verdict =
@@ -80,7 +99,7 @@ function summary(config: ResolvedConfig, notices: readonly Notice[], environment
     `${sourceOf(config)}: ${verdict}`,
     ...notices.toSorted(errorsFirst).map((notice) => `${notice.level}: ${notice.text}`),
     ...startupLines(config),
-    `Listens on ${host}:${port} (authentication: ${auth}).`,
+    `Listens on ${addressesText(config)} (authentication: ${auth}).`,
     ...(containers === null ? [] : [containers]),
     `${counted(config.models.size, 'model')}:`,
     ...[...config.models.values()].flatMap((model) => [

@@ -3,7 +3,6 @@
  * replaceable is chosen here and nowhere else.
  */
 import { randomBytes } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { loadStaticKeys, type StaticKeys } from '../access/static-keys.ts';
 import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
@@ -26,6 +25,7 @@ import { createEngineRegistry } from '../engines/registry.ts';
 import { createNameResolver } from '../http/names.ts';
 import type { RequestEnd } from '../http/request-observer.ts';
 import { createFront, type Front } from '../http/server.ts';
+import { certificateWarning, TlsFiles } from '../http/tls-files.ts';
 import { createEndpoint } from '../proxy/endpoint.ts';
 import type { Runtime } from '../runtimes/runtime.ts';
 import { readLearnedCosts } from '../store/learned-costs.ts';
@@ -37,6 +37,7 @@ import { createRequestLog } from '../telemetry/request-log.ts';
 import { DeviceWatch } from './device-watch.ts';
 import { type GatewayState, openGatewayState } from './gateway-state.ts';
 import { tellDevices } from './launch-moves.ts';
+import { addressText } from './listen-addresses.ts';
 import { modelCards, modelGauges } from './model-cards.ts';
 import { endEnginesElsewhere, openRuntime } from './open-runtime.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -68,6 +69,7 @@ export class Gateway {
   readonly #activity: ActivityLog | null;
   readonly control: ControlLoop;
   readonly #front: Front;
+  readonly #tls: TlsFiles | null;
   readonly #devices: DeviceSource;
   readonly #startedS = Math.floor(Date.now() / 1000);
   readonly #watch: DeviceWatch;
@@ -79,6 +81,8 @@ export class Gateway {
     const { config } = options;
     const keys = await openKeys(config, options.log);
     if (!keys.ok) return keys;
+    const tls = await openTls(config, options.log);
+    if (!tls.ok) return tls;
     const state = await openGatewayState(config, options.log);
     if (!state.ok) return state;
     const { store } = state.value;
@@ -89,19 +93,21 @@ export class Gateway {
       return runtime;
     }
     await endEnginesElsewhere(setup);
-    return success(new Gateway(options, runtime.value, keys.value, state.value));
+    return success(new Gateway(options, runtime.value, keys.value, tls.value, state.value));
   }
 
   private constructor(
     options: GatewayOptions,
     runtime: Runtime,
     keys: StaticKeys | null,
+    tls: TlsFiles | null,
     state: GatewayState,
   ) {
     const { config, log, environment, recordFile } = options;
     this.#config = config;
     this.#log = log;
     this.#runtime = runtime;
+    this.#tls = tls;
     this.#recorder = recordFile === null ? null : new RunRecorder(recordFile, (text) => log('error', text));
     const ledgerDirectory = join(config.runtime.stateDirectory, 'ledger');
     this.#devices = createDeviceSource({
@@ -140,6 +146,7 @@ export class Gateway {
       keys,
       clock: this.#clock,
       wsIdleTimeoutMs: (model) => config.models.get(model)?.wsIdleTimeoutMs ?? Number.POSITIVE_INFINITY,
+      notice: log,
       data: {
         models: () => modelCards(this.control.state, config, this.#startedS),
         ready: () => this.#watch.isFollowing && !this.#ending.signal.aborted,
@@ -209,12 +216,16 @@ export class Gateway {
     return new ControlLoop(ports, { config, learned, launchPrefix: newLaunchPrefix(), version: VERSION });
   }
 
-  /** Listens first, then reads the devices: until then requests wait and /ready answers 503. */
-  async start(): Promise<AddressInfo> {
+  /**
+   * Listens first, then reads the devices: until then requests wait and /ready answers 503. Resolves with the address,
+   * such as `http://127.0.0.1:9000`.
+   */
+  async start(): Promise<string> {
     for (const line of startupLines(this.#config)) this.#log('info', line);
-    const { host, port } = this.#config.server;
-    const address = await this.#front.listen(host, port);
-    void this.#store.lock.tellAddress(addressText(address));
+    const { host, port, socketPath } = this.#config.server;
+    const address = addressText(await this.#front.listen(host, port, this.#tls), this.#tls !== null);
+    if (socketPath !== null) await this.#front.listenOnSocket(socketPath);
+    void this.#store.lock.tellAddress(address);
     this.#opening = this.#watch.open();
     return address;
   }
@@ -273,6 +284,7 @@ export class Gateway {
       requestBytes: end.requestBytes,
       responseBytes: end.responseBytes,
       attempts: end.attempts,
+      clientAddress: end.clientAddress,
     });
   }
 
@@ -300,11 +312,6 @@ function containerName(reference: string | null): string | null {
   return reference?.replace(/^container /, '') ?? null;
 }
 
-/** As an address that can be pasted. */
-export function addressText({ address, family, port }: AddressInfo): string {
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
-}
-
 async function openKeys(config: ResolvedConfig, log: Log): Promise<Result<StaticKeys | null, string>> {
   const file = config.server.apiKeysFile;
   if (file === null) return success(null);
@@ -317,6 +324,15 @@ async function openKeys(config: ResolvedConfig, log: Log): Promise<Result<Static
   }
   for (const warning of loaded.value.warnings) log('warn', warning);
   return success(loaded.value.keys);
+}
+
+async function openTls(config: ResolvedConfig, log: Log): Promise<Result<TlsFiles | null, string>> {
+  const { tls } = config.server;
+  if (tls === null) return success(null);
+  const opened = await TlsFiles.open(tls);
+  const warning = opened.ok ? certificateWarning(opened.value.pair, Date.now()) : null;
+  if (warning !== null) log('warn', warning);
+  return opened;
 }
 
 /** Unique for this run: the time, and enough chance that two gateways of one second differ. */

@@ -1,11 +1,11 @@
 /** `vllm-gateway serve`: from the configuration to the exit code. */
-import type { AddressInfo } from 'node:net';
 import { formatFault } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
 import type { ConfigOverrides } from '../config/overrides.ts';
 import type { ResolvedConfig } from '../config/resolved-config.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
-import { addressText, Gateway } from './gateway.ts';
+import { Gateway } from './gateway.ts';
+import { listenFault } from './listen-addresses.ts';
 
 export interface ServeOptions extends ConfigOverrides {
   readonly config?: string;
@@ -37,15 +37,15 @@ export async function serve(options: ServeOptions): Promise<number> {
   const gateway = opened.value;
   // Caught from here on: an engine may start with the first request.
   const ended = untilSignal();
-  let address: AddressInfo;
+  let url: string;
   try {
-    address = await gateway.start();
+    url = await gateway.start();
   } catch (error) {
     process.stderr.write(`${listenFault(config, error)}\n`);
     await gateway.stop({ delayMs: 0, leaveEngines: true, hurry: AbortSignal.abort() });
     return 1;
   }
-  announce(config, address, log);
+  announce(config, url, log);
   const { signal, hurry } = await ended;
   log('info', `${signal}: ending`);
   // Ctrl-C comes from a person who waits; a balancer needs the delay only before a planned end.
@@ -53,14 +53,6 @@ export async function serve(options: ServeOptions): Promise<number> {
   const clean = await gateway.stop({ delayMs, leaveEngines, hurry });
   log('info', clean ? 'ended in order' : 'ended with requests cut or engines left');
   return clean ? 0 : 1;
-}
-
-function listenFault(config: ResolvedConfig, error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-  const where = `${config.server.host}:${config.server.port}`;
-  if (code === 'EADDRINUSE') return `${where} is in use by another program; choose another --port.`;
-  if (code === 'EACCES') return `This user may not listen on ${where}; ports from 1024 on are open to all.`;
-  return `Listening on ${where} failed: ${code}.`;
 }
 
 /** A terminal and npm may both deliver the same Ctrl-C. */
@@ -84,9 +76,10 @@ function untilSignal(): Promise<{ readonly signal: NodeJS.Signals; readonly hurr
   });
 }
 
-function announce(config: ResolvedConfig, address: AddressInfo, log: Log): void {
-  const url = addressText(address);
+function announce(config: ResolvedConfig, url: string, log: Log): void {
   log('info', `listening on ${url}`);
+  const { socketPath } = config.server;
+  if (socketPath !== null) log('info', `listening on unix:${socketPath}`);
   if (config.origin !== 'demonstration') return;
   const models = [...config.models.values()];
   const sizes = models.map((model) => `  ${model.name}  ${(model.need.memoryMibPerDevice ?? 0) / 1024} GiB`);

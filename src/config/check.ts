@@ -185,6 +185,13 @@ function checkServer({ layers, original }: CheckContext): ConfigFault[] {
         'a loopback address, `server.api_keys_file` (--api-keys-file), or `server.auth: none` (--auth none) on purpose',
     });
   }
+  for (const [key, other] of [
+    ['tls_cert', 'tls_key'],
+    ['tls_key', 'tls_cert'],
+  ] as const) {
+    if (server[key] !== undefined && server[other] === undefined)
+      report(key, 'missing', `\`${key}\` needs \`server.${other}\``);
+  }
   if (server.headers_timeout > server.request_timeout) {
     report('headers_timeout', 'invalid_value', 'longer than `server.request_timeout`', {
       found: `${server.headers_timeout / 1000} s`,

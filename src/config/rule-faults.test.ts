@@ -300,6 +300,11 @@ const CASES: readonly FaultCase[] = [
     ],
   },
   {
+    name: 'one half of what TLS needs',
+    yaml: 'models: {m: {repo: x}}\nserver: {tls_cert: ⟦c.pem}\n',
+    faults: ['server.tls_cert: `tls_cert` needs `server.tls_key`'],
+  },
+  {
     name: 'header time beyond the request time',
     yaml: 'models: {m: {repo: x}}\nserver: {headers_timeout: ⟦10m}\n',
     faults: [

@@ -36,11 +36,11 @@ export const serverSchema = z.strictObject(
     }),
     socket: field(text('the path of a Unix socket'), {
       effect:
-        'Unix socket to listen on as well; relative to the configuration file. Who may open it is decided by the permissions of its directory.',
+        'Unix socket to listen on as well, in plain HTTP; relative to the configuration file. Its owner and group may open it, and keys are asked as on the port. One that a dead gateway left is replaced.',
     }),
     tls_cert: field(text('the path of a file'), {
       effect:
-        'PEM file of the certificate and its chain: then `port` speaks HTTPS. Read again when it changes. Needs `tls_key`.',
+        'PEM file of the certificate and its chain: then `port` speaks HTTPS (TLS 1.2 or later). Read again when it changes; files that cannot be used then change nothing. Needs `tls_key`.',
     }),
     tls_key: field(text('the path of a file'), {
       effect: 'PEM file of the private key of `tls_cert`. Read again when it changes.',

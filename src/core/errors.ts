@@ -82,6 +82,14 @@ export const ERRORS = {
     'The body did not arrive within {seconds} s.',
     'Send the whole body sooner, or raise `server.request_timeout`.',
   ),
+  body_too_slow: entry(
+    408,
+    'invalid_request_error',
+    'client',
+    true,
+    'The body came at less than {bytesPerS} bytes/s.',
+    'Send it faster, or lower `server.upload_rate_min`.',
+  ),
   body_members: entry(
     400,
     'invalid_request_error',

@@ -48,6 +48,11 @@ export class BodyIntake implements BodyOwner {
     this.#reader.start(request);
   }
 
+  /** Bytes that came so far. */
+  get bytes(): number {
+    return this.#reader?.bytes ?? 0;
+  }
+
   /** The owner hears nothing more; what still comes is thrown away. */
   stop(): void {
     this.#reader?.stop();

@@ -38,6 +38,11 @@ export class BodyReader {
     this.#declaredBytes = declaredBytes;
   }
 
+  /** Bytes that came so far. */
+  get bytes(): number {
+    return this.#length;
+  }
+
   /** Begins to read. The owner hears exactly once, unless the client leaves before the end. */
   start(request: FrontRequest): void {
     request.bodyReader = this;

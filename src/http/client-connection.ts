@@ -6,12 +6,15 @@
  *    that wait behind a pipelined one.
  * 2. A connection without requests ends at its idle limit whatever trickles in. Node ends silent ones itself, earlier; this
  *    limit is longer by the time a head may take, so that it never meets a request that has begun.
+ * 3. A body that comes slower than the least rate is refused.
  */
 import type { Socket } from 'node:net';
 import type { Clock } from '../core/clock.ts';
 import { DenseList, type Listed } from '../core/dense-list.ts';
+import type { Peer } from './forwarded.ts';
 import type { ActiveRequest } from './front-context.ts';
 import type { FrontRequest } from './front-messages.ts';
+import { uploadFault } from './upload-rate.ts';
 
 /** Connections are looked at this many times within the shorter limit. */
 const LOOKS = 4;
@@ -25,8 +28,12 @@ interface ClientSocket extends Socket {
   readonly _handle?: { readonly writeQueueSize?: number } | null;
 }
 
-export class ClientConnection implements Listed {
+export class ClientConnection implements Listed, Peer {
   listIndex = -1;
+  /** Of the other end; empty for a Unix socket. */
+  readonly address: string;
+  /** Beneath TLS. */
+  readonly secure: boolean;
   /** Requests between their head and their end, in the order of their heads. */
   readonly requests: ActiveRequest[] = [];
   /** An answer that says `connection: close` was written. */
@@ -42,8 +49,10 @@ export class ClientConnection implements Listed {
   #taken = 0;
   #queued = 0;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, secure: boolean) {
     this.#socket = socket;
+    this.address = plainAddress(socket.remoteAddress ?? '');
+    this.secure = secure;
   }
 
   /** Its latest request was answered already: what still comes gets no second answer. */
@@ -83,9 +92,18 @@ export class ClientConnection implements Listed {
       socket.destroy();
     } else if (this.requests.length > 0 || this.isEnding) {
       this.#enter('busy', nowMs, false);
+      this.#checkUpload(nowMs, limits.uploadBytesPerSMin);
     } else if (this.#enter('idle', nowMs, false) >= limits.idleMs) {
       socket.destroy();
     }
+  }
+
+  /** Bodies come one after the other, so only the last request's can be under way. */
+  #checkUpload(nowMs: number, bytesPerSMin: number): void {
+    const request = this.requests.at(-1);
+    if (request?.isReading !== true) return;
+    const refusal = uploadFault(request, nowMs, bytesPerSMin);
+    if (refusal !== null) request.uploadTooSlow(refusal);
   }
 
   /** How long it has been in this phase. */
@@ -98,9 +116,16 @@ export class ClientConnection implements Listed {
   }
 }
 
+/** IPv4 clients of an address that serves both are told as such. */
+function plainAddress(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+}
+
 export interface ConnectionLimits {
   readonly stallMs: number;
   readonly idleMs: number;
+  /** 0: any rate. */
+  readonly uploadBytesPerSMin: number;
 }
 
 /** All connections of a front, and the timer that looks at them. */
@@ -115,8 +140,12 @@ export class ClientConnections {
     this.#limits = limits;
   }
 
-  add(socket: Socket): ClientConnection {
-    const connection = new ClientConnection(socket);
+  get count(): number {
+    return this.#open.size;
+  }
+
+  add(socket: Socket, secure: boolean): ClientConnection {
+    const connection = new ClientConnection(socket, secure);
     (socket as ClientSocket).frontConnection = connection;
     this.#open.add(connection);
     socket.once('close', () => this.#remove(connection));
@@ -127,7 +156,7 @@ export class ClientConnections {
 
   /** The connection of a socket that `add` has seen. */
   of(socket: Socket): ClientConnection {
-    return (socket as ClientSocket).frontConnection ?? this.add(socket);
+    return (socket as ClientSocket).frontConnection ?? this.add(socket, 'encrypted' in socket);
   }
 
   #remove(connection: ClientConnection): void {

@@ -33,6 +33,8 @@ export interface AttemptsOwner extends RequestRecord {
   readonly isLast: boolean;
   /** The connection was cut because the client took nothing. */
   readonly stalled: boolean;
+  /** Appends what engines are told of the client. */
+  pushForwarded(headers: string[]): void;
   /** The answer's head says that the connection ends with it. */
   connectionEnds(): void;
   /** The first byte of the answer is on its way: the body will not be sent again. */
@@ -116,6 +118,7 @@ export class EngineAttempts implements Waiter, ForwardOwner {
       contentLength: null,
       endpointHeaders: endpoint.options.headers,
     });
+    owner.pushForwarded(headers);
     this.#forward = new Forward({
       model: lease.model,
       endpoint,

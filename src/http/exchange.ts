@@ -16,6 +16,7 @@ import { headerText } from './client-head.ts';
 import { headerOf } from './cors.ts';
 import { type AttemptsOwner, EngineAttempts } from './engine-attempts.ts';
 import { type Dialect, errorBody } from './error-body.ts';
+import { clientAddress, pushForwarded } from './forwarded.ts';
 import type { FrontContext } from './front-context.ts';
 import type { CloseListener, FrontRequest, FrontResponse } from './front-messages.ts';
 import { bodyRefusal, type ForwardedRoute, modelOfHead, type ReadBody } from './model-request.ts';
@@ -40,7 +41,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
   readonly #context: FrontContext;
   readonly #request: FrontRequest;
   readonly #response: FrontResponse;
-  readonly #startedMs: number;
+  readonly startedMs: number;
   #state: State = 'reading';
   /** Null while it is not judged, and for one that is refused. */
   #head: RequestHead | null = null;
@@ -64,7 +65,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     this.#request = request;
     this.#response = response;
     this.#continuePending = expectsContinue;
-    this.#startedMs = context.clock.nowMs();
+    this.startedMs = context.clock.nowMs();
     this.#connection = context.connections.of(request.socket);
   }
 
@@ -76,9 +77,23 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     return this.#request.url ?? '';
   }
 
+  /** Read for logs only. */
+  get clientAddress(): string | null {
+    return clientAddress(this.#request.rawHeaders, this.#connection, this.#context.server.trustedHops);
+  }
+
+  get uploadedBytes(): number {
+    return this.#intake?.bytes ?? 0;
+  }
+
   /** Errors beside the response are written in it too. */
   get dialect(): Dialect {
     return this.#dialect;
+  }
+
+  pushForwarded(headers: string[]): void {
+    const { trustedHops } = this.#context.server;
+    pushForwarded(headers, this.#request.rawHeaders, this.#connection, this.#head?.host ?? null, trustedHops);
   }
 
   /** The connection ends with this request's answer: what Node's parser makes of bytes after an upgrade is not ours. */
@@ -142,7 +157,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
 
   answerBegan(): void {
     this.#intake?.drop();
-    this.ttfbMs = this.#context.clock.nowMs() - this.#startedMs;
+    this.ttfbMs = this.#context.clock.nowMs() - this.startedMs;
   }
 
   answered(outcome: Outcome): void {
@@ -184,6 +199,10 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     this.status = ERRORS[refusal.code].status;
     this.responseBytes = bytes;
     this.#finish('refused');
+  }
+
+  uploadTooSlow(refusal: Refusal): void {
+    this.refuse(refusal);
   }
 
   /** Ends the exchange and its connection whatever it is doing. */
@@ -305,7 +324,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     this.#context.active.remove(this);
     this.#connection.ended(this);
     this.outcome = outcome;
-    this.durationMs = this.#context.clock.nowMs() - this.#startedMs;
+    this.durationMs = this.#context.clock.nowMs() - this.startedMs;
     this.#context.observer.requestEnded(this);
   }
 }

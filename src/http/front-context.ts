@@ -14,6 +14,7 @@ import type { Dialect } from './error-body.ts';
 import type { NameResolver } from './names.ts';
 import type { FrontData } from './own-routes.ts';
 import type { RequestObserver } from './request-observer.ts';
+import type { Upload } from './upload-rate.ts';
 
 export interface FrontOptions {
   readonly server: Pick<
@@ -27,6 +28,8 @@ export interface FrontOptions {
     | 'keepAliveTimeoutMs'
     | 'clientStallTimeoutMs'
     | 'corsOrigins'
+    | 'uploadBytesPerSMin'
+    | 'trustedHops'
   >;
   readonly gate: Gate;
   readonly names: NameResolver;
@@ -37,10 +40,14 @@ export interface FrontOptions {
   readonly clock: Clock;
   /** `ws_idle_timeout` of a model, in milliseconds. */
   wsIdleTimeoutMs(model: ModelName): number;
+  /** Called with a sentence for the operator when something of the addresses changes. */
+  readonly notice?: (level: 'info' | 'warn', text: string) => void;
+  /** How often the files of a certificate are looked at; shorter in tests. */
+  readonly tlsLookMs?: number;
 }
 
 /** A request between its head and its end, as the server sees it. */
-export interface ActiveRequest extends Listed {
+export interface ActiveRequest extends Listed, Upload {
   /** How its client expects errors. */
   readonly dialect: Dialect;
   readonly clientRequestId: string;
@@ -50,6 +57,8 @@ export interface ActiveRequest extends Listed {
   readonly isReading: boolean;
   /** Its connection broke while the body was read, and `refusal` is written beside its response. */
   answeredRaw(refusal: Refusal, bytes: number): void;
+  /** Its body comes too slowly; only while it is read. */
+  uploadTooSlow(refusal: Refusal): void;
   /** Ends it and its connection whatever it is doing. */
   breakOff(): void;
 }

@@ -19,6 +19,8 @@ export interface RequestEnd {
   readonly target: string;
   /** The route table's name for the path, for labels: one of few, `none` for what was refused before its route. */
   readonly label: string;
+  /** Where it came from, as far as it is told (forwarded.ts); null for a Unix socket's clients. Worked out when asked. */
+  readonly clientAddress: string | null;
   /** Whose key it carried; null without keys. */
   readonly principal: string | null;
   /** Null where the request ended before its model was known. */

@@ -24,4 +24,5 @@ export abstract class RequestRecord implements RequestEnd {
 
   abstract get method(): string;
   abstract get target(): string;
+  abstract get clientAddress(): string | null;
 }

@@ -7,7 +7,6 @@
  * 2. While another request of the same connection is being answered nothing is written beside it: the connection ends.
  */
 import { randomBytes } from 'node:crypto';
-import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { DenseList } from '../core/dense-list.ts';
 import type { ErrorCode, Refusal } from '../core/errors.ts';
@@ -16,12 +15,15 @@ import { HeldHeads } from '../proxy/held-heads.ts';
 import { BodyMemory } from './body-memory.ts';
 import { ClientConnections } from './client-connection.ts';
 import { createCorsPolicy } from './cors.ts';
-import { errorBody } from './error-body.ts';
+import { type Dialect, errorBody } from './error-body.ts';
 import { Exchange } from './exchange.ts';
 import type { FrontContext, FrontOptions } from './front-context.ts';
 import { FrontRequest, FrontResponse } from './front-messages.ts';
 import { endSocketWith } from './gentle-close.ts';
+import { type FrontServer, type FrontServerOptions, Listeners } from './listeners.ts';
 import { rawAnswer } from './raw-answer.ts';
+import { dialectOf } from './routes.ts';
+import type { TlsFiles, TlsFilesListener } from './tls-files.ts';
 import { isLoopbackAddress } from './web-pages.ts';
 import { WebSocketExchange } from './web-socket.ts';
 import { asksForWebSocket } from './web-socket-head.ts';
@@ -30,65 +32,88 @@ import { asksForWebSocket } from './web-socket-head.ts';
 const TIMEOUT_CHECKS = 4;
 const TIMEOUT_CHECK_MS_MAX = 5_000;
 const NO_BYTES = Buffer.alloc(0);
+/** The beginning of a request, as far as its path. */
+const REQUEST_START = /^[A-Z]{3,20} (\/[!-~]*)/;
+/** A path is looked for in so many bytes of a packet that is no HTTP. */
+const REQUEST_START_BYTES = 2_048;
 
 export interface Front {
   /** Resolves with the address in use; port 0 takes a free one. Rejects with Node's error (EADDRINUSE and others). */
-  listen(host: string, port: number): Promise<AddressInfo>;
+  listen(host: string, port: number, tls?: TlsFiles | null): Promise<AddressInfo>;
+  /** Serves a Unix socket as well. Rejects with a `SocketFault`. */
+  listenOnSocket(path: string): Promise<void>;
   /** Requests between their head and their end. */
   readonly activeRequests: number;
+  readonly openConnections: number;
+  /** Bytes of request bodies that are held. */
+  readonly heldBodyBytes: number;
   /** Takes no new connections, ends idle ones, lets running requests end with their connections. Resolves when all have. */
   drain(): Promise<void>;
   /** Ends everything that is left now. Resolves when the server is closed. */
   close(): Promise<void>;
 }
 
-type FrontServer = Server<typeof FrontRequest, typeof FrontResponse>;
-
 export function createFront(options: FrontOptions): Front {
   const context = createContext(options);
-  const server = createNodeServer(options, context);
-  let closed: Promise<void> | null = null;
+  const listeners = new Listeners({
+    server: serverOptions(options, context),
+    equip: (server) => equip(server, options, context),
+    connected: (socket, secure) => void context.connections.add(socket, secure),
+    handshakeTimeoutMs: options.server.headersTimeoutMs,
+  });
+  let following: TlsFiles | null = null;
 
-  const closeServer = (): Promise<void> => {
+  const closeListeners = (): Promise<void> => {
     context.draining = true;
-    closed ??= new Promise((resolve) => {
-      if (!server.listening) resolve();
-      else server.close(() => resolve());
-    });
-    server.closeIdleConnections();
-    return closed;
+    following?.close();
+    return listeners.close();
   };
 
   return {
-    listen: (host, port) =>
-      new Promise((resolve, reject) => {
-        server.once('error', reject);
-        server.listen({ host, port }, () => {
-          server.removeListener('error', reject);
-          const address = server.address() as AddressInfo;
-          context.onLoopback = isLoopbackAddress(address.address);
-          resolve(address);
-        });
-      }),
+    async listen(host, port, tls = null) {
+      const address = await listeners.listen(host, port, tls);
+      context.onLoopback = isLoopbackAddress(address.address);
+      following = tls;
+      const listener: TlsFilesListener = {
+        renewed(pair) {
+          listeners.renew(pair);
+          options.notice?.('info', 'the certificate was renewed');
+        },
+        broken: (text) =>
+          options.notice?.(
+            'warn',
+            `the certificate stays as it is, the changed files cannot be used: ${text}`,
+          ),
+      };
+      tls?.follow(listener, options.tlsLookMs);
+      return address;
+    },
+    listenOnSocket: (path) => listeners.listenOnSocket(path),
     get activeRequests() {
       return context.active.size;
     },
+    get openConnections() {
+      return context.connections.count;
+    },
+    get heldBodyBytes() {
+      return context.bodies.heldBytes;
+    },
     drain() {
-      const done = closeServer();
+      const done = closeListeners();
       for (const webSocket of [...context.webSockets]) webSocket.drain();
       return done;
     },
     close() {
-      const done = closeServer();
+      const done = closeListeners();
       for (const exchange of [...context.active.items]) exchange.breakOff();
-      server.closeAllConnections();
+      listeners.endAllConnections();
       return done;
     },
   };
 }
 
 function createContext(options: FrontOptions): FrontContext {
-  const { clientStallTimeoutMs, keepAliveTimeoutMs, headersTimeoutMs } = options.server;
+  const { clientStallTimeoutMs, keepAliveTimeoutMs, headersTimeoutMs, uploadBytesPerSMin } = options.server;
   const prefix = randomBytes(6).toString('base64url').replaceAll(/[-_]/g, 'x');
   let count = 0;
   return {
@@ -97,6 +122,7 @@ function createContext(options: FrontOptions): FrontContext {
     connections: new ClientConnections(options.clock, {
       stallMs: clientStallTimeoutMs,
       idleMs: keepAliveTimeoutMs + headersTimeoutMs,
+      uploadBytesPerSMin,
     }),
     bodies: new BodyMemory(options.server.bodyMemoryBytes),
     cors: createCorsPolicy(options.server.corsOrigins),
@@ -108,9 +134,9 @@ function createContext(options: FrontOptions): FrontContext {
   };
 }
 
-function createNodeServer(options: FrontOptions, context: FrontContext): FrontServer {
+function serverOptions(options: FrontOptions, context: FrontContext): FrontServerOptions {
   const { headersTimeoutMs, requestTimeoutMs, headerLimitBytes, keepAliveTimeoutMs } = options.server;
-  const server = createServer<typeof FrontRequest, typeof FrontResponse>({
+  return {
     IncomingMessage: FrontRequest,
     ServerResponse: FrontResponse,
     maxHeaderSize: headerLimitBytes,
@@ -126,13 +152,15 @@ function createNodeServer(options: FrontOptions, context: FrontContext): FrontSe
     noDelay: true,
     // Whatever else wants another protocol is served as if it did not.
     shouldUpgradeCallback: (request) => asksForWebSocket(request, context.connections.of(request.socket)),
-  });
+  };
+}
+
+function equip(server: FrontServer, options: FrontOptions, context: FrontContext): void {
   // Node drops headers beyond a count silently; the size limit bounds them without that.
   server.maxHeadersCount = 0;
   server.maxRequestsPerSocket = 0;
   server.timeout = 0;
 
-  server.on('connection', (socket) => void context.connections.add(socket));
   server.on('request', (request, response) => new Exchange(context, request, response, false).start());
   server.on('checkContinue', (request, response) => new Exchange(context, request, response, true).start());
   server.on('checkExpectation', (request, response) =>
@@ -151,7 +179,6 @@ function createNodeServer(options: FrontOptions, context: FrontContext): FrontSe
   server.on('clientError', (error, socket) =>
     answerBrokenConnection(error, socket as Socket, options, context),
   );
-  return server;
 }
 
 /** Node gives up on a connection: it is out of time, or what it sent is no HTTP. */
@@ -174,7 +201,8 @@ function answerBrokenConnection(
     return;
   }
   const requestId = reading?.clientRequestId ?? context.nextRequestId();
-  const body = errorBody(refusal, { dialect: reading?.dialect ?? 'openai', requestId });
+  const dialect = reading?.dialect ?? dialectOfPacket(error);
+  const body = errorBody(refusal, { dialect, requestId });
   if (reading !== undefined) body.headers.push(...reading.corsHeaders);
   const answer = rawAnswer(body);
   // The parser is dead: Node's response could not end its request any more, so the bare socket is written to.
@@ -194,4 +222,11 @@ function refusalFor(error: NodeJS.ErrnoException, inBody: boolean, options: Fron
   if (!code.startsWith('HPE_') || code === 'HPE_INVALID_EOF_STATE') return null;
   const reason = 'reason' in error && typeof error.reason === 'string' ? error.reason : error.message;
   return { code: 'request_malformed', parameters: { detail: `it is no valid HTTP (${reason})` } };
+}
+
+/** The dialect of the path that a refused packet begins with; OpenAI's where it begins with something else. */
+function dialectOfPacket(error: NodeJS.ErrnoException): Dialect {
+  if (!('rawPacket' in error) || !Buffer.isBuffer(error.rawPacket)) return 'openai';
+  const path = REQUEST_START.exec(error.rawPacket.toString('latin1', 0, REQUEST_START_BYTES))?.[1];
+  return path === undefined ? 'openai' : dialectOf(path);
 }

@@ -23,6 +23,7 @@ import type { ClientConnection } from './client-connection.ts';
 import { clientHead, headerText } from './client-head.ts';
 import { EarlyClient, type EarlyClientOwner } from './early-client.ts';
 import { type Dialect, errorBody } from './error-body.ts';
+import { clientAddress, pushForwarded } from './forwarded.ts';
 import type { ActiveRequest, FrontContext } from './front-context.ts';
 import type { FrontRequest } from './front-messages.ts';
 import { GateTicket } from './gate-ticket.ts';
@@ -58,18 +59,20 @@ export class WebSocketExchange
   dialect: Dialect = 'openai';
   /** Its head is complete, and it has no body. */
   readonly isReading = false;
+  readonly uploadedBytes = 0;
   /** Browsers ask for none here: a page's origin is judged with its caller. */
   readonly corsHeaders = NO_HEADERS;
   readonly #context: FrontContext;
   readonly #request: FrontRequest;
   readonly #socket: Socket;
   readonly #connection: ClientConnection;
-  readonly #startedMs: number;
+  readonly startedMs: number;
   readonly #protocols: OfferedProtocols;
   readonly #early: EarlyClient;
   readonly #ticket: GateTicket;
   #state: State = 'judging';
   #upstreamTarget = '';
+  #host: string | null = null;
   /** The first lease: its engine is the one. */
   #lease: Lease | null = null;
   #transmission: Transmission | null = null;
@@ -82,7 +85,7 @@ export class WebSocketExchange
     this.#request = request;
     this.#socket = socket;
     this.#connection = context.connections.of(socket);
-    this.#startedMs = context.clock.nowMs();
+    this.startedMs = context.clock.nowMs();
     this.#protocols = offeredProtocols(request.rawHeaders);
     this.#early = new EarlyClient(socket, first, this);
     this.#ticket = new GateTicket(context.gate);
@@ -94,6 +97,10 @@ export class WebSocketExchange
 
   get target(): string {
     return this.#request.url ?? '';
+  }
+
+  get clientAddress(): string | null {
+    return clientAddress(this.#request.rawHeaders, this.#connection, this.#context.server.trustedHops);
   }
 
   start(): void {
@@ -109,6 +116,7 @@ export class WebSocketExchange
     const wanted = head.kind === 'ok' ? head.requestId : null;
     this.clientRequestId =
       wanted !== null && CLIENT_REQUEST_ID.test(wanted) ? wanted : context.nextRequestId();
+    this.#host = head.kind === 'ok' ? head.host : null;
     const refusal = head.kind === 'ok' ? this.#judge(head) : head.refusal;
     if (refusal !== null) {
       this.#refuse(refusal);
@@ -194,7 +202,7 @@ export class WebSocketExchange
     assert(model !== null, 'an engine answers without a model');
     this.#state = 'open';
     this.status = 101;
-    this.ttfbMs = this.#context.clock.nowMs() - this.#startedMs;
+    this.ttfbMs = this.#context.clock.nowMs() - this.startedMs;
     const { headers } = this.#clientHead(101, statusText, rawHeaders, false);
     const kept = headers.filter(
       (_, index) => headers[index - (index % 2)]?.toLowerCase() !== 'content-length',
@@ -224,7 +232,7 @@ export class WebSocketExchange
   onHead(status: number, statusText: string, rawHeaders: readonly string[]): void {
     this.#state = 'answering';
     this.status = status;
-    this.ttfbMs = this.#context.clock.nowMs() - this.#startedMs;
+    this.ttfbMs = this.#context.clock.nowMs() - this.startedMs;
     this.#connection.isEnding = true;
     this.#socket.write(
       rawHead(status, statusText, this.#clientHead(status, statusText, rawHeaders, true).headers),
@@ -286,6 +294,8 @@ export class WebSocketExchange
   /** Requests beside it are none, so nothing is ever written beside it. */
   answeredRaw(): void {}
 
+  uploadTooSlow(): void {}
+
   drain(): void {
     if (this.#state === 'open' && !this.#ticket.isLeased) this.#close(farewell(this.#context.draining));
   }
@@ -334,6 +344,8 @@ export class WebSocketExchange
       requestId: this.clientRequestId,
       endpointHeaders: endpoint.options.headers,
     });
+    const { trustedHops } = this.#context.server;
+    pushForwarded(headers, this.#request.rawHeaders, this.#connection, this.#host, trustedHops);
     const path = `${endpoint.options.pathPrefix}${this.#upstreamTarget}`;
     this.#transmission = endpoint.upgrade({ method: 'GET', path, headers, body: null }, this);
   }
@@ -389,7 +401,7 @@ export class WebSocketExchange
     this.#context.webSockets.delete(this);
     this.#connection.ended(this);
     this.outcome = outcome;
-    this.durationMs = this.#context.clock.nowMs() - this.#startedMs;
+    this.durationMs = this.#context.clock.nowMs() - this.startedMs;
     this.#context.observer.requestEnded(this);
   }
 }

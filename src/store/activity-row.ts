@@ -7,6 +7,7 @@ import { numberIn, numberOrNullIn, type Row, textIn, textOrNullIn } from './rows
 export const ACTIVITY_COLUMNS = [
   ...['ended_ms', 'request_id', 'principal', 'model', 'route', 'method', 'outcome', 'status', 'code'],
   ...['load', 'streamed', 'wait_ms', 'ttfb_ms', 'duration_ms', 'request_bytes', 'response_bytes', 'attempts'],
+  'client',
 ] as const;
 
 /** Longest text that is kept of one field: names and ids of ours are shorter, what clients send may not be. */
@@ -34,6 +35,7 @@ export function activityRow(entry: ActivityEntry): readonly SQLInputValue[] {
     whole(entry.requestBytes),
     whole(entry.responseBytes),
     whole(entry.attempts),
+    textOrNull(entry.clientAddress),
   ];
 }
 
@@ -63,6 +65,7 @@ export function activityEntryOf(row: Row): ActivityEntry {
     requestBytes: numberIn(row, 'request_bytes'),
     responseBytes: numberIn(row, 'response_bytes'),
     attempts: numberIn(row, 'attempts'),
+    clientAddress: textOrNullIn(row, 'client'),
   };
 }
 

@@ -83,4 +83,6 @@ export const ACTIVITY_MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX activity_ended ON activity (ended_ms);
   `,
+  // Where a request came from.
+  'ALTER TABLE activity ADD COLUMN client TEXT;',
 ];

@@ -4,6 +4,8 @@
 export interface ActivityEntry {
   readonly endedWallMs: number;
   readonly clientRequestId: string;
+  /** The address that the request came from, as far as it is told; null for clients of a Unix socket. */
+  readonly clientAddress: string | null;
   readonly principal: string | null;
   readonly model: string | null;
   /** The route table's name of the path. */

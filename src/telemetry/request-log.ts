@@ -7,6 +7,8 @@ export interface LoggedRequest {
   readonly clientRequestId: string;
   readonly method: string;
   readonly target: string;
+  /** Null for clients of a Unix socket. */
+  readonly clientAddress: string | null;
   readonly model: string | null;
   readonly outcome: string;
   readonly status: number;
@@ -43,6 +45,7 @@ export function createRequestLog(log: Log, level: LogLevel): (end: LoggedRequest
       request: end.clientRequestId,
       method: end.method,
       path: pathOf(end.target),
+      client: end.clientAddress,
       model: end.model,
       status: end.status,
       ...(end.code === null ? {} : { code: end.code }),

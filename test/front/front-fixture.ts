@@ -37,6 +37,9 @@ export interface FixtureOptions {
   readonly wsIdleTimeoutMs?: number;
   /** Serves in place of the fake engine. */
   readonly enginePort?: number;
+  readonly tlsLookMs?: number;
+  /** Time runs so many times faster for what the front measures; timers run as ever. */
+  readonly clockSpeed?: number;
 }
 
 export interface Fixture {
@@ -48,6 +51,8 @@ export interface Fixture {
   readonly endpoint: Endpoint;
   /** Copies of what the observer was told. */
   readonly ends: RequestEnd[];
+  /** What the operator was told. */
+  readonly notices: string[];
   client(): Promise<RawClient>;
   /** Waits for this many ended requests. */
   ended(count: number): Promise<readonly RequestEnd[]>;
@@ -64,6 +69,7 @@ export async function startFixture(context: TestContext, options: FixtureOptions
   const gate = new FakeGate();
   const model = gate.add(MODEL, endpoint, slots, options.queueSize);
   const ends: RequestEnd[] = [];
+  const notices: string[] = [];
   const waiters = new Set<() => void>();
   const front = createFront({
     server: { ...serverDefaults, ...options.server },
@@ -95,8 +101,10 @@ export async function startFixture(context: TestContext, options: FixtureOptions
         for (const waiter of [...waiters]) waiter();
       },
     },
-    clock: realClock,
     wsIdleTimeoutMs: () => options.wsIdleTimeoutMs ?? 60_000,
+    clock: { ...realClock, nowMs: () => performance.now() * (options.clockSpeed ?? 1) },
+    notice: (_level, text) => void notices.push(text),
+    ...(options.tlsLookMs === undefined ? {} : { tlsLookMs: options.tlsLookMs }),
   });
   const { port } = await front.listen('127.0.0.1', 0);
   const clients: RawClient[] = [];
@@ -114,6 +122,7 @@ export async function startFixture(context: TestContext, options: FixtureOptions
     engine,
     endpoint,
     ends,
+    notices,
     async client() {
       const client = await RawClient.open(port);
       clients.push(client);
@@ -152,6 +161,8 @@ const serverDefaults: FrontOptions['server'] = {
   keepAliveTimeoutMs: 75_000,
   clientStallTimeoutMs: 20_000,
   corsOrigins: [],
+  uploadBytesPerSMin: 256,
+  trustedHops: 0,
 };
 
 function resolvedModel(options: FixtureOptions): ResolvedModel {
@@ -169,7 +180,8 @@ function resolvedModel(options: FixtureOptions): ResolvedModel {
 function copyOf(end: RequestEnd): RequestEnd {
   const { clientRequestId, method, target, label, principal, model, outcome, status, code, load, streamed } =
     end;
-  const { waitMs, ttfbMs, durationMs, requestBytes, responseBytes, attempts, streamErrors } = end;
+  const { clientAddress, waitMs, ttfbMs, durationMs, requestBytes, responseBytes, attempts, streamErrors } =
+    end;
   const what = {
     clientRequestId,
     method,
@@ -183,5 +195,15 @@ function copyOf(end: RequestEnd): RequestEnd {
     load,
     streamed,
   };
-  return { ...what, waitMs, ttfbMs, durationMs, requestBytes, responseBytes, attempts, streamErrors };
+  return {
+    ...what,
+    clientAddress,
+    waitMs,
+    ttfbMs,
+    durationMs,
+    requestBytes,
+    responseBytes,
+    attempts,
+    streamErrors,
+  };
 }
