@@ -6,6 +6,7 @@ import { GatewayMetrics, type ObservedRequest } from './metrics.ts';
 
 const END: ObservedRequest = {
   model: 'a',
+  label: '/v1/chat/completions',
   outcome: 'answered',
   status: 200,
   code: null,
@@ -46,6 +47,15 @@ test('requests are counted by outcome, status and code, and their times in cumul
   assert.match(text, /^vllm_gateway_request_first_byte_seconds_bucket\{.*le="0\.05".*\} 2$/m);
   assert.match(text, /^vllm_gateway_request_duration_seconds_count\{model="a"\} 3$/m);
   assert.match(text, /^vllm_gateway_request_duration_seconds_sum\{model="a"\} 6$/m);
+});
+
+test('requests are counted by route', async () => {
+  const metrics = create();
+  for (const label of ['/v1/chat/completions', '/v2/embed', '/v2/embed'])
+    metrics.requestEnded({ ...END, label });
+  const text = await metrics.text();
+  assert.match(text, /^vllm_gateway_route_requests_total\{model="a",route="\/v1\/chat\/completions"\} 1$/m);
+  assert.match(text, /^vllm_gateway_route_requests_total\{model="a",route="\/v2\/embed"\} 2$/m);
 });
 
 test("errors within engines' streams are counted by model", async () => {

@@ -17,6 +17,8 @@ const LIVE_POOLS_MAX = 4;
 /** What a request's end tells; the front's `RequestEnd` has these and more. */
 export interface ObservedRequest {
   readonly model: ModelName | null;
+  /** The route table's name of the path. */
+  readonly label: string;
   readonly outcome: string;
   readonly status: number;
   readonly code: string | null;
@@ -38,6 +40,7 @@ export interface ModelGauges {
 
 interface ModelCells {
   readonly outcomes: Map<string, { value: number }>;
+  readonly routes: Map<string, { value: number }>;
   /** The cell of the last request: the next one mostly ends alike. */
   last: {
     readonly outcome: string;
@@ -85,6 +88,10 @@ export class GatewayMetrics {
   readonly #requests = new CounterSeries(
     'vllm_gateway_requests_total',
     'Requests that ended, by outcome, HTTP status and error code of ours.',
+  );
+  readonly #routes = new CounterSeries(
+    'vllm_gateway_route_requests_total',
+    'Requests that ended, by route (docs/routes.md): a path of the table, `/engines`, `other`, or `none` for what was refused before.',
   );
   readonly #wait = new HistogramSeries(
     'vllm_gateway_request_wait_seconds',
@@ -137,6 +144,7 @@ export class GatewayMetrics {
     this.#nowMs = nowMs;
     const series = [
       this.#requests,
+      this.#routes,
       this.#wait,
       this.#ttfb,
       this.#duration,
@@ -163,6 +171,7 @@ export class GatewayMetrics {
       this.#models.set(model, cells);
     }
     this.#outcomeCell(model, cells, end).value += 1;
+    this.#routeCell(model, cells, end.label).value += 1;
     if (end.streamErrors > 0) this.#streamErrors.cell({ model }).value += end.streamErrors;
     cells.duration.observe(end.durationMs / 1000);
     if (end.load !== null) cells.wait.observe(end.waitMs / 1000);
@@ -224,9 +233,19 @@ export class GatewayMetrics {
       this.#load.cell({ model: event.model }).observe((this.#nowMs() - startedMs) / 1000);
   }
 
+  #routeCell(model: string, cells: ModelCells, route: string): { value: number } {
+    let cell = cells.routes.get(route);
+    if (cell === undefined) {
+      cell = this.#routes.cell({ model, route });
+      cells.routes.set(route, cell);
+    }
+    return cell;
+  }
+
   #createCells(model: string): ModelCells {
     return {
       outcomes: new Map(),
+      routes: new Map(),
       last: null,
       wait: this.#wait.cell({ model }),
       ttfb: this.#ttfb.cell({ model }),
