@@ -1,4 +1,5 @@
 /** What the parts of one running simulated engine share. */
+import type { WebSocket } from 'ws';
 import type { EngineCore } from './engine-core.ts';
 import type { Faults } from './faults.ts';
 import type { Generation } from './generation.ts';
@@ -25,6 +26,8 @@ export interface SimContext {
   readonly vocabulary: Vocabulary;
   /** Adapters by name; runtime loading adds to it. */
   readonly loras: Map<string, string>;
+  /** Open ones, which are told when the server ends. */
+  readonly webSockets: Set<WebSocket>;
   readonly startedWallS: number;
   readonly life: SimLife;
 }

@@ -23,6 +23,8 @@ import { createVocabulary } from './text.ts';
 
 /** vLLM looks every five seconds whether its engine core still lives. */
 const WATCHDOG_S = 5;
+/** With this code uvicorn closes WebSockets when it ends. */
+const SERVICE_RESTART = 1012;
 /** How long ended streams get to leave before the process goes. */
 const FLUSH_MS = 50;
 
@@ -134,6 +136,7 @@ function createContext(
     metrics: createSimMetrics(),
     vocabulary: createVocabulary(),
     loras: new Map(options.loras),
+    webSockets: new Set(),
     startedWallS: Math.floor(Date.now() / 1000),
     life: { dead: false, draining: false, healthyFromMs: 0, engineDied: died },
   };
@@ -192,7 +195,7 @@ function engineDied(context: SimContext, server: Server): void {
   context.core.killNow();
   context.generation.abort(null, 'error');
   if (context.options.environment.keepAliveOnEngineDeath) return;
-  setTimeout(() => leave(server), scaledMs(context.options, WATCHDOG_S));
+  setTimeout(() => leave(context, server), scaledMs(context.options, WATCHDOG_S));
 }
 
 async function serveUntilAsked(context: SimContext, server: Server, signals: Signals): Promise<void> {
@@ -216,7 +219,7 @@ async function serveUntilAsked(context: SimContext, server: Server, signals: Sig
   await context.core.kill();
   log.api('launcher.py:271', '[shutdown] API server: engine client stopped');
   log.bare('INFO:     Shutting down');
-  leave(server);
+  leave(context, server);
   // uvicorn waits for connections that are still busy, without a limit; idle ones it closes.
   await closed;
   log.bare('INFO:     Waiting for application shutdown.');
@@ -225,9 +228,10 @@ async function serveUntilAsked(context: SimContext, server: Server, signals: Sig
 }
 
 /** Stops listening and closes what is idle, now and shortly after, when ended streams have been flushed. */
-function leave(server: Server): void {
+function leave(context: SimContext, server: Server): void {
   const closing = server as Server & { closeIdleConnections?: () => void };
   server.close();
+  for (const socket of context.webSockets) socket.close(SERVICE_RESTART);
   closing.closeIdleConnections?.();
   setTimeout(() => closing.closeIdleConnections?.(), FLUSH_MS);
 }

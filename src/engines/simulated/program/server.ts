@@ -13,6 +13,7 @@ import {
   sendText,
 } from './exchange.ts';
 import { AnthropicError, anthropicErrorBody } from './messages-routes.ts';
+import { acceptRealtime, REALTIME_PATH, refuseUpgrade } from './realtime-routes.ts';
 import type { Route } from './route.ts';
 import { matchRoute } from './routes.ts';
 import { UtilityFailure } from './sleep.ts';
@@ -32,19 +33,34 @@ export interface SimServer {
 /** Made before the engine starts, so that a taken address is known at once. */
 export function createSimServer(keepAliveS: number): SimServer {
   let serving: { readonly context: SimContext; readonly routes: readonly Route[] } | null = null;
-  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, (request, response) => {
-    if (serving === null) {
-      response.socket?.destroy();
-      return;
-    }
-    answer(serving.context, serving.routes, request, response).catch((error: unknown) => {
-      process.stderr.write(`${String(error)}\n`);
-      response.destroy();
-    });
-  });
+  const shouldUpgradeCallback = ({ headers }: IncomingMessage): boolean =>
+    headers.upgrade?.toLowerCase() === 'websocket';
+  const server = createServer(
+    { maxHeaderSize: HEADER_BYTES_MAX, shouldUpgradeCallback },
+    (request, response) => {
+      if (serving === null) {
+        response.socket?.destroy();
+        return;
+      }
+      answer(serving.context, serving.routes, request, response).catch((error: unknown) => {
+        process.stderr.write(`${String(error)}\n`);
+        response.destroy();
+      });
+    },
+  );
   server.keepAliveTimeout = keepAliveS * 1000;
   server.requestTimeout = 0;
   server.headersTimeout = 0;
+  server.on('upgrade', (request, socket, first) => {
+    if (serving === null || !takesRealtime(serving.context, request)) {
+      refuseUpgrade(socket);
+      return;
+    }
+    acceptRealtime(serving.context, request, socket, first).catch((error: unknown) => {
+      process.stderr.write(`${String(error)}\n`);
+      socket.destroy();
+    });
+  });
   server.on('clientError', (_error, socket) => {
     if (!socket.writable) return;
     const text = 'Invalid HTTP request received.';
@@ -156,20 +172,23 @@ function answerError(context: SimContext, exchange: Exchange, error: unknown): v
 }
 
 function exchangeOf(context: SimContext, request: IncomingMessage, response: ServerResponse): Exchange {
-  const url = request.url ?? '/';
-  const mark = url.indexOf('?');
-  const full = mark < 0 ? url : url.slice(0, mark);
-  const root = context.options.rootPath;
-  const path = root !== '' && full.startsWith(root) ? full.slice(root.length) : full;
   const given = request.headers['x-request-id'];
   return {
     request,
     response,
     method: request.method ?? 'GET',
-    path: decodePath(path),
-    query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)),
+    ...targetOf(context, request),
     requestId: typeof given === 'string' && given !== '' ? given : newId(),
   };
+}
+
+function targetOf(context: SimContext, request: IncomingMessage): Pick<Exchange, 'path' | 'query'> {
+  const url = request.url ?? '/';
+  const mark = url.indexOf('?');
+  const full = mark < 0 ? url : url.slice(0, mark);
+  const root = context.options.rootPath;
+  const path = root !== '' && full.startsWith(root) ? full.slice(root.length) : full;
+  return { path: decodePath(path), query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)) };
 }
 
 function decodePath(path: string): string {
@@ -180,11 +199,22 @@ function decodePath(path: string): string {
   }
 }
 
+/** Any model that generates may be asked; vLLM has the path only for models that hear. */
+function takesRealtime(context: SimContext, request: IncomingMessage): boolean {
+  const { path } = targetOf(context, request);
+  return path === REALTIME_PATH && context.options.sim.task === 'generate' && hasKey(context, request);
+}
+
 function authorized(context: SimContext, exchange: Exchange): boolean {
-  const keys = context.options.apiKeys;
-  if (keys.length === 0 || exchange.method === 'OPTIONS') return true;
+  if (exchange.method === 'OPTIONS') return true;
   if (!GUARDED.some((prefix) => exchange.path.startsWith(prefix))) return true;
-  const header = exchange.request.headers.authorization ?? '';
+  return hasKey(context, exchange.request);
+}
+
+function hasKey(context: SimContext, request: IncomingMessage): boolean {
+  const keys = context.options.apiKeys;
+  if (keys.length === 0) return true;
+  const header = request.headers.authorization ?? '';
   const space = header.indexOf(' ');
   return (
     space > 0 && header.slice(0, space).toLowerCase() === 'bearer' && keys.includes(header.slice(space + 1))
