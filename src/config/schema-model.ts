@@ -247,7 +247,7 @@ const sharedFields = {
   }),
   ws_idle_timeout: field(duration(), {
     effect:
-      'A WebSocket over which no frame passed for this long holds its engine no more: it may be closed (1012) when the engine has to give way.',
+      'A WebSocket over which no data passed for this long (pings do not count) holds its engine no more: it is closed (1012) when the engine gives way.',
     default: 60,
     unit: 's',
   }),
