@@ -76,7 +76,7 @@ export class ClientConnection implements Listed, Peer {
    * written has been taken: until then the engine would work for nobody.
    */
   clientEnded(): void {
-    for (const request of [...this.requests]) request.breakOff();
+    for (const request of [...this.requests]) if (request.endsWithClient) request.breakOff();
   }
 
   look(nowMs: number, limits: ConnectionLimits): void {

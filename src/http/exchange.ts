@@ -101,6 +101,10 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     return this.#context.draining || (this.#head !== null && this.#head.upgrade !== null);
   }
 
+  get endsWithClient(): boolean {
+    return true;
+  }
+
   get isReading(): boolean {
     return this.#state === 'reading';
   }

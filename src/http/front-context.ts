@@ -55,6 +55,8 @@ export interface ActiveRequest extends Listed, Upload {
   readonly corsHeaders: readonly string[];
   /** Its body is not complete yet. */
   readonly isReading: boolean;
+  /** A client that sends no more has left it; WebSockets have an end of their own. */
+  readonly endsWithClient: boolean;
   /** Its connection broke while the body was read, and `refusal` is written beside its response. */
   answeredRaw(refusal: Refusal, bytes: number): void;
   /** Its body comes too slowly; only while it is read. */

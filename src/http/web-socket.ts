@@ -59,6 +59,7 @@ export class WebSocketExchange
   dialect: Dialect = 'openai';
   /** Its head is complete, and it has no body. */
   readonly isReading = false;
+  readonly endsWithClient = false;
   readonly uploadedBytes = 0;
   /** Browsers ask for none here: a page's origin is judged with its caller. */
   readonly corsHeaders = NO_HEADERS;
