@@ -64,6 +64,29 @@ describe('scanBody on bodies it accepts', () => {
     assert.equal(accepted('{"messages":[{"model":"inner"}]}').model, null);
   });
 
+  it('finds what Responses need at the top level only', () => {
+    const found = (text: string) => {
+      const { background, previousResponseId } = accepted(text);
+      return [background, previousResponseId];
+    };
+    assert.deepEqual(found('{"model":"m","background":true,"previous_response_id":"resp_1"}'), [
+      true,
+      'resp_1',
+    ]);
+    assert.deepEqual(found('{"x":{"background":true,"previous_response_id":"a"}}'), [false, null]);
+    assert.deepEqual(found('{"max_tokens":true,"presence_penalty_xx_":"a"}'), [false, null]);
+    const letters = (key: string) =>
+      [...key].map((letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`).join('');
+    const escaped = `{"${letters('background')}":1,"${letters('previous_response_id')}":"r"}`;
+    assert.deepEqual(found(escaped), [true, 'r']);
+    // Python's models read true from all of these.
+    for (const value of ['true', '1', '"yes"', '"true"'])
+      assert.equal(found(`{"background":${value}}`)[0], true);
+    for (const value of ['false', 'null']) assert.equal(found(`{"background":${value}}`)[0], false);
+    for (const value of ['null', '7', '{}'])
+      assert.equal(found(`{"previous_response_id":${value}}`)[1], null);
+  });
+
   it('follows quotes and backslashes in strings of every length', () => {
     for (let length = 0; length < 200; length++) {
       for (const tail of ['', '\\"', '\\\\', '\\\\\\"', '\\\\\\\\']) {
@@ -118,6 +141,12 @@ describe('scanBody on bodies it refuses', () => {
       assert.deepEqual(refusalOf(text), { code: 'model_duplicate', parameters: { key: 'model' } });
     }
     assert.deepEqual(refusalOf('{"stream":true,"str\\u0065am":false}').parameters, { key: 'stream' });
+    assert.deepEqual(refusalOf('{"background":true,"b\\u0061ckground":false}').parameters, {
+      key: 'background',
+    });
+    assert.deepEqual(refusalOf('{"previous_response_id":"a","previous_response_id":null}').parameters, {
+      key: 'previous_response_id',
+    });
   });
 
   it('refuses what is not UTF-8 and says where', () => {

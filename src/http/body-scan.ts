@@ -1,5 +1,6 @@
 /**
- * Finds `model` and `stream` in a JSON body by one walk over its bytes.
+ * Finds `model`, `stream` and what Responses need (`background`, `previous_response_id`) in a JSON body by one walk over its
+ * bytes.
  *
  * 1. Never another model than the engine sees: what two parsers may read differently (duplicate keys, also by escapes,
  *    other encodings, a byte order mark, lone surrogates in the name) is refused, not guessed.
@@ -17,6 +18,10 @@ export interface ScannedBody {
   readonly model: string | null;
   /** True only for a literal `true`. */
   readonly stream: boolean;
+  /** False where it is absent, `false` or `null`; engines read true from more than a literal `true`. */
+  readonly background: boolean;
+  /** `previous_response_id` where it is a string. */
+  readonly previousResponseId: string | null;
   /** Range of the value of `model` with its quotes; both -1 without one. */
   readonly modelStart: number;
   readonly modelEnd: number;
@@ -36,8 +41,13 @@ const OPEN = 0x7b;
 const CLOSE = 0x7d;
 /** More keys than any route knows; each costs an edit of the body more than its bytes. */
 const TOP_LEVEL_KEYS_MAX = 1000;
-/** `stream` with every letter written as `\uXXXX`: a longer key can be neither of the two. */
-const ESCAPED_KEY_BYTES_MAX = 36;
+const LETTER_B = 0x62;
+const LETTER_P = 0x70;
+/** `previous_response_id` with every letter written as `\uXXXX`: a longer key can be none of those looked for. */
+const ESCAPED_KEY_BYTES_MAX = 120;
+
+type Key = 'model' | 'stream' | 'background' | 'previous_response_id';
+const KEYS: ReadonlySet<string> = new Set<Key>(['model', 'stream', 'background', 'previous_response_id']);
 
 /** Scans a whole body. Never throws; the cost is linear in the bytes. */
 export function scanBody(body: Uint8Array): BodyScan {
@@ -63,6 +73,9 @@ function scanMembers(reader: JsonReader, objectStart: number): BodyScan {
   let modelStart = -1;
   let modelEnd = -1;
   let stream: boolean | null = null;
+  let background: boolean | null = null;
+  let previousStart = -1;
+  let previousResponseId: string | null = null;
   let objectEnd = -1;
   let keys = 0;
   reader.skipWhitespace();
@@ -83,6 +96,13 @@ function scanMembers(reader: JsonReader, objectStart: number): BodyScan {
     } else if (key === 'stream') {
       if (stream !== null) return fault('model_duplicate', { key });
       stream = bytes[start] === 0x74;
+    } else if (key === 'background') {
+      if (background !== null) return fault('model_duplicate', { key });
+      background = bytes[start] !== 0x66 && bytes[start] !== 0x6e;
+    } else if (key === 'previous_response_id') {
+      if (previousStart >= 0) return fault('model_duplicate', { key });
+      previousStart = start;
+      if (bytes[start] === QUOTE) previousResponseId = decodeString(bytes, start, reader.at);
     }
     reader.skipWhitespace();
     const next = reader.peek();
@@ -98,11 +118,21 @@ function scanMembers(reader: JsonReader, objectStart: number): BodyScan {
     reader.fail('something follows the object');
     return brokenBody(reader);
   }
-  return { kind: 'ok', model, stream: stream === true, modelStart, modelEnd, objectStart, objectEnd };
+  return {
+    kind: 'ok',
+    model,
+    stream: stream === true,
+    background: background === true,
+    previousResponseId,
+    modelStart,
+    modelEnd,
+    objectStart,
+    objectEnd,
+  };
 }
 
 /** Reads a key and its colon; stops at the first byte of the value. */
-function readKey(reader: JsonReader): 'model' | 'stream' | 'other' | 'broken' {
+function readKey(reader: JsonReader): Key | 'other' | 'broken' {
   reader.skipWhitespace();
   const start = reader.at + 1;
   if (reader.peek() !== QUOTE) {
@@ -121,7 +151,7 @@ function readKey(reader: JsonReader): 'model' | 'stream' | 'other' | 'broken' {
   return key;
 }
 
-function keyKind(bytes: Buffer, start: number, end: number): 'model' | 'stream' | 'other' | 'broken' {
+function keyKind(bytes: Buffer, start: number, end: number): Key | 'other' | 'broken' {
   let escaped = false;
   for (let at = start; at < end; at++) {
     const byte = bytes[at] as number;
@@ -129,11 +159,21 @@ function keyKind(bytes: Buffer, start: number, end: number): 'model' | 'stream' 
     if (byte === BACKSLASH) escaped = true;
   }
   const length = end - start;
-  if (!escaped && length !== 5 && length !== 6) return 'other';
+  if (!escaped && !isCandidate(length, bytes[start])) return 'other';
   if (escaped && length > ESCAPED_KEY_BYTES_MAX) return 'other';
   const key = escaped ? decodeString(bytes, start - 1, end + 1) : bytes.toString('latin1', start, end);
   if (key === null) return 'broken';
-  return key === 'model' || key === 'stream' ? key : 'other';
+  return KEYS.has(key) ? (key as Key) : 'other';
+}
+
+/** Only these keys are made into strings. */
+function isCandidate(length: number, first: number | undefined): boolean {
+  return (
+    length === 5 ||
+    length === 6 ||
+    (length === 10 && first === LETTER_B) ||
+    (length === 20 && first === LETTER_P)
+  );
 }
 
 function readModel(bytes: Buffer, start: number, end: number): string | Refusal {
