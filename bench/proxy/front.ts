@@ -3,9 +3,12 @@
  * that always grants: what they cost without scheduler and control loop (`--target front`). Argument: the stub's port. Prints its own port.
  */
 import type { ResolvedModel } from '../../src/config/resolved-config.ts';
+import { BackgroundResponses } from '../../src/control/background-responses.ts';
 import type { Admission, Gate, Waiter } from '../../src/control/gate.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import { createNameResolver } from '../../src/http/names.ts';
+import { ResponseDesk } from '../../src/http/response-desk.ts';
+import { ResponseOwners } from '../../src/http/response-owners.ts';
 import { createFront } from '../../src/http/server.ts';
 import { createEndpoint } from '../../src/proxy/endpoint.ts';
 import type { Endpoint } from '../../src/proxy/endpoint-types.ts';
@@ -36,7 +39,14 @@ class OpenGate implements Gate {
     const requestId = this.#free.pop() ?? this.#running.length;
     this.#running[requestId] = waiter;
     const { model } = admission;
-    waiter.granted({ requestId, model, endpoint: this.#endpoint, waitedMs: 0, load: 'hot', queueDepth: 0 });
+    const lease = {
+      launchId: null,
+      endpoint: this.#endpoint,
+      waitedMs: 0,
+      load: 'hot',
+      queueDepth: 0,
+    } as const;
+    waiter.granted({ requestId, model, ...lease });
     return requestId;
   }
 
@@ -46,6 +56,8 @@ class OpenGate implements Gate {
     this.#running[id] = null;
     this.#free.push(id);
   }
+
+  handOver(): void {}
 
   requestRefused(): void {}
 
@@ -73,6 +85,7 @@ const model = {
   requestDefaults: {},
   adapters: {},
 } as unknown as ResolvedModel;
+const gate = new OpenGate(endpoint);
 const front = createFront({
   server: {
     bodyLimitBytes: 64 * MIB,
@@ -87,7 +100,13 @@ const front = createFront({
     uploadBytesPerSMin: 256,
     trustedHops: 0,
   },
-  gate: new OpenGate(endpoint),
+  gate,
+  responses: new ResponseDesk({
+    models: new Map(),
+    owners: new ResponseOwners(() => null),
+    background: new BackgroundResponses({ gate, clock, log: () => {}, ended: () => {} }),
+    gate,
+  }),
   names: createNameResolver({ models: new Map([[MODEL, model]]), aliases: [], defaultModel: null }),
   keys: null,
   data: {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { loadStaticKeys, type StaticKeys } from '../access/static-keys.ts';
 import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import { startupLines } from '../config/startup-lines.ts';
+import { BackgroundResponses, type EndedBackground } from '../control/background-responses.ts';
 import { ControlLoop, type ControlPorts } from '../control/control-loop.ts';
 import { CostKeeper } from '../control/cost-keeper.ts';
 import { DecisionHistory } from '../control/decision-history.ts';
@@ -15,6 +16,7 @@ import { ModelSizer } from '../control/model-sizer.ts';
 import { launchSignature } from '../control/policies.ts';
 import { RunRecorder } from '../control/run-record.ts';
 import { factsReader } from '../control/sizer-facts.ts';
+import { standingEngine } from '../control/standing-engine.ts';
 import { gatewayStatus } from '../control/status.ts';
 import { createSystemClock } from '../control/system-clock.ts';
 import { failure, type Result, success } from '../core/result.ts';
@@ -24,6 +26,8 @@ import { createEngineHttp } from '../engines/engine-http.ts';
 import { createEngineRegistry } from '../engines/registry.ts';
 import { createNameResolver } from '../http/names.ts';
 import type { RequestEnd } from '../http/request-observer.ts';
+import { ResponseDesk } from '../http/response-desk.ts';
+import { ResponseOwners } from '../http/response-owners.ts';
 import { createFront, type Front } from '../http/server.ts';
 import { certificateWarning, TlsFiles } from '../http/tls-files.ts';
 import { createEndpoint } from '../proxy/endpoint.ts';
@@ -46,6 +50,9 @@ import { VERSION } from './version.ts';
 
 /** Events that measure what a move costs. */
 const COSTLY_EVENTS: ReadonlySet<string> = new Set(['ready', 'stopped', 'slept', 'woke']);
+
+/** What of a background response comes after its create, in the activity log. */
+const BACKGROUND_ROUTE = '/v1/responses (background)';
 
 /** Engines that were told to stop must be gone within their grace, the kill and its verification. */
 const ENGINES_GONE_LIMIT_MS = 30_000;
@@ -70,6 +77,7 @@ export class Gateway {
   readonly control: ControlLoop;
   readonly #front: Front;
   readonly #tls: TlsFiles | null;
+  readonly #background: BackgroundResponses;
   readonly #devices: DeviceSource;
   readonly #startedS = Math.floor(Date.now() / 1000);
   readonly #watch: DeviceWatch;
@@ -138,11 +146,24 @@ export class Gateway {
       log,
       ending: this.#ending.signal,
     });
+    this.#background = new BackgroundResponses({
+      gate: this.control,
+      clock: this.#clock,
+      log,
+      ended: (ended) => this.#noteBackground(ended),
+    });
+    metrics.countBackground(() => this.#background.counts());
     const logRequest = createRequestLog(log, config.log.level);
     this.#front = createFront({
       server: config.server,
       gate: this.control,
       names: createNameResolver(config),
+      responses: new ResponseDesk({
+        models: config.models,
+        owners: new ResponseOwners((model) => standingEngine(this.control.state, model)),
+        background: this.#background,
+        gate: this.control,
+      }),
       keys,
       clock: this.#clock,
       wsIdleTimeoutMs: (model) => config.models.get(model)?.wsIdleTimeoutMs ?? Number.POSITIVE_INFINITY,
@@ -244,6 +265,8 @@ export class Gateway {
     // Engines that are being adopted must be known before they can be stopped or left; both waits are bounded.
     await Promise.all([untilAborted(options.delayMs, options.hurry), this.#opening]);
     this.control.shutdown('drain', options.leaveEngines);
+    // Engines that live on work on; nobody asks them any more.
+    if (options.leaveEngines) this.#background.letGo();
     const drained = this.#front.drain();
     const quiet = await this.control.untilQuiet(this.#config.server.shutdownDrainMs, options.hurry);
     this.control.shutdown('stop', options.leaveEngines);
@@ -285,6 +308,26 @@ export class Gateway {
       responseBytes: end.responseBytes,
       attempts: end.attempts,
       clientAddress: end.clientAddress,
+    });
+  }
+
+  /** Its create has a row of its own, which says when it was asked for. */
+  #noteBackground({ model, responseId, clientRequestId, durationMs, end }: EndedBackground): void {
+    this.#log('info', `background response ${responseId} of ${model} has ended: ${end.status}`, {
+      ...{ model, request: clientRequestId, response: responseId, duration_ms: Math.round(durationMs) },
+    });
+    this.#activity?.add({
+      ...{ endedWallMs: this.#clock.wallMs(), clientRequestId, principal: null, model },
+      ...{ route: BACKGROUND_ROUTE, method: '', outcome: end.outcome, status: 0, code: null, load: null },
+      ...{
+        streamed: false,
+        waitMs: 0,
+        ttfbMs: null,
+        durationMs,
+        requestBytes: 0,
+        responseBytes: 0,
+        attempts: 1,
+      },
     });
   }
 

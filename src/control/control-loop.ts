@@ -50,7 +50,7 @@ export interface ControlPorts extends FleetPorts {
 
 interface Ticket {
   readonly admission: Admission;
-  readonly waiter: Waiter;
+  waiter: Waiter;
   granted: boolean;
 }
 
@@ -204,6 +204,11 @@ export class ControlLoop implements Gate {
     if (broken && !this.#external.has(ticket.admission.model))
       this.#lastBroken.set(ticket.admission.model, { requestId: id, body: ticket.admission.body });
     this.#send({ kind: 'finished', requestId: id, broken });
+  }
+
+  handOver(id: RequestId, waiter: Waiter): void {
+    const ticket = this.#tickets.get(id);
+    if (ticket?.granted === true) ticket.waiter = waiter;
   }
 
   giveBack(id: RequestId, cause: GiveBackCause, detail: string): void {
@@ -366,14 +371,8 @@ export class ControlLoop implements Gate {
       return;
     }
     ticket.granted = true;
-    ticket.waiter.granted({
-      requestId: effect.requestId,
-      model: effect.model,
-      endpoint,
-      waitedMs: effect.waitedMs,
-      load: effect.load,
-      queueDepth: effect.queueDepth,
-    });
+    const { requestId, model, launchId, waitedMs, load, queueDepth } = effect;
+    ticket.waiter.granted({ requestId, model, launchId, endpoint, waitedMs, load, queueDepth });
   }
 
   #launchReported(reported: SchedulerEvent): void {

@@ -3,7 +3,7 @@
  * Calls are synchronous; `granted` may be called before `admit` returns (a ready model's request takes the short way).
  */
 import type { Refusal } from '../core/errors.ts';
-import type { ModelName, RequestId } from '../core/ids.ts';
+import type { LaunchId, ModelName, RequestId } from '../core/ids.ts';
 import type { Endpoint } from '../proxy/endpoint-types.ts';
 
 export interface Admission {
@@ -22,6 +22,8 @@ export type LoadKind = 'hot' | 'wake' | 'cold';
 export interface Lease {
   readonly requestId: RequestId;
   readonly model: ModelName;
+  /** Null: a server that others run. */
+  readonly launchId: LaunchId | null;
   readonly endpoint: Endpoint;
   readonly waitedMs: number;
   readonly load: LoadKind;
@@ -67,6 +69,8 @@ export interface Gate {
    * again. `detail` is the transport's own words, for the error and the log.
    */
   giveBack(id: RequestId, cause: GiveBackCause, detail: string): void;
+  /** A granted request goes on under another waiter, which ends it. Harmless when the request has ended. */
+  handOver(id: RequestId, waiter: Waiter): void;
   /** An engine refused a request with 400: perhaps the configuration can do something about it. */
   requestRefused(model: ModelName, bodyStart: Uint8Array): void;
 }

@@ -77,6 +77,8 @@ export function launchSignature(model: ResolvedModel): string {
     model.url === null ? null : [model.url.baseUrl, model.url.headers],
     // Absent where there are none, so that what was learned before adapters were known stays known.
     ...(Object.keys(model.adapters).length === 0 ? [] : [model.adapters]),
+    // Only where it is on, so that engines of gateways that did not know it serve on.
+    ...(model.responsesStore ? ['responses_store'] : []),
   ];
   return createHash('sha256').update(JSON.stringify(launch)).digest('hex').slice(0, 16);
 }

@@ -397,6 +397,38 @@ export const ERRORS = {
     'The request was ended after {seconds} s because other models wait for the devices of `{model}`.',
     'Retry, or raise `drain_timeout`.',
   ),
+  background_timeout: entry(
+    504,
+    'api_error',
+    'operator',
+    false,
+    'The background response `{id}` was cancelled, as it was not done within {seconds} s.',
+    "Ask for less, or raise the model's `background_timeout`.",
+  ),
+  background_off: entry(
+    400,
+    'invalid_request_error',
+    'client',
+    false,
+    'The engine of `{model}` keeps no responses, so that it makes none in the background.',
+    'Leave out `background: true`, or set `responses_store: true` for the model.',
+  ),
+  response_not_found: entry(
+    404,
+    'not_found_error',
+    'client',
+    false,
+    'The response `{id}` is not there: {reason}.',
+    'Create it anew. Only models with `responses_store: true` keep responses, and no longer than their engine lives.',
+  ),
+  response_of_other_model: entry(
+    400,
+    'invalid_request_error',
+    'client',
+    false,
+    'The response `{id}` was made by `{other}`, so that a request for `{model}` cannot go on from it.',
+    'Send the request to the model that made the response, or leave out `previous_response_id`.',
+  ),
   // Us.
   internal: entry(
     500,

@@ -5,7 +5,7 @@
  * 1. A granted lease ends by exactly one `finish` or `giveBack`.
  * 2. The owner hears exactly one of `refuse` and `answered`, unless it said `leave` or `breakOff` first.
  */
-import type { GiveBackCause, Lease, Outcome, Waiter } from '../control/gate.ts';
+import type { Gate, GiveBackCause, Lease, Outcome, Waiter } from '../control/gate.ts';
 import { assert } from '../core/assert.ts';
 import { errorMessage, type Refusal } from '../core/errors.ts';
 import type { ModelName, RequestId } from '../core/ids.ts';
@@ -19,6 +19,7 @@ import { upstreamHeaders } from './hop-headers.ts';
 import type { ForwardedRoute } from './model-request.ts';
 import type { RequestOutcome } from './request-observer.ts';
 import type { RequestRecord } from './request-record.ts';
+import type { ResponseErrand } from './response-errand.ts';
 
 /** Give-backs of one request that reached no socket; then its engine counts as unreachable. */
 const UNSENT_TRIES_MAX = 10;
@@ -53,6 +54,10 @@ export class EngineAttempts implements Waiter, ForwardOwner {
   readonly #request: FrontRequest;
   readonly #response: FrontResponse;
   readonly #route: ForwardedRoute;
+  /** Null for most requests. */
+  readonly #errand: ResponseErrand | null;
+  /** The context's, or that of a lease which goes on anyway. */
+  readonly #gate: Gate;
   #body: Uint8Array | null;
   #state: State = 'waiting';
   #gateId: RequestId | null = null;
@@ -67,6 +72,7 @@ export class EngineAttempts implements Waiter, ForwardOwner {
     response: FrontResponse,
     route: ForwardedRoute,
     body: Uint8Array | null,
+    errand: ResponseErrand | null,
   ) {
     this.#owner = owner;
     this.#context = context;
@@ -74,14 +80,16 @@ export class EngineAttempts implements Waiter, ForwardOwner {
     this.#response = response;
     this.#route = route;
     this.#body = body;
+    this.#errand = errand;
+    this.#gate = errand === null ? context.gate : errand.gate;
   }
 
   /** Asks the gate for the model. The owner may hear of the end before this returns. */
   start(model: ModelName): void {
     const target = this.#route.upstreamTarget;
     const query = target.indexOf('?');
-    const path = query < 0 ? target : target.slice(0, query);
-    const id = this.#context.gate.admit({ model, path, body: this.#body }, this);
+    const path = this.#errand?.path ?? (query < 0 ? target : target.slice(0, query));
+    const id = this.#gate.admit({ model, path, body: this.#body }, this);
     // A lease that came before `admit` returned brought the id with it.
     this.#gateId ??= id;
   }
@@ -93,7 +101,7 @@ export class EngineAttempts implements Waiter, ForwardOwner {
       else this.#forward?.clientLeft();
       return true;
     }
-    if (this.#state === 'waiting' && this.#gateId !== null) this.#context.gate.leave(this.#gateId);
+    if (this.#state === 'waiting' && this.#gateId !== null) this.#gate.leave(this.#gateId);
     this.#state = 'ended';
     return false;
   }
@@ -102,13 +110,19 @@ export class EngineAttempts implements Waiter, ForwardOwner {
 
   granted(lease: Lease): void {
     if (this.#state === 'ended') {
-      this.#context.gate.finish(lease.requestId, 'client_left');
+      this.#gate.finish(lease.requestId, 'client_left');
       return;
     }
     const owner = this.#owner;
     this.#state = 'forwarding';
     this.#gateId = lease.requestId;
     this.#lease = lease;
+    const unfit = this.#errand === null ? null : this.#errand.refusalOf(lease);
+    if (unfit !== null) {
+      this.#endLease('answered', null);
+      owner.refuse(unfit);
+      return;
+    }
     owner.load = lease.load;
     owner.waitMs = lease.waitedMs;
     owner.attempts += 1;
@@ -125,6 +139,7 @@ export class EngineAttempts implements Waiter, ForwardOwner {
       response: this.#response,
       settings: this.#context.answers,
       owner: this,
+      watch: this.#errand,
     });
     this.#forward.start({
       method: owner.method,
@@ -191,11 +206,11 @@ export class EngineAttempts implements Waiter, ForwardOwner {
     this.#state = 'waiting';
     this.#forward = null;
     this.#lease = null;
-    this.#context.gate.giveBack(id, cause, detail);
+    this.#gate.giveBack(id, cause, detail);
   }
 
   forwardRefused(refusal: Refusal): void {
-    this.#endLease('engine_error');
+    this.#endLease('engine_error', null);
     this.#owner.refuse(refusal, 'engine_error');
   }
 
@@ -203,15 +218,16 @@ export class EngineAttempts implements Waiter, ForwardOwner {
     this.#owner.code = refusal?.code ?? null;
     this.#owner.responseBytes = this.#forward?.answerBytes ?? 0;
     this.#owner.streamErrors = this.#forward?.streamErrors ?? 0;
-    this.#endLease(outcome);
+    this.#endLease(outcome, refusal);
     this.#owner.answered(outcome);
   }
 
-  #endLease(outcome: Outcome): void {
+  #endLease(outcome: Outcome, refusal: Refusal | null): void {
     const id = this.#gateId;
     if (this.#state !== 'forwarding' || id === null) return;
     this.#end();
-    this.#context.gate.finish(id, outcome);
+    if (this.#errand !== null && this.#errand.keepsLease(outcome, refusal)) return;
+    this.#gate.finish(id, outcome);
   }
 
   #end(): void {

@@ -25,6 +25,7 @@ import { type OwnAnswer, optionsAnswer, ownAnswer } from './own-routes.ts';
 import { checkHead, type RequestHead } from './request-checks.ts';
 import type { RequestOutcome } from './request-observer.ts';
 import { RequestRecord } from './request-record.ts';
+import type { ResponseErrand } from './response-errand.ts';
 import { dialectOf, matchRoute, type Route } from './routes.ts';
 import { NO_WEB_SOCKET } from './web-socket-head.ts';
 
@@ -146,7 +147,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     this.requestBytes = bytes;
     this.model = read.model ?? this.model;
     this.streamed = read.stream;
-    this.#serve(read.body);
+    this.#serve(read);
   }
 
   // The attempts.
@@ -274,7 +275,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
       return;
     }
     if (route.bodyRule !== 'json') {
-      const choice = modelOfHead(head, route, this.#context.names);
+      const choice = modelOfHead(head, route, this.#context.names, this.#context.responses);
       if (choice.kind === 'fault') {
         this.refuse(choice.refusal);
         return;
@@ -299,12 +300,29 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     intake.start(this.#request, head.contentLength);
   }
 
-  #serve(body: Uint8Array | null): void {
-    const { model } = this;
+  #serve(read: Extract<ReadBody, { kind: 'ok' }> | null): void {
+    const { model, method, clientRequestId } = this;
     const route = this.#route;
     if (model === null || route === null) return;
+    let errand: ResponseErrand | null = null;
+    if (route.dialect === 'responses') {
+      const choice = this.#context.responses.errandOf({ method, route, model, read, clientRequestId });
+      if (choice.kind === 'fault') {
+        this.refuse(choice.refusal);
+        return;
+      }
+      errand = choice.errand;
+    }
     this.#state = 'serving';
-    this.#attempts = new EngineAttempts(this, this.#context, this.#request, this.#response, route, body);
+    this.#attempts = new EngineAttempts(
+      this,
+      this.#context,
+      this.#request,
+      this.#response,
+      route,
+      read?.body ?? null,
+      errand,
+    );
     this.#attempts.start(model);
   }
 

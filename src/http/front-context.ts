@@ -15,6 +15,7 @@ import type { NameResolver } from './names.ts';
 import type { FrontData } from './own-routes.ts';
 import type { RequestObserver } from './request-observer.ts';
 import type { Upload } from './upload-rate.ts';
+import type { ResponseDesk } from './response-desk.ts';
 
 export interface FrontOptions {
   readonly server: Pick<
@@ -33,6 +34,7 @@ export interface FrontOptions {
   >;
   readonly gate: Gate;
   readonly names: NameResolver;
+  readonly responses: ResponseDesk;
   /** Null: everybody may ask. */
   readonly keys: StaticKeys | null;
   readonly data: FrontData;

@@ -6,6 +6,7 @@ import { scanBody } from './body-scan.ts';
 import { JsonReader } from './json-reader.ts';
 import type { NameResolver, ResolvedName } from './names.ts';
 import { checkContentType, type RequestHead } from './request-checks.ts';
+import type { ResponseDesk } from './response-desk.ts';
 import type { Route } from './routes.ts';
 import { prepareEdits, spliceBody } from './splice.ts';
 
@@ -37,9 +38,19 @@ export function bodyLimitBytes(
 }
 
 /** Finds the model of a request whose body does not name it. */
-export function modelOfHead(head: RequestHead, route: ForwardedRoute, names: NameResolver): ModelChoice {
+export function modelOfHead(
+  head: RequestHead,
+  route: ForwardedRoute,
+  names: NameResolver,
+  responses: ResponseDesk,
+): ModelChoice {
   if (route.kind === 'engine_path') return { kind: 'ok', model: route.name.model };
   const name = route.modelName ?? head.modelHeader ?? queryModel(head.target);
+  if (route.responseId !== null) {
+    const named = name === null ? null : names.resolve(name);
+    if (named?.kind === 'fault') return named;
+    return responses.modelOf(route.responseId, named?.model ?? null);
+  }
   return name === null
     ? { kind: 'fault', refusal: { code: 'model_unnamed', parameters: {} } }
     : names.resolve(name);
@@ -51,6 +62,9 @@ export type ReadBody =
       /** Null: the head names it. */
       readonly model: ModelName | null;
       readonly stream: boolean;
+      /** As of `ScannedBody`; false and null where the body was not scanned. */
+      readonly background: boolean;
+      readonly previousResponseId: string | null;
       /** As the engine gets it. */
       readonly body: Uint8Array;
     }
@@ -63,7 +77,7 @@ export function readBody(body: Buffer, route: ForwardedRoute, names: NameResolve
 }
 
 function unread(body: Uint8Array): ReadBody {
-  return { kind: 'ok', model: null, stream: false, body };
+  return { kind: 'ok', model: null, stream: false, background: false, previousResponseId: null, body };
 }
 
 /** A JSON body that names its model. */
@@ -77,6 +91,8 @@ function readJsonRequest(body: Buffer, names: NameResolver): ReadBody {
     kind: 'ok',
     model,
     stream: scan.stream,
+    background: scan.background,
+    previousResponseId: scan.previousResponseId,
     body: edits === null ? body : spliceBody(body, scan, edits),
   };
 }
@@ -108,6 +124,8 @@ function readPathBody(body: Buffer, name: ResolvedName, names: NameResolver): Re
     kind: 'ok',
     model: null,
     stream: scan.stream,
+    background: scan.background,
+    previousResponseId: scan.previousResponseId,
     body: edits === null ? body : spliceBody(body, scan, edits),
   };
 }

@@ -10,6 +10,7 @@ import type { Refusal } from '../core/errors.ts';
 import type { Dialect } from './error-body.ts';
 import { isForbiddenPath, pathFlaw } from './forbidden-paths.ts';
 import type { NameResolver, ResolvedName } from './names.ts';
+import { ONE_RESPONSE, responseIdOfPath } from './response-path.ts';
 import {
   ENGINE_ALLOWED,
   ENGINE_METHODS,
@@ -40,6 +41,8 @@ export type Route =
       readonly dialect: Dialect;
       /** From `X-Model` or `?model=`, for `any` and `none` only; null otherwise. */
       readonly modelName: string | null;
+      /** The stored response that it is about, whose engine is meant; null: none. */
+      readonly responseId: string | null;
     }
   | {
       readonly kind: 'engine_path';
@@ -119,6 +122,20 @@ function matchSlowly(request: RouteRequest, path: string, query: string, names: 
     if (method !== 'POST') return wrongMethod(method, plain, MODEL_ALLOWED, dialect);
     return modelRoute(known, plain, plain + query);
   }
+  const responseId = responseIdOfPath(method, plain);
+  if (responseId !== null) {
+    const bodyRule = READING_METHODS.has(method) ? 'none' : 'any';
+    const upstreamTarget = plain + query;
+    return {
+      kind: 'model',
+      label: ONE_RESPONSE,
+      upstreamTarget,
+      bodyRule,
+      dialect,
+      modelName: null,
+      responseId,
+    };
+  }
   return otherPath(request, path, query, dialect);
 }
 
@@ -141,7 +158,7 @@ function isReserved(plain: string): boolean {
 
 function modelRoute(route: ModelRoute, label: string, upstreamTarget: string): Route {
   const { bodyRule, dialect } = route;
-  return { kind: 'model', label, upstreamTarget, bodyRule, dialect, modelName: null };
+  return { kind: 'model', label, upstreamTarget, bodyRule, dialect, modelName: null, responseId: null };
 }
 
 /** POST paths that are not in the table carry a model in their body; other methods need it in the head. */
@@ -150,13 +167,13 @@ function otherPath(request: RouteRequest, path: string, query: string, dialect: 
   const base = { kind: 'model', label: 'other', upstreamTarget: path + query, dialect } as const;
   if (method === 'POST') {
     const isMultipart = request.contentType?.toLowerCase().startsWith('multipart/form-data') === true;
-    return { ...base, bodyRule: isMultipart ? 'multipart' : 'json', modelName: null };
+    return { ...base, bodyRule: isMultipart ? 'multipart' : 'json', modelName: null, responseId: null };
   }
   const modelName = request.modelHeader ?? new URLSearchParams(query).get('model');
   if (modelName === null || modelName === '' || !ENGINE_METHODS.has(method)) {
     return notFound(method, path, dialect);
   }
-  return { ...base, bodyRule: READING_METHODS.has(method) ? 'none' : 'any', modelName };
+  return { ...base, bodyRule: READING_METHODS.has(method) ? 'none' : 'any', modelName, responseId: null };
 }
 
 function enginePath(request: RouteRequest, path: string, query: string, names: NameResolver): Route {

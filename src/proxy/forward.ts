@@ -31,6 +31,13 @@ export interface ForwardOwner {
   forwardEnded(outcome: Outcome, refusal: Refusal | null): void;
 }
 
+/** Looks at an answer while it passes, and changes nothing. */
+export interface AnswerWatch {
+  head(status: number, eventStream: boolean): void;
+  /** `piece` is valid during the call only. */
+  piece(piece: Buffer): void;
+}
+
 export interface ForwardOptions {
   /** For our errors. */
   readonly model: string;
@@ -38,6 +45,8 @@ export interface ForwardOptions {
   readonly response: ServerResponse;
   readonly settings: AnswerSettings;
   readonly owner: ForwardOwner;
+  /** Null for most requests. */
+  readonly watch: AnswerWatch | null;
 }
 
 export class Forward implements AnswerHandler, AnswerOwner {
@@ -88,6 +97,7 @@ export class Forward implements AnswerHandler, AnswerOwner {
     this.#isRefusal = status === 400;
     const head = this.#options.owner.answerHead(status, statusText, rawHeaders);
     if (head.eventStream) this.#errorFrames = new ErrorFrames();
+    this.#options.watch?.head(status, head.eventStream);
     this.#answer.begin(head);
   }
 
@@ -97,6 +107,7 @@ export class Forward implements AnswerHandler, AnswerOwner {
       this.#options.owner.requestRefused(piece);
     }
     this.#errorFrames?.look(piece);
+    this.#options.watch?.piece(piece);
     return this.#answer.write(piece);
   }
 

@@ -219,6 +219,20 @@ export class GatewayMetrics {
     return { created, sent, waits };
   }
 
+  /** Registers the gauge of background responses; `counts` has those models that have some now. */
+  countBackground(counts: () => ReadonlyMap<ModelName, number>): void {
+    new Gauge({
+      name: 'vllm_gateway_background_responses',
+      help: 'Background responses that hold their engine.',
+      labelNames: ['model'],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const [model, count] of counts()) this.set({ model }, count);
+      },
+    });
+  }
+
   text(): Promise<string> {
     return this.#registry.metrics();
   }

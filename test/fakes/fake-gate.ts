@@ -13,12 +13,13 @@ import type {
 } from '../../src/control/gate.ts';
 import { assert } from '../../src/core/assert.ts';
 import type { Refusal } from '../../src/core/errors.ts';
-import type { RequestId } from '../../src/core/ids.ts';
+import type { LaunchId, RequestId } from '../../src/core/ids.ts';
 import { RESENDS_MAX } from '../../src/core/limits.ts';
 import type { Endpoint } from '../../src/proxy/endpoint-types.ts';
 
 export interface FakeModel {
   endpoint: Endpoint;
+  launchId: LaunchId | null;
   slots: number;
   queueSize: number;
   /** While true nothing is granted. */
@@ -27,7 +28,7 @@ export interface FakeModel {
 }
 
 export interface GateEvent {
-  readonly kind: 'admit' | 'grant' | 'leave' | 'finish' | 'give_back' | 'refuse';
+  readonly kind: 'admit' | 'grant' | 'hand_over' | 'leave' | 'finish' | 'give_back' | 'refuse';
   readonly id: RequestId;
   readonly detail: string;
 }
@@ -35,7 +36,7 @@ export interface GateEvent {
 interface Entry {
   readonly id: RequestId;
   readonly admission: Admission;
-  readonly waiter: Waiter;
+  waiter: Waiter;
   readonly admittedMs: number;
   resends: number;
 }
@@ -51,7 +52,7 @@ export class FakeGate implements Gate {
   #nextId = 1;
 
   add(name: string, endpoint: Endpoint, slots = 8, queueSize = 1000): FakeModel {
-    const model: FakeModel = { endpoint, slots, queueSize, held: false, load: 'hot' };
+    const model: FakeModel = { endpoint, launchId: `${name}-1`, slots, queueSize, held: false, load: 'hot' };
     this.models.set(name, model);
     this.#waiting.set(name, []);
     return model;
@@ -101,6 +102,13 @@ export class FakeGate implements Gate {
     this.pump(entry.admission.model);
   }
 
+  handOver(id: RequestId, waiter: Waiter): void {
+    const entry = this.#running.get(id);
+    if (entry === undefined) return;
+    entry.waiter = waiter;
+    this.#record('hand_over', id, entry.admission.model);
+  }
+
   requestRefused(): void {}
 
   giveBack(id: RequestId, cause: GiveBackCause, detail: string): void {
@@ -129,6 +137,7 @@ export class FakeGate implements Gate {
       const lease: Lease = {
         requestId: entry.id,
         model: name,
+        launchId: model.launchId,
         endpoint: model.endpoint,
         waitedMs: performance.now() - entry.admittedMs,
         load: model.load,

@@ -215,7 +215,7 @@ test('bodies are spliced where the served name and defaults demand it', async (c
 });
 
 test('any method and body reach an engine below /engines/ and by X-Model', async (context) => {
-  const { client, engine } = await startFixture(context);
+  const { client, engine } = await startFixture(context, { responsesStore: true });
   const raw = await client();
   await raw.get(`/engines/${MODEL}/version?x=1`).answer('GET');
   assert.equal((await engine.request(0)).path, '/version?x=1');

@@ -2,11 +2,15 @@
 import type { TestContext } from 'node:test';
 import type { StaticKeys } from '../../src/access/static-keys.ts';
 import type { ResolvedAlias, ResolvedModel } from '../../src/config/resolved-config.ts';
+import { BackgroundResponses, type EndedBackground } from '../../src/control/background-responses.ts';
+import type { StandingEngine } from '../../src/control/standing-engine.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import { POOL_SPARE_CONNECTIONS } from '../../src/core/limits.ts';
 import type { FrontOptions } from '../../src/http/front-context.ts';
 import { createNameResolver } from '../../src/http/names.ts';
 import type { RequestEnd } from '../../src/http/request-observer.ts';
+import { ResponseDesk } from '../../src/http/response-desk.ts';
+import { ResponseOwners } from '../../src/http/response-owners.ts';
 import { createFront, type Front } from '../../src/http/server.ts';
 import { createEndpoint } from '../../src/proxy/endpoint.ts';
 import type { Endpoint, EndpointOptions } from '../../src/proxy/endpoint-types.ts';
@@ -40,6 +44,9 @@ export interface FixtureOptions {
   readonly tlsLookMs?: number;
   /** Time runs so many times faster for what the front measures; timers run as ever. */
   readonly clockSpeed?: number;
+  /** As of `responses_store`. */
+  readonly responsesStore?: boolean;
+  readonly backgroundTimeoutMs?: number;
 }
 
 export interface Fixture {
@@ -49,6 +56,10 @@ export interface Fixture {
   readonly model: FakeModel;
   readonly engine: FakeEngine;
   readonly endpoint: Endpoint;
+  readonly background: BackgroundResponses;
+  readonly backgroundEnds: EndedBackground[];
+  /** What the front is told of the model's engine. */
+  engineState: StandingEngine['state'] | 'gone';
   /** Copies of what the observer was told. */
   readonly ends: RequestEnd[];
   /** What the operator was told. */
@@ -71,14 +82,21 @@ export async function startFixture(context: TestContext, options: FixtureOptions
   const ends: RequestEnd[] = [];
   const notices: string[] = [];
   const waiters = new Set<() => void>();
+  const backgroundEnds: EndedBackground[] = [];
+  const ended = (end: EndedBackground) => void backgroundEnds.push(end);
+  const background = new BackgroundResponses({ gate, clock: realClock, log: () => {}, ended });
+  const models = new Map([[MODEL, resolvedModel(options)]]);
+  const standing = (): StandingEngine | null =>
+    fixture.engineState === 'gone' ? null : { launchId: model.launchId, state: fixture.engineState };
   const front = createFront({
     server: { ...serverDefaults, ...options.server },
     gate,
     names: createNameResolver({
-      models: new Map([[MODEL, resolvedModel(options)]]),
+      models,
       aliases: options.aliases ?? [],
       defaultModel: options.defaultModel ?? null,
     }),
+    responses: new ResponseDesk({ models, owners: new ResponseOwners(standing), background, gate }),
     keys: options.keys ?? null,
     data: {
       models: () => [
@@ -114,13 +132,16 @@ export async function startFixture(context: TestContext, options: FixtureOptions
     endpoint.destroy(new Error('the test is over'));
     await engine.die();
   });
-  return {
+  const fixture: Fixture = {
     front,
     port,
     gate,
     model,
     engine,
     endpoint,
+    background,
+    backgroundEnds,
+    engineState: 'open',
     ends,
     notices,
     async client() {
@@ -133,6 +154,7 @@ export async function startFixture(context: TestContext, options: FixtureOptions
       return ends;
     },
   };
+  return fixture;
 }
 
 export function endpointFor(port: number, slots: number, options: Partial<EndpointOptions> = {}): Endpoint {
@@ -171,6 +193,9 @@ function resolvedModel(options: FixtureOptions): ResolvedModel {
     servedName: options.servedName ?? MODEL,
     requestDefaults: options.requestDefaults ?? {},
     adapters: options.adapters ?? {},
+    url: null,
+    responsesStore: options.responsesStore ?? false,
+    backgroundTimeoutMs: options.backgroundTimeoutMs ?? 60_000,
   };
   // The front reads these fields of a model and no other.
   return known as unknown as ResolvedModel;

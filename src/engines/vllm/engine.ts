@@ -16,12 +16,13 @@ import { parseVllmLine } from './phases.ts';
 import { isVllmAsleep, sleepVllm, wakeVllm } from './sleep.ts';
 import { warmUpVllm } from './warm-up.ts';
 
-/** Answered by the API server's own process, with the tokenizer alone. */
+/** Answered by the API server's own process, with the tokenizer or what it has stored alone. */
 const ROUTES_ASLEEP: readonly string[] = [
   '/tokenize',
   '/detokenize',
   '/tokenizer_info',
   '/v1/messages/count_tokens',
+  '/v1/responses/{id}',
 ];
 
 export interface VllmEngineOptions {

@@ -22,6 +22,7 @@ export function vllmEnvironment(
     ...(isPrivateAddress(context.listen) ? { VLLM_SERVER_DEV_MODE: '1' } : {}),
     VLLM_HTTP_TIMEOUT_KEEP_ALIVE: String(VLLM_KEEP_ALIVE_S),
     VLLM_ENGINE_READY_TIMEOUT_S: String(Math.max(1, Math.ceil(model.loadTimeoutMs / 1000))),
+    ...(model.responsesStore ? { VLLM_ENABLE_RESPONSES_API_STORE: '1' } : {}),
     VLLM_NO_USAGE_STATS: '1',
     PYTHONUNBUFFERED: '1',
     // vLLM's processes rename themselves, which overwrites /proc/PID/environ and with it the launch id that tells us
