@@ -25,6 +25,7 @@ function sampledMetrics(): GatewayMetrics {
     () => [gauges],
   );
   const end = { model: 'm', outcome: 'answered', status: 200, code: null, load: 'hot', waitMs: 0, ttfbMs: 0 };
+  metrics.countBackground(() => new Map([['m', 0]]));
   metrics.requestEnded({ ...end, label: 'other', durationMs: 0, streamErrors: 1 });
   metrics.poolOpened('m', { connectionsCreated: 0, requestsSent: 0, poolWaits: 0 });
   const start: Effect = {

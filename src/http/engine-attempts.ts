@@ -226,7 +226,7 @@ export class EngineAttempts implements Waiter, ForwardOwner {
     const id = this.#gateId;
     if (this.#state !== 'forwarding' || id === null) return;
     this.#end();
-    if (this.#errand !== null && this.#errand.keepsLease(outcome, refusal)) return;
+    if (this.#errand?.keepsLease(outcome, refusal) === true) return;
     this.#gate.finish(id, outcome);
   }
 

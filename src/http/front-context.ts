@@ -14,8 +14,8 @@ import type { Dialect } from './error-body.ts';
 import type { NameResolver } from './names.ts';
 import type { FrontData } from './own-routes.ts';
 import type { RequestObserver } from './request-observer.ts';
-import type { Upload } from './upload-rate.ts';
 import type { ResponseDesk } from './response-desk.ts';
+import type { Upload } from './upload-rate.ts';
 
 export interface FrontOptions {
   readonly server: Pick<

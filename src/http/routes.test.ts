@@ -98,11 +98,34 @@ describe('matchRoute on model routes', () => {
     const byQuery = match('GET', '/v1/realtime?model=org%2Fm');
     assert(byQuery.kind === 'model');
     assert.deepEqual([byQuery.modelName, byQuery.bodyRule, byQuery.label], ['org/m', 'none', 'other']);
-    const byHeader = match('DELETE', '/v1/responses/abc?model=other', { modelHeader: 'm' });
+    const byHeader = match('DELETE', '/v1/responses/abc/def?model=other', { modelHeader: 'm' });
     assert(byHeader.kind === 'model');
     assert.deepEqual([byHeader.modelName, byHeader.bodyRule, byHeader.dialect], ['m', 'any', 'responses']);
+    assert.equal(byHeader.responseId, null);
     assert.equal(codeOf('GET', '/v1/realtime'), 'route_not_found');
     assert.equal(codeOf('GET', '/v1/realtime?model='), 'route_not_found');
+  });
+
+  it('takes a stored response for what it is about, and its model from elsewhere', () => {
+    for (const [method, path, bodyRule] of [
+      ['GET', '/v1/responses/resp_1', 'none'],
+      ['HEAD', '/v1/responses/resp_1', 'none'],
+      ['GET', '/v1/responses/resp_1/input_items', 'none'],
+      ['DELETE', '/v1/responses/resp_1', 'any'],
+      ['POST', '/v1/responses/resp_1/cancel', 'any'],
+    ] as const) {
+      const route = match(method, `${path}?model=m`);
+      assert(route.kind === 'model', path);
+      const { label, responseId, upstreamTarget, dialect } = route;
+      assert.deepEqual(
+        [label, responseId, upstreamTarget, route.bodyRule, dialect],
+        ['/v1/responses/{id}', 'resp_1', `${path}?model=m`, bodyRule, 'responses'],
+      );
+    }
+    for (const path of ['/v1/responses/resp_1', '/v1/responses/a%20b/cancel', '/v1/responses/a/b/cancel']) {
+      const route = match('POST', path);
+      assert(route.kind === 'model' && route.responseId === null, path);
+    }
   });
 
   it('answers 405 with Allow for known paths', () => {
@@ -473,9 +496,12 @@ describe('docs/routes.md', () => {
 
   it('tells the truth about every row with a variable', () => {
     const rows = documented.filter(({ path }) => path.includes('...') || path.includes('{'));
-    assert.equal(rows.length, 4);
+    assert.equal(rows.length, 7);
     for (const { methods, path } of rows) {
-      const target = path.replaceAll('...', 'x/y').replaceAll('{model}', 'm').replaceAll('{id}', 'a/b');
+      const target = path
+        .replaceAll('...', 'x/y')
+        .replaceAll('{model}', 'm')
+        .replaceAll('{id}', path.includes('responses') ? 'resp_1' : 'a/b');
       for (const method of methods.split(', ')) {
         const route = match(method, target, { modelHeader: 'm' });
         assert.notEqual(route.kind, 'fault', `${method} ${target}`);
