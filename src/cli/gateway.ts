@@ -317,7 +317,7 @@ export class Gateway {
       ...{ model, request: clientRequestId, response: responseId, duration_ms: Math.round(durationMs) },
     });
     this.#activity?.add({
-      ...{ endedWallMs: this.#clock.wallMs(), clientRequestId, principal: null, model },
+      ...{ endedWallMs: this.#clock.wallMs(), clientRequestId, principal: null, model, clientAddress: null },
       ...{ route: BACKGROUND_ROUTE, method: '', outcome: end.outcome, status: 0, code: null, load: null },
       ...{
         streamed: false,

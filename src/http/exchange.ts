@@ -19,7 +19,7 @@ import { type Dialect, errorBody } from './error-body.ts';
 import { clientAddress, pushForwarded } from './forwarded.ts';
 import type { FrontContext } from './front-context.ts';
 import type { CloseListener, FrontRequest, FrontResponse } from './front-messages.ts';
-import { bodyRefusal, type ForwardedRoute, modelOfHead, type ReadBody } from './model-request.ts';
+import { bodyRefusal, type ForwardedRoute, modelOfBodyless, type ReadBody } from './model-request.ts';
 import { writeOwnAnswer } from './own-answer.ts';
 import { type OwnAnswer, optionsAnswer, ownAnswer } from './own-routes.ts';
 import { checkHead, type RequestHead } from './request-checks.ts';
@@ -275,7 +275,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
       return;
     }
     if (route.bodyRule !== 'json') {
-      const choice = modelOfHead(head, route, this.#context.names, this.#context.responses);
+      const choice = modelOfBodyless(head, route, this.#context.names, this.#context.responses);
       if (choice.kind === 'fault') {
         this.refuse(choice.refusal);
         return;

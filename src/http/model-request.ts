@@ -37,20 +37,23 @@ export function bodyLimitBytes(
   return route.bodyRule === 'json' ? server.bodyLimitBytes : server.audioBodyLimitBytes;
 }
 
-/** Finds the model of a request whose body does not name it. */
-export function modelOfHead(
+/** Finds the model of a request whose body does not name it, for one about a response by what is known of that. */
+export function modelOfBodyless(
   head: RequestHead,
   route: ForwardedRoute,
   names: NameResolver,
   responses: ResponseDesk,
 ): ModelChoice {
+  const named = modelOfHead(head, route, names);
+  if (route.kind !== 'model' || route.responseId === null) return named;
+  if (named.kind === 'ok') return responses.modelOf(route.responseId, named.model);
+  return named.refusal.code === 'model_unnamed' ? responses.modelOf(route.responseId, null) : named;
+}
+
+/** Finds the model that the path, the headers or the query name. */
+export function modelOfHead(head: RequestHead, route: ForwardedRoute, names: NameResolver): ModelChoice {
   if (route.kind === 'engine_path') return { kind: 'ok', model: route.name.model };
   const name = route.modelName ?? head.modelHeader ?? queryModel(head.target);
-  if (route.responseId !== null) {
-    const named = name === null ? null : names.resolve(name);
-    if (named?.kind === 'fault') return named;
-    return responses.modelOf(route.responseId, named?.model ?? null);
-  }
   return name === null
     ? { kind: 'fault', refusal: { code: 'model_unnamed', parameters: {} } }
     : names.resolve(name);

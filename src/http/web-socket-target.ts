@@ -56,6 +56,7 @@ function realtime(head: RequestHead, names: NameResolver): WebSocketTarget {
     bodyRule: 'none',
     dialect: 'openai',
     modelName: null,
+    responseId: null,
   };
   const named = modelOfHead(head, route, names);
   const isUnnamed = named.kind === 'fault' && named.refusal.code === 'model_unnamed';
