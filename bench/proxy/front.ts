@@ -4,7 +4,7 @@
  */
 import type { ResolvedModel } from '../../src/config/resolved-config.ts';
 import { BackgroundResponses } from '../../src/control/background-responses.ts';
-import type { Admission, Gate, Waiter } from '../../src/control/gate.ts';
+import type { Admission, FrontGate, WaitEstimate, Waiter } from '../../src/control/gate.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import { createNameResolver } from '../../src/http/names.ts';
 import { ResponseDesk } from '../../src/http/response-desk.ts';
@@ -25,7 +25,7 @@ const clock: Clock = {
   },
 };
 
-class OpenGate implements Gate {
+class OpenGate implements FrontGate {
   readonly #endpoint: Endpoint;
   /** By id; ids of ended requests are used again. */
   readonly #running: (Waiter | null)[] = [];
@@ -60,6 +60,10 @@ class OpenGate implements Gate {
   handOver(): void {}
 
   requestRefused(): void {}
+
+  estimate(): WaitEstimate {
+    return { readyInMs: 0, why: '', basis: 'assumed', phase: 'awake', percent: null };
+  }
 
   giveBack(id: number, cause: string, detail: string): void {
     const waiter = this.#running[id];
@@ -99,6 +103,7 @@ const front = createFront({
     corsOrigins: [],
     uploadBytesPerSMin: 256,
     trustedHops: 0,
+    queueTimeoutMaxMs: 7_200_000,
   },
   gate,
   responses: new ResponseDesk({
@@ -118,6 +123,7 @@ const front = createFront({
   observer: metrics,
   clock,
   wsIdleTimeoutMs: () => 60_000,
+  progressOf: () => ({ progress: 'off', progressAfterMs: 5_000 }),
 });
 const address = await front.listen('127.0.0.1', 0);
 console.log(address.port);

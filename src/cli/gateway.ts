@@ -25,6 +25,7 @@ import { createDeviceSource } from '../devices/device-source.ts';
 import { createEngineHttp } from '../engines/engine-http.ts';
 import { createEngineRegistry } from '../engines/registry.ts';
 import { createNameResolver } from '../http/names.ts';
+import type { ProgressSettings } from '../http/progress-answer.ts';
 import type { RequestEnd } from '../http/request-observer.ts';
 import { ResponseDesk } from '../http/response-desk.ts';
 import { ResponseOwners } from '../http/response-owners.ts';
@@ -56,6 +57,8 @@ const BACKGROUND_ROUTE = '/v1/responses (background)';
 
 /** Engines that were told to stop must be gone within their grace, the kill and its verification. */
 const ENGINES_GONE_LIMIT_MS = 30_000;
+/** For a model that the configuration does not have. */
+const NO_PROGRESS: ProgressSettings = { progress: 'off', progressAfterMs: 0 };
 
 export interface GatewayOptions {
   readonly config: ResolvedConfig;
@@ -168,6 +171,7 @@ export class Gateway {
       clock: this.#clock,
       wsIdleTimeoutMs: (model) => config.models.get(model)?.wsIdleTimeoutMs ?? Number.POSITIVE_INFINITY,
       notice: log,
+      progressOf: (model) => config.models.get(model) ?? NO_PROGRESS,
       data: {
         models: () => modelCards(this.control.state, config, this.#startedS),
         ready: () => this.#watch.isFollowing && !this.#ending.signal.aborted,

@@ -26,7 +26,7 @@ import { ConditionWaiters } from './condition-waiters.ts';
 import { learnedCosts } from './cost-keeper.ts';
 import { EngineFleet, type FleetPorts } from './engine-fleet.ts';
 import { openExternalEndpoints } from './external-endpoints.ts';
-import type { Admission, Gate, GiveBackCause, Outcome, Waiter } from './gate.ts';
+import type { Admission, FrontGate, GiveBackCause, Outcome, Waiter } from './gate.ts';
 import { believedSleep, hostEvent } from './host-follower.ts';
 import { lightModels } from './light-models.ts';
 import { ModelFetches } from './model-fetches.ts';
@@ -65,7 +65,7 @@ export interface ControlOptions {
   readonly scheduler?: Scheduler;
 }
 
-export class ControlLoop implements Gate {
+export class ControlLoop implements FrontGate {
   readonly #ports: ControlPorts;
   readonly #config: ResolvedConfig;
   readonly #scheduler: Scheduler;

@@ -5,6 +5,9 @@
 import type { Refusal } from '../core/errors.ts';
 import type { LaunchId, ModelName, RequestId } from '../core/ids.ts';
 import type { Endpoint } from '../proxy/endpoint-types.ts';
+import type { Estimate } from '../scheduler/estimate.ts';
+
+export type WaitEstimate = Estimate;
 
 export interface Admission {
   readonly model: ModelName;
@@ -73,4 +76,10 @@ export interface Gate {
   handOver(id: RequestId, waiter: Waiter): void;
   /** An engine refused a request with 400: perhaps the configuration can do something about it. */
   requestRefused(model: ModelName, bodyStart: Uint8Array): void;
+}
+
+/** The gate of the front: it also tells those who wait how long. */
+export interface FrontGate extends Gate {
+  /** When a model is expected to serve, and why not yet. For a model that the configuration has. */
+  estimate(model: ModelName): WaitEstimate;
 }

@@ -52,6 +52,21 @@ export function clientHead(
     contentLength,
     chunked,
     endsWithConnection: endless && !chunked,
+    sent: false,
+  };
+}
+
+/** For an event stream whose early head went out already: its bytes pass as they come. */
+export function continuedHead(takesChunks: boolean): AnswerHead {
+  return {
+    status: 200,
+    statusText: '',
+    headers: [],
+    eventStream: true,
+    contentLength: null,
+    chunked: takesChunks,
+    endsWithConnection: !takesChunks,
+    sent: true,
   };
 }
 

@@ -10,19 +10,24 @@ import { assert } from '../core/assert.ts';
 import { errorMessage, type Refusal } from '../core/errors.ts';
 import type { ModelName, RequestId } from '../core/ids.ts';
 import type { AnswerHead } from '../proxy/answer.ts';
+import type { CollectedAnswer } from '../proxy/collected-answer.ts';
 import { Forward, type ForwardOwner } from '../proxy/forward.ts';
-import { clientHead } from './client-head.ts';
+import { clientHead, continuedHead } from './client-head.ts';
 import { type Dialect, streamErrorFrame } from './error-body.ts';
 import type { FrontContext } from './front-context.ts';
 import type { FrontRequest, FrontResponse } from './front-messages.ts';
 import { upstreamHeaders } from './hop-headers.ts';
+import { lastFrames, passesOn } from './last-frames.ts';
 import type { ForwardedRoute } from './model-request.ts';
+import { ProgressAnswer, type ProgressOwner } from './progress-answer.ts';
 import type { RequestOutcome } from './request-observer.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { ResponseErrand } from './response-errand.ts';
+import type { WaitWishes } from './wait-wishes.ts';
 
 /** Give-backs of one request that reached no socket; then its engine counts as unreachable. */
 const UNSENT_TRIES_MAX = 10;
+const CHAT_PATH = '/v1/chat/completions';
 
 /** The request that the attempts are made for; what is learned of it is noted there. */
 export interface AttemptsOwner extends RequestRecord {
@@ -43,12 +48,12 @@ export interface AttemptsOwner extends RequestRecord {
   /** Terminal: nothing was answered yet, and this error is to be. */
   refuse(refusal: Refusal, outcome?: RequestOutcome): void;
   /** Terminal: the answer is complete or broke off, or the client is gone. */
-  answered(outcome: Outcome): void;
+  answered(outcome: RequestOutcome): void;
 }
 
 type State = 'waiting' | 'forwarding' | 'ended';
 
-export class EngineAttempts implements Waiter, ForwardOwner {
+export class EngineAttempts implements Waiter, ForwardOwner, ProgressOwner {
   readonly #owner: AttemptsOwner;
   readonly #context: FrontContext;
   readonly #request: FrontRequest;
@@ -58,12 +63,17 @@ export class EngineAttempts implements Waiter, ForwardOwner {
   readonly #errand: ResponseErrand | null;
   /** The context's, or that of a lease which goes on anyway. */
   readonly #gate: Gate;
+  readonly #wishes: WaitWishes;
   #body: Uint8Array | null;
   #state: State = 'waiting';
   #gateId: RequestId | null = null;
   #lease: Lease | null = null;
   #forward: Forward | null = null;
   #unsentTries = 0;
+  /** When it began to wait; null: it was served at once. */
+  #waitingSinceMs: number | null = null;
+  /** Only for a stream that is told of its progress. */
+  #progress: ProgressAnswer | null = null;
 
   constructor(
     owner: AttemptsOwner,
@@ -71,6 +81,7 @@ export class EngineAttempts implements Waiter, ForwardOwner {
     request: FrontRequest,
     response: FrontResponse,
     route: ForwardedRoute,
+    wishes: WaitWishes,
     body: Uint8Array | null,
     errand: ResponseErrand | null,
   ) {
@@ -79,6 +90,7 @@ export class EngineAttempts implements Waiter, ForwardOwner {
     this.#request = request;
     this.#response = response;
     this.#route = route;
+    this.#wishes = wishes;
     this.#body = body;
     this.#errand = errand;
     this.#gate = errand === null ? context.gate : errand.gate;
@@ -86,16 +98,25 @@ export class EngineAttempts implements Waiter, ForwardOwner {
 
   /** Asks the gate for the model. The owner may hear of the end before this returns. */
   start(model: ModelName): void {
-    const target = this.#route.upstreamTarget;
-    const query = target.indexOf('?');
-    const path = this.#errand?.path ?? (query < 0 ? target : target.slice(0, query));
-    const id = this.#gate.admit({ model, path, body: this.#body }, this);
+    const path = this.#errand?.path ?? this.#path;
+    const { queueTimeoutMs } = this.#wishes;
+    const body = this.#body;
+    const admission = queueTimeoutMs === null ? { model, path, body } : { model, path, body, queueTimeoutMs };
+    const id = this.#gate.admit(admission, this);
     // A lease that came before `admit` returned brought the id with it.
     this.#gateId ??= id;
+    this.#noteWaiting(model);
+  }
+
+  /** Milliseconds that it has waited for an engine so far, or did. */
+  get waitedMs(): number {
+    if (this.#owner.load !== null) return this.#owner.waitMs;
+    return this.#waitingSinceMs === null ? 0 : this.#context.clock.nowMs() - this.#waitingSinceMs;
   }
 
   /** The client is gone. True: the owner hears of the end by `answered`; false: there is nothing to hear. */
   leave(): boolean {
+    this.#progress?.stop();
     if (this.#state === 'forwarding') {
       if (this.#owner.stalled) this.#forward?.answerStalled();
       else this.#forward?.clientLeft();
@@ -120,7 +141,7 @@ export class EngineAttempts implements Waiter, ForwardOwner {
     const unfit = this.#errand === null ? null : this.#errand.refusalOf(lease);
     if (unfit !== null) {
       this.#endLease('answered', null);
-      owner.refuse(unfit);
+      this.#refuse(unfit, 'refused');
       return;
     }
     owner.load = lease.load;
@@ -141,6 +162,7 @@ export class EngineAttempts implements Waiter, ForwardOwner {
       owner: this,
       watch: this.#errand,
     });
+    this.#progress?.answering(lease);
     this.#forward.start({
       method: owner.method,
       path: `${endpoint.options.pathPrefix}${this.#route.upstreamTarget}`,
@@ -152,7 +174,7 @@ export class EngineAttempts implements Waiter, ForwardOwner {
   refused(refusal: Refusal): void {
     if (this.#state === 'ended') return;
     this.#end();
-    this.#owner.refuse(refusal);
+    this.#refuse(refusal, 'refused');
   }
 
   cut(refusal: Refusal): void {
@@ -161,17 +183,19 @@ export class EngineAttempts implements Waiter, ForwardOwner {
 
   // The engine's answer.
 
-  answerHead(status: number, statusText: string, rawHeaders: readonly string[]): AnswerHead {
+  answerHead(status: number, statusText: string, rawHeaders: readonly string[]): AnswerHead | null {
     const lease = this.#lease;
     assert(lease !== null, 'an engine answers without a lease');
+    if (this.#progress?.begun === true)
+      return passesOn(status, rawHeaders) ? continuedHead(this.#takesChunks) : null;
     const owner = this.#owner;
     const { isLast } = owner;
     const head = clientHead(status, statusText, rawHeaders, {
       requestId: owner.clientRequestId,
       lease,
       method: owner.method,
-      takesChunks: this.#request.httpVersionMinor >= 1,
       cors: owner.corsHeaders,
+      takesChunks: this.#takesChunks,
       isLast,
     });
     if (isLast) owner.connectionEnds();
@@ -182,6 +206,7 @@ export class EngineAttempts implements Waiter, ForwardOwner {
 
   answerBegan(): void {
     this.#body = null;
+    this.#progress?.stop();
     this.#owner.answerBegan();
   }
 
@@ -206,20 +231,101 @@ export class EngineAttempts implements Waiter, ForwardOwner {
     this.#state = 'waiting';
     this.#forward = null;
     this.#lease = null;
+    this.#progress?.wait();
     this.#gate.giveBack(id, cause, detail);
+    this.#noteWaiting(lease.model);
   }
 
   forwardRefused(refusal: Refusal): void {
     this.#endLease('engine_error', null);
-    this.#owner.refuse(refusal, 'engine_error');
+    this.#refuse(refusal, 'engine_error');
+  }
+
+  forwardCollected(answer: CollectedAnswer): void {
+    const progress = this.#progress;
+    const lease = this.#lease;
+    assert(progress !== null && lease !== null, 'an answer was collected without an early one');
+    const owner = this.#owner;
+    const last = lastFrames(
+      answer,
+      { dialect: owner.dialect, requestId: owner.clientRequestId },
+      lease.model,
+    );
+    if (last.failed) progress.fail(last.frames);
+    else progress.complete(last.frames);
+    owner.streamErrors = last.failed ? 1 : 0;
+    owner.code = last.code;
+    owner.responseBytes = progress.bytes;
+    // The engine is as well as before: it answered.
+    this.#endLease('answered', null);
+    owner.answered('answered');
+  }
+
+  get isLast(): boolean {
+    return this.#owner.isLast;
+  }
+
+  progressBegan(): void {
+    this.#owner.status = 200;
+    if (this.isLast) this.#owner.connectionEnds();
   }
 
   forwardEnded(outcome: Outcome, refusal: Refusal | null): void {
     this.#owner.code = refusal?.code ?? null;
-    this.#owner.responseBytes = this.#forward?.answerBytes ?? 0;
+    this.#owner.responseBytes = (this.#forward?.answerBytes ?? 0) + (this.#progress?.bytes ?? 0);
     this.#owner.streamErrors = this.#forward?.streamErrors ?? 0;
     this.#endLease(outcome, refusal);
     this.#owner.answered(outcome);
+  }
+
+  get #takesChunks(): boolean {
+    return this.#request.httpVersionMinor >= 1;
+  }
+
+  get #path(): string {
+    const target = this.#route.upstreamTarget;
+    const query = target.indexOf('?');
+    return query < 0 ? target : target.slice(0, query);
+  }
+
+  /** A stream that waits for the first time is told of its progress from here on, where it or its model says so. */
+  #noteWaiting(model: ModelName): void {
+    if (this.#state !== 'waiting' || this.#waitingSinceMs !== null) return;
+    const { clock, estimates, progressOf } = this.#context;
+    this.#waitingSinceMs = clock.nowMs();
+    const owner = this.#owner;
+    if (!owner.streamed) return;
+    const { progress, progressAfterMs } = progressOf(model);
+    const kind = this.#wishes.progress ?? progress;
+    if (kind === 'off') return;
+    this.#progress = new ProgressAnswer({
+      // Other routes have no reasoning text that their clients would show.
+      kind: this.#path === CHAT_PATH ? kind : 'comments',
+      afterMs: progressAfterMs,
+      sinceMs: this.#waitingSinceMs,
+      model,
+      requestId: owner.clientRequestId,
+      takesChunks: this.#takesChunks,
+      response: this.#response,
+      clock,
+      estimates,
+      owner: this,
+    });
+    this.#progress.wait();
+  }
+
+  #refuse(refusal: Refusal, outcome: 'refused' | 'engine_error'): void {
+    const progress = this.#progress;
+    const owner = this.#owner;
+    progress?.stop();
+    if (progress?.begun !== true) {
+      owner.refuse(refusal, outcome);
+      return;
+    }
+    progress.fail(this.errorFrame(refusal, false));
+    owner.code = refusal.code;
+    owner.responseBytes = progress.bytes;
+    owner.answered(outcome);
   }
 
   #endLease(outcome: Outcome, refusal: Refusal | null): void {

@@ -58,16 +58,80 @@ export function streamErrorFrame(
   context: ErrorContext,
   options: { readonly midFrame: boolean } = { midFrame: false },
 ): Buffer {
-  const data = JSON.stringify(frameData(refusal, context));
-  const event = context.dialect === 'openai' ? '' : 'event: error\n';
-  return Buffer.from(`${options.midFrame ? '\n\n' : ''}${event}data: ${data}\n\n`);
+  const { status } = ERRORS[refusal.code];
+  const { error, ...beside } =
+    context.dialect === 'anthropic' ? anthropicEnvelope(refusal, context) : openaiEnvelope(refusal, context);
+  return Buffer.from((options.midFrame ? '\n\n' : '') + errorEvent({ ...error, status }, beside, context));
 }
 
-function frameData(refusal: Refusal, context: ErrorContext): object {
-  if (context.dialect !== 'responses') return envelope(refusal, context);
-  const { error, ...beside } = openaiEnvelope(refusal, context);
-  const { message, code, param } = error;
-  return { type: 'error', code, message, param, error, ...beside };
+/** What of an engine's message an error event repeats. */
+const ENGINE_MESSAGE_CHARS_MAX = 4_000;
+
+/**
+ * The event for an engine's error answer where an early 200 went out before it: the engine's status, and its code, type
+ * and message as far as `body` says them in one of the shapes that engines use.
+ */
+export function engineErrorFrame(status: number, body: string, context: ErrorContext): Buffer {
+  const said = engineError(body);
+  const message = text(said.message) ?? `the engine answered with status ${status}`;
+  const type = text(said.type) ?? engineErrorType(status);
+  const code = typeof said.code === 'number' ? said.code : (text(said.code) ?? status);
+  const beside = { origin: 'engine', request_id: context.requestId };
+  const error =
+    context.dialect === 'anthropic'
+      ? { type, message, code, status }
+      : { message, type, param: text(said.param), code, status };
+  const tagged = context.dialect === 'anthropic' ? { type: 'error', ...beside } : beside;
+  return Buffer.from(errorEvent(error, tagged, context));
+}
+
+/** `{"error": {...}}`, `{"error": "..."}`, `{"detail": ...}`, the object itself, or text that is no JSON. */
+function engineError(body: string): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return { message: body.trim() };
+  }
+  if (!isObject(value)) return { message: body.trim() };
+  const { error, detail } = value;
+  if (isObject(error)) return error;
+  if (typeof error === 'string') return { ...value, message: error };
+  if (value.message !== undefined || detail === undefined) return value;
+  return { message: typeof detail === 'string' ? detail : JSON.stringify(detail) };
+}
+
+function engineErrorType(status: number): string {
+  return status < 500 ? 'invalid_request_error' : 'api_error';
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Null for what is no text, or none. */
+function text(value: unknown): string | null {
+  if (typeof value !== 'string' || value === '') return null;
+  return value.length > ENGINE_MESSAGE_CHARS_MAX ? `${value.slice(0, ENGINE_MESSAGE_CHARS_MAX)}…` : value;
+}
+
+interface EventError {
+  readonly message: string;
+  readonly code: string | number;
+  /** The HTTP status that it would have had as an answer of its own. */
+  readonly status: number;
+  readonly param?: string | null;
+}
+
+/** An error's event as the dialect's clients expect it; `beside`: keys next to `error`. */
+function errorEvent(error: EventError, beside: object, { dialect }: ErrorContext): string {
+  if (dialect === 'openai') return `data: ${JSON.stringify({ error, ...beside })}\n\n`;
+  const { message, code, param = null } = error;
+  const data =
+    dialect === 'anthropic'
+      ? { error, ...beside }
+      : { type: 'error', code, message, param, error, ...beside };
+  return `event: error\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
 function envelope(refusal: Refusal, context: ErrorContext): object {

@@ -6,7 +6,6 @@
  * 2. The client's leaving is heard in every state, because the body is always read on.
  * 3. An answer of ours is written only while nothing of an engine's answer is.
  */
-import type { Outcome } from '../control/gate.ts';
 import { ERRORS, type Refusal } from '../core/errors.ts';
 import { CLIENT_REQUEST_ID } from '../core/ids.ts';
 import { BodyIntake, type IntakeOwner } from './body-intake.ts';
@@ -27,6 +26,7 @@ import type { RequestOutcome } from './request-observer.ts';
 import { RequestRecord } from './request-record.ts';
 import type { ResponseErrand } from './response-errand.ts';
 import { dialectOf, matchRoute, type Route } from './routes.ts';
+import { type WaitWishes, waitWishes } from './wait-wishes.ts';
 import { NO_WEB_SOCKET } from './web-socket-head.ts';
 
 const NO_HEADERS: readonly string[] = [];
@@ -50,6 +50,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
   /** What the answer says to web pages. */
   corsHeaders = NO_HEADERS;
   #route: ForwardedRoute | null = null;
+  #wishes: WaitWishes | null = null;
   #intake: BodyIntake | null = null;
   /** The client waits for `100 Continue` before it sends its body. */
   #continuePending: boolean;
@@ -165,7 +166,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     this.ttfbMs = this.#context.clock.nowMs() - this.startedMs;
   }
 
-  answered(outcome: Outcome): void {
+  answered(outcome: RequestOutcome): void {
     this.#finish(outcome === 'answered' && this.streamErrors > 0 ? 'stream_error' : outcome);
   }
 
@@ -191,7 +192,11 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
   refuse(refusal: Refusal, outcome: RequestOutcome = 'refused'): void {
     this.code = refusal.code;
     const answer = errorBody(refusal, { dialect: this.#dialect, requestId: this.clientRequestId });
-    if (this.model !== null) answer.headers.push('x-model', headerText(this.model));
+    if (this.model !== null) {
+      const waitMs = Math.round(this.#attempts?.waitedMs ?? 0);
+      answer.headers.push('x-model', headerText(this.model), 'x-load', this.load ?? 'none');
+      answer.headers.push('x-queue-wait-ms', String(waitMs));
+    }
     this.#intake?.stop();
     this.#write(answer);
     this.#finish(outcome);
@@ -269,6 +274,12 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
 
   #readBody(head: RequestHead, route: ForwardedRoute): void {
     this.#route = route;
+    const wishes = waitWishes(head, this.#context.server.queueTimeoutMaxMs);
+    if (wishes.kind === 'fault') {
+      this.refuse(wishes.refusal);
+      return;
+    }
+    this.#wishes = wishes;
     const refusal = bodyRefusal(head, route);
     if (refusal !== null) {
       this.refuse(refusal);
@@ -303,7 +314,8 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
   #serve(read: Extract<ReadBody, { kind: 'ok' }> | null): void {
     const { model, method, clientRequestId } = this;
     const route = this.#route;
-    if (model === null || route === null) return;
+    const wishes = this.#wishes;
+    if (model === null || route === null || wishes === null) return;
     let errand: ResponseErrand | null = null;
     if (route.dialect === 'responses') {
       const choice = this.#context.responses.errandOf({ method, route, model, read, clientRequestId });
@@ -314,16 +326,18 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
       errand = choice.errand;
     }
     this.#state = 'serving';
-    this.#attempts = new EngineAttempts(
+    const attempts = new EngineAttempts(
       this,
       this.#context,
       this.#request,
       this.#response,
       route,
+      wishes,
       read?.body ?? null,
       errand,
     );
-    this.#attempts.start(model);
+    this.#attempts = attempts;
+    attempts.start(model);
   }
 
   #write(answer: OwnAnswer): void {

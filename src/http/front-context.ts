@@ -1,7 +1,7 @@
 /** What all exchanges of one front share. */
 import type { StaticKeys } from '../access/static-keys.ts';
 import type { ServerConfig } from '../config/resolved-config.ts';
-import type { Gate } from '../control/gate.ts';
+import type { FrontGate } from '../control/gate.ts';
 import type { Clock } from '../core/clock.ts';
 import type { DenseList, Listed } from '../core/dense-list.ts';
 import type { Refusal } from '../core/errors.ts';
@@ -13,9 +13,11 @@ import type { CorsPolicy } from './cors.ts';
 import type { Dialect } from './error-body.ts';
 import type { NameResolver } from './names.ts';
 import type { FrontData } from './own-routes.ts';
+import type { ProgressSettings } from './progress-answer.ts';
 import type { RequestObserver } from './request-observer.ts';
 import type { ResponseDesk } from './response-desk.ts';
 import type { Upload } from './upload-rate.ts';
+import type { WaitEstimates } from './wait-estimates.ts';
 
 export interface FrontOptions {
   readonly server: Pick<
@@ -31,8 +33,9 @@ export interface FrontOptions {
     | 'corsOrigins'
     | 'uploadBytesPerSMin'
     | 'trustedHops'
+    | 'queueTimeoutMaxMs'
   >;
-  readonly gate: Gate;
+  readonly gate: FrontGate;
   readonly names: NameResolver;
   readonly responses: ResponseDesk;
   /** Null: everybody may ask. */
@@ -46,6 +49,8 @@ export interface FrontOptions {
   readonly notice?: (level: 'info' | 'warn', text: string) => void;
   /** How often the files of a certificate are looked at; shorter in tests. */
   readonly tlsLookMs?: number;
+  /** What streams of a configured model are told while they wait. */
+  readonly progressOf: (model: ModelName) => ProgressSettings;
 }
 
 /** A request between its head and its end, as the server sees it. */
@@ -79,6 +84,7 @@ export interface FrontContext extends FrontOptions {
   readonly bodies: BodyMemory;
   /** Null: no page of another origin may use the gateway. */
   readonly cors: CorsPolicy | null;
+  readonly estimates: WaitEstimates;
   /** Requests between their head and their end. */
   readonly active: DenseList<ActiveRequest>;
   /** Those among them that are WebSockets. */

@@ -32,6 +32,8 @@ const REQUEST_DROPPED: ReadonlySet<string> = new Set([
   'content-length',
   'x-model',
   'x-request-id',
+  'x-progress',
+  'x-queue-timeout',
   'forwarded',
   'via',
   'x-real-ip',
@@ -148,9 +150,22 @@ export function clientHeaders(
   if (named.length > 0) removeNames(headers, named);
   if (chunked || !options.hasLength) contentLength = null;
   if (contentLength !== null) headers.push('content-length', String(contentLength));
-  if (eventStream) headers.push('x-accel-buffering', 'no');
+  if (eventStream) {
+    forbidCaching(headers);
+    headers.push('x-accel-buffering', 'no');
+  }
   for (const part of options.extra) headers.push(part);
   return { headers, eventStream: eventStream && !encoded, contentLength };
+}
+
+/** Says `no-cache` where the engine does not forbid caching itself. */
+function forbidCaching(headers: string[]): void {
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    if (headers[index]?.toLowerCase() !== 'cache-control') continue;
+    if (!/no-cache|no-store/i.test(headers[index + 1] ?? '')) headers[index + 1] = 'no-cache';
+    return;
+  }
+  headers.push('cache-control', 'no-cache');
 }
 
 /** A media type of server-sent events, whatever its parameters. */

@@ -29,6 +29,9 @@ export interface RequestHead {
   /** The `X-Model` header: names the model on routes without a JSON body. */
   readonly modelHeader: string | null;
   readonly upgrade: string | null;
+  /** How it wishes to wait (wait-wishes.ts). */
+  readonly queueTimeout: string | null;
+  readonly progress: string | null;
   readonly accept: string | null;
   /** Null for chunked bodies and for requests without a body. */
   readonly contentLength: number | null;
@@ -47,11 +50,13 @@ const SINGLE_HEADERS = [
   'upgrade',
   'x-model',
   'x-api-key',
+  'x-progress',
   'content-type',
   'x-request-id',
   'authorization',
   'content-length',
   'sec-fetch-site',
+  'x-queue-timeout',
   'content-encoding',
   'transfer-encoding',
 ] as const;
@@ -105,6 +110,8 @@ export function checkHead(head: RawHead): HeadCheck {
     requestId: values['x-request-id'] ?? null,
     modelHeader: values['x-model'] ?? null,
     upgrade: values.upgrade ?? null,
+    queueTimeout: values['x-queue-timeout'] ?? null,
+    progress: values['x-progress'] ?? null,
     accept: values.accept ?? null,
     contentLength,
     hasBody: values['transfer-encoding'] !== undefined || (contentLength !== null && contentLength > 0),

@@ -24,6 +24,7 @@ import { type FrontServer, type FrontServerOptions, Listeners } from './listener
 import { rawAnswer } from './raw-answer.ts';
 import { dialectOf } from './routes.ts';
 import type { TlsFiles, TlsFilesListener } from './tls-files.ts';
+import { WaitEstimates } from './wait-estimates.ts';
 import { isLoopbackAddress } from './web-pages.ts';
 import { WebSocketExchange } from './web-socket.ts';
 import { asksForWebSocket } from './web-socket-head.ts';
@@ -126,6 +127,7 @@ function createContext(options: FrontOptions): FrontContext {
     }),
     bodies: new BodyMemory(options.server.bodyMemoryBytes),
     cors: createCorsPolicy(options.server.corsOrigins),
+    estimates: new WaitEstimates(options.clock, (model) => options.gate.estimate(model)),
     active: new DenseList(),
     webSockets: new Set(),
     draining: false,

@@ -33,6 +33,8 @@ export interface AnswerHead {
   readonly chunked: boolean;
   /** Neither length nor chunks: the body ends where the connection ends. */
   readonly endsWithConnection: boolean;
+  /** An early head of ours went out in its place: it is not written. */
+  readonly sent: boolean;
 }
 
 export interface AnswerSettings {
@@ -89,7 +91,7 @@ export class Answer implements HeldHead, PieceOwner {
 
   begin(head: AnswerHead): void {
     this.#head = head;
-    this.#settings.heads.hold(this);
+    if (!head.sent) this.#settings.heads.hold(this);
   }
 
   sendHead(): void {
@@ -193,7 +195,7 @@ export class Answer implements HeldHead, PieceOwner {
     const head = this.#head;
     if (head === null) return;
     // Throws where the engine's head cannot be repeated; nothing was sent then.
-    this.#response.writeHead(head.status, head.statusText, head.headers);
+    if (!head.sent) this.#response.writeHead(head.status, head.statusText, head.headers);
     this.begun = true;
     this.#owner.answerBegan();
   }

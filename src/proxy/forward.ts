@@ -10,13 +10,14 @@ import type { ServerResponse } from 'node:http';
 import type { GiveBackCause, Outcome } from '../control/gate.ts';
 import type { Refusal } from '../core/errors.ts';
 import { Answer, type AnswerHead, type AnswerOwner, type AnswerSettings } from './answer.ts';
+import { CollectedAnswer } from './collected-answer.ts';
 import type { AnswerHandler, Endpoint, Transmission, UpstreamRequest } from './endpoint-types.ts';
 import { ErrorFrames } from './error-frames.ts';
 import type { TransportFault } from './transport-fault.ts';
 
 export interface ForwardOwner {
-  /** The engine's head, turned into the one for the client. */
-  answerHead(status: number, statusText: string, rawHeaders: readonly string[]): AnswerHead;
+  /** The engine's head, turned into the one for the client. Null: the answer cannot pass, and is collected. */
+  answerHead(status: number, statusText: string, rawHeaders: readonly string[]): AnswerHead | null;
   /** The first byte goes to the client. */
   answerBegan(): void;
   /** The first piece of the body of an answer with status 400. */
@@ -25,6 +26,8 @@ export interface ForwardOwner {
   errorFrame(refusal: Refusal, midEvent: boolean): Buffer;
   /** Terminal: nothing reached the client and the engine never answered. */
   forwardLost(cause: GiveBackCause, detail: string): void;
+  /** Terminal: an answer that cannot pass is complete, or longer than what is read of it. */
+  forwardCollected(answer: CollectedAnswer): void;
   /** Terminal: nothing reached the client, and sending again would not help. */
   forwardRefused(refusal: Refusal): void;
   /** Terminal: something reached the client, or the client is gone. `refusal`: what broke the answer off. */
@@ -55,6 +58,8 @@ export class Forward implements AnswerHandler, AnswerOwner {
   #transmission: Transmission | null = null;
   #ended = false;
   #isRefusal = false;
+  /** Null for an answer that passes. */
+  #collected: CollectedAnswer | null = null;
   /** Looks for errors within an event stream; null for other answers. */
   #errorFrames: ErrorFrames | null = null;
 
@@ -96,6 +101,10 @@ export class Forward implements AnswerHandler, AnswerOwner {
   onHead(status: number, statusText: string, rawHeaders: readonly string[]): void {
     this.#isRefusal = status === 400;
     const head = this.#options.owner.answerHead(status, statusText, rawHeaders);
+    if (head === null) {
+      this.#collected = new CollectedAnswer(status, rawHeaders);
+      return;
+    }
     if (head.eventStream) this.#errorFrames = new ErrorFrames();
     this.#options.watch?.head(status, head.eventStream);
     this.#answer.begin(head);
@@ -106,6 +115,7 @@ export class Forward implements AnswerHandler, AnswerOwner {
       this.#isRefusal = false;
       this.#options.owner.requestRefused(piece);
     }
+    if (this.#collected !== null) return this.#collect(this.#collected, piece);
     this.#errorFrames?.look(piece);
     this.#options.watch?.piece(piece);
     return this.#answer.write(piece);
@@ -113,6 +123,11 @@ export class Forward implements AnswerHandler, AnswerOwner {
 
   onComplete(): void {
     if (this.#ended) return;
+    if (this.#collected !== null) {
+      this.#ended = true;
+      this.#options.owner.forwardCollected(this.#collected);
+      return;
+    }
     this.#answer.end();
     this.#ended = true;
     this.#options.owner.forwardEnded('answered', null);
@@ -150,6 +165,13 @@ export class Forward implements AnswerHandler, AnswerOwner {
 
   answerStalled(): void {
     this.#endByClient('client_stalled');
+  }
+
+  #collect(collected: CollectedAnswer, piece: Buffer): boolean {
+    if (this.#ended || collected.take(piece)) return true;
+    this.#stop();
+    this.#options.owner.forwardCollected(collected);
+    return true;
   }
 
   #endByClient(outcome: Outcome): void {

@@ -108,6 +108,11 @@ function refusalOnArrival(
   if (hasFreeSlot(d.state, model, light)) return null;
   if (model.neverFits !== null && isWithoutEngine(model)) return neverFits(model, model.neverFits);
   const isFull = model.queue.size >= model.policy.queueSize;
+  // It asked to be served at once or not at all: nothing is moved for it.
+  if (!isFull && patienceMs <= 0) {
+    const expected = estimateForRefusal(d, model);
+    return queueTimeout(model, 0, expected.why, expected.readyInMs ?? 1_000);
+  }
   if (!isFull && soonestMs(d, model) <= patienceMs) return null;
   const expected = estimateForRefusal(d, model);
   if (isFull) return queueFull(model, expected.readyInMs ?? 1_000);

@@ -4,11 +4,12 @@
  */
 import type {
   Admission,
-  Gate,
+  FrontGate,
   GiveBackCause,
   Lease,
   LoadKind,
   Outcome,
+  WaitEstimate,
   Waiter,
 } from '../../src/control/gate.ts';
 import { assert } from '../../src/core/assert.ts';
@@ -41,11 +42,19 @@ interface Entry {
   resends: number;
 }
 
-export class FakeGate implements Gate {
+export class FakeGate implements FrontGate {
   readonly models = new Map<string, FakeModel>();
   readonly events: GateEvent[] = [];
   /** Off in benchmarks. */
   recording = true;
+  /** What `estimate` says of every model. */
+  waitEstimate: WaitEstimate = {
+    readyInMs: 20_000,
+    why: 'it is starting (loading weights), 20 s to go',
+    basis: 'measured',
+    phase: 'starting',
+    percent: null,
+  };
   readonly #waiting = new Map<string, Entry[]>();
   readonly #running = new Map<RequestId, Entry>();
   readonly #listeners = new Set<() => void>();
@@ -110,6 +119,10 @@ export class FakeGate implements Gate {
   }
 
   requestRefused(): void {}
+
+  estimate(): WaitEstimate {
+    return this.waitEstimate;
+  }
 
   giveBack(id: RequestId, cause: GiveBackCause, detail: string): void {
     const entry = this.#running.get(id);

@@ -8,6 +8,7 @@ import type { Clock } from '../../src/core/clock.ts';
 import { POOL_SPARE_CONNECTIONS } from '../../src/core/limits.ts';
 import type { FrontOptions } from '../../src/http/front-context.ts';
 import { createNameResolver } from '../../src/http/names.ts';
+import type { ProgressSettings } from '../../src/http/progress-answer.ts';
 import type { RequestEnd } from '../../src/http/request-observer.ts';
 import { ResponseDesk } from '../../src/http/response-desk.ts';
 import { ResponseOwners } from '../../src/http/response-owners.ts';
@@ -47,6 +48,8 @@ export interface FixtureOptions {
   /** As of `responses_store`. */
   readonly responsesStore?: boolean;
   readonly backgroundTimeoutMs?: number;
+  readonly clock?: Clock;
+  readonly progress?: Partial<ProgressSettings>;
 }
 
 export interface Fixture {
@@ -120,9 +123,10 @@ export async function startFixture(context: TestContext, options: FixtureOptions
       },
     },
     wsIdleTimeoutMs: () => options.wsIdleTimeoutMs ?? 60_000,
-    clock: { ...realClock, nowMs: () => performance.now() * (options.clockSpeed ?? 1) },
+    clock: options.clock ?? { ...realClock, nowMs: () => performance.now() * (options.clockSpeed ?? 1) },
     notice: (_level, text) => void notices.push(text),
     ...(options.tlsLookMs === undefined ? {} : { tlsLookMs: options.tlsLookMs }),
+    progressOf: () => ({ progress: 'off', progressAfterMs: 5_000, ...options.progress }),
   });
   const { port } = await front.listen('127.0.0.1', 0);
   const clients: RawClient[] = [];
@@ -185,6 +189,7 @@ const serverDefaults: FrontOptions['server'] = {
   corsOrigins: [],
   uploadBytesPerSMin: 256,
   trustedHops: 0,
+  queueTimeoutMaxMs: 7_200_000,
 };
 
 function resolvedModel(options: FixtureOptions): ResolvedModel {
