@@ -265,6 +265,10 @@ export class EngineAttempts implements Waiter, ForwardOwner, ProgressOwner {
     return this.#owner.isLast;
   }
 
+  get corsHeaders(): readonly string[] {
+    return this.#owner.corsHeaders;
+  }
+
   progressBegan(): void {
     this.#owner.status = 200;
     if (this.isLast) this.#owner.connectionEnds();

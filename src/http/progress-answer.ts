@@ -62,6 +62,8 @@ export interface ProgressAnswerOptions {
 export interface ProgressOwner {
   /** The connection ends with this request's answer. */
   readonly isLast: boolean;
+  /** Flat list for web pages of other origins. */
+  readonly corsHeaders: readonly string[];
   /** The head of the early answer is being written. */
   progressBegan(): void;
 }
@@ -155,6 +157,7 @@ export class ProgressAnswer {
     const { response, requestId, model, takesChunks, owner } = this.#options;
     const headers = ['content-type', 'text/event-stream; charset=utf-8', 'cache-control', 'no-cache'];
     headers.push('x-accel-buffering', 'no', 'x-request-id', requestId, 'x-model', headerText(model));
+    headers.push(...owner.corsHeaders);
     if (takesChunks) headers.push('transfer-encoding', 'chunked');
     if (owner.isLast) headers.push('connection', 'close');
     this.begun = true;
