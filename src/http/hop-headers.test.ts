@@ -153,8 +153,22 @@ describe('clientHeaders', () => {
   it('keeps proxies from holding event streams back', () => {
     const sent = ['Content-Type', 'text/event-stream; charset=utf-8'];
     const result = down([...sent, 'X-Accel-Buffering', 'yes']);
-    assert.deepEqual(result.headers, [...OURS, ...sent, 'x-accel-buffering', 'no']);
+    const ours = ['cache-control', 'no-cache', 'x-accel-buffering', 'no'];
+    assert.deepEqual(result.headers, [...OURS, ...sent, ...ours]);
     assert(result.eventStream);
+  });
+
+  it('forbids caching event streams where their engine does not', () => {
+    const type = ['content-type', 'text/event-stream'];
+    for (const [said, kept] of [
+      ['no-store', 'no-store'],
+      ['No-Cache, no-transform', 'No-Cache, no-transform'],
+      ['max-age=60', 'no-cache'],
+    ] as const) {
+      const { headers } = down([...type, 'Cache-Control', said]);
+      assert.deepEqual(headers, [...OURS, ...type, 'Cache-Control', kept, 'x-accel-buffering', 'no']);
+    }
+    assert.ok(!down(['content-type', 'application/json']).headers.includes('no-cache'));
   });
 
   it('carries bytes outside ASCII as they came', () => {

@@ -36,6 +36,8 @@ describe('checkHead', () => {
       requestId: 'r',
       modelHeader: 'm',
       upgrade: null,
+      queueTimeout: null,
+      progress: null,
       accept: '*/*',
       contentLength: 12,
       hasBody: true,

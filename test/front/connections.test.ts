@@ -91,6 +91,7 @@ test('our own routes answer GET and HEAD', async (context) => {
     object: 'model',
     created: 1,
     owned_by: 'vllm-gateway',
+    parent: null,
     state: 'awake',
     max_model_len: 4096,
     context_length: 4096,

@@ -85,10 +85,6 @@ test('after progress_after the head and a first comment, then one every ten seco
   assert.equal(typeof third?.queue_wait_ms, 'number');
   assert.equal(more.length, 0);
   assert.ok(answer.body.endsWith(DONE));
-  assert.equal(
-    answer.body.indexOf(DONE),
-    answer.body.lastIndexOf('}\n\n') < 0 ? -1 : answer.body.length - DONE.length,
-  );
   const [end] = await ended(1);
   assert.equal(end?.status, 200);
   assert.equal(end?.outcome, 'answered');
@@ -296,6 +292,8 @@ test('an engine that dies in mid-stream after an early head', async (context) =>
 
 test('reasoning: valid chat chunks, the role first; comments on other routes', async (context) => {
   const chat = await startWaiting(context, ['X-Progress: reasoning']);
+  chat.clock.advanceTo(5_000);
+  await chat.raw.until((text) => text.includes('reasoning'));
   chat.clock.advanceTo(15_000);
   serveStream(chat);
   release(chat);
@@ -361,8 +359,8 @@ test('HTTP/1.0: the early answer ends with its connection', async (context) => {
 
 test('a client that leaves during the frames is noticed at once', async (context) => {
   const waiting = await startWaiting(context);
-  waiting.clock.advanceTo(15_000);
-  await waiting.raw.until((text) => comments(text).length === 2);
+  waiting.clock.advanceTo(5_000);
+  await waiting.raw.until((text) => comments(text).length === 1);
   waiting.raw.close();
   await waiting.gate.until((gate) => gate.waitingCount === 0);
   const [end] = await waiting.ended(1);
