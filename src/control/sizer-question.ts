@@ -1,6 +1,7 @@
 /** From the configuration, the devices and what was learned to a question for sizing, and from its answer to a need. */
 import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import type { Device } from '../devices/device.ts';
+import { adapterSlotsOf } from '../engines/adapter-slots.ts';
 import type { EngineCapabilities } from '../engines/engine.ts';
 import type { ModelNeed } from '../scheduler/model-need.ts';
 import { type CandidateDevice, devicesOfPool, largestCapacity, wholeBudget } from '../sizing/device-fit.ts';
@@ -54,6 +55,7 @@ function optionsOf(config: ResolvedConfig, model: ResolvedModel): LaunchOptions 
     quantization: vllm.quantization,
     dtype: vllm.dtype,
     extraArgs: vllm.extraArgs,
+    adapters: adapterSlotsOf(model),
     gpuMemoryUtilization: vllm.gpuMemoryUtilization,
     colocate: model.colocate,
     memoryMib: need.memoryMibPerDevice,

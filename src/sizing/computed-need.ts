@@ -1,7 +1,8 @@
 /** Needs computed from a model's facts, on the fewest devices that can hold them (launch-need.ts has the rules). */
+import { adapterBytes } from './adapter-memory.ts';
 import { type Capacity, devicesOfPool, holders, tensorParallelChoices, wholeBudget } from './device-fit.ts';
 import { type Footprint, footprint } from './footprint.ts';
-import { contextLength, fitsContextItself, footprintRequest } from './launch-options.ts';
+import { adapterSlots, contextLength, fitsContextItself, footprintRequest } from './launch-options.ts';
 import type { Correction, LaunchNeed, NeedParts, SizingQuestion } from './launch-question.ts';
 import { wholeMib } from './learned-need.ts';
 import type { ModelFacts } from './model-facts.ts';
@@ -34,7 +35,9 @@ export function computedBudget(question: SizingQuestion, facts: ModelFacts): Lau
     const { totalMib, kvBytes } = sized.value;
     const { extraMib, moreKvBytes } = corrected(correction, sized.value);
     const moreKvMib = (moreKvBytes * numbers.overhead.factor) / MIB;
-    return sizedAs(sized.value, kvBytes + moreKvBytes, Math.ceil(totalMib + moreKvMib + extraMib));
+    const adapterMib = (adaptersOf(question, facts) * numbers.overhead.factor) / MIB;
+    const needMib = Math.ceil(totalMib + moreKvMib + adapterMib + extraMib);
+    return sizedAs(sized.value, kvBytes + moreKvBytes, needMib);
   };
   const found = fewestDevices(question, sizes, wholeBudget);
   if (found.sized === null) return null;
@@ -46,7 +49,7 @@ export function computedBudget(question: SizingQuestion, facts: ModelFacts): Lau
     measureAlone: false,
     source: correction === null ? 'computed' : 'corrected',
     parts: sized.parts,
-    why: `(weights + KV cache for ${cacheWords(sized.footprint)}) x ${numbers.overhead.factor} + ${numbers.overhead.mib} MiB${found.fits ? countWords(question, sized) : ''}`,
+    why: `(weights + KV cache for ${cacheWords(sized.footprint)}${adapterWords(question)}) x ${numbers.overhead.factor} + ${numbers.overhead.mib} MiB${found.fits ? countWords(question, sized) : ''}`,
     neverFits: found.fits ? null : reasonOf(question, facts, found, wholeBudget),
   };
 }
@@ -60,7 +63,8 @@ export function computedColocation(question: SizingQuestion, facts: ModelFacts):
   const { weights, kvBytes } = sized.value;
   const { extraMib, moreKvBytes } = corrected(correction, sized.value);
   const cacheBytes = kvBytes + moreKvBytes;
-  const needed = (weights.bytesPerRank * numbers.colocateWeightOverhead + cacheBytes) / MIB;
+  const weightBytes = weights.bytesPerRank + adaptersOf(question, facts);
+  const needed = (weightBytes * numbers.colocateWeightOverhead + cacheBytes) / MIB;
   const { needMib, parts } = sizedAs(
     sized.value,
     cacheBytes,
@@ -156,7 +160,8 @@ function leastLengths(question: SizingQuestion, facts: ModelFacts): readonly num
 }
 
 /** Without the factor: a card that is full to the brim is tried before more of them are taken. */
-function leastOf({ options, numbers, correction }: SizingQuestion, facts: ModelFacts, length: number): Sizes {
+function leastOf(question: SizingQuestion, facts: ModelFacts, length: number): Sizes {
+  const { options, numbers, correction } = question;
   return (deviceCount) => {
     const sized = footprint(facts, footprintRequest(options, deviceCount, length, 1), {
       factor: 1,
@@ -165,8 +170,19 @@ function leastOf({ options, numbers, correction }: SizingQuestion, facts: ModelF
     if (!sized.ok) return sized.error;
     const { kvBytes, totalMib } = sized.value;
     const { extraMib, moreKvBytes } = corrected(correction, sized.value);
-    return sizedAs(sized.value, kvBytes + moreKvBytes, Math.ceil(totalMib + moreKvBytes / MIB + extraMib));
+    const moreMib = (moreKvBytes + adaptersOf(question, facts)) / MIB;
+    return sizedAs(sized.value, kvBytes + moreKvBytes, Math.ceil(totalMib + moreMib + extraMib));
   };
+}
+
+/** Bytes on each device. */
+function adaptersOf({ options }: SizingQuestion, facts: ModelFacts): number {
+  return adapterBytes(facts, adapterSlots(options));
+}
+
+function adapterWords({ options }: SizingQuestion): string {
+  const slots = adapterSlots(options);
+  return slots === null ? '' : ` + ${slots.perBatch} adapters of rank ${slots.rank}`;
 }
 
 interface Found {

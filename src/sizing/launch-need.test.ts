@@ -45,6 +45,18 @@ test('budget: parts add up to the need', () => {
   }
 });
 
+test('adapters take room beside the weights, by their number, their rank and what extra_args say', () => {
+  // 32 layers of 4 x 4096 + 4096 + 2 x 1024 + 4096 (attention) + 3 x (4096 + 14336) are 2,621,440 inputs and outputs;
+  // 2 adapters x rank 16 x 2 bytes x that x 1.1 = 176 MiB beside the 22,377.8 MiB of above.
+  const adapters = { perBatch: 2, rank: 16 };
+  const both = need(LLAMA_8B, { adapters });
+  assert.equal(both.memoryMibPerDevice, 22_554);
+  assert.match(both.why, /\+ 2 adapters of rank 16\)/);
+  const extraArgs = ['--max-loras=1', '--max-lora-rank', '32'];
+  assert.equal(need(LLAMA_8B, { adapters, extraArgs }).memoryMibPerDevice, 22_554);
+  assert.equal(need(LLAMA_8B, { adapters: { perBatch: 1, rank: 16 } }).memoryMibPerDevice, 22_466);
+});
+
 test('an 8-bit cache named in extra_args halves the cache', () => {
   for (const extraArgs of [['--kv-cache-dtype', 'fp8'], ['--kv_cache_dtype=fp8_e4m3']])
     assert.equal(need(LLAMA_8B, { extraArgs }).kvCacheBytes, 2048 * MIB);

@@ -1,4 +1,5 @@
 /** The options of a model that decide how much memory its launch takes, and what of them its `extra_args` say. */
+import type { AdapterSlots } from './adapter-memory.ts';
 import { floatType } from './element-types.ts';
 import type { FootprintRequest } from './footprint.ts';
 import { KV_TYPES, type KvType } from './kv-cache.ts';
@@ -15,6 +16,8 @@ export interface LaunchOptions {
   /** As `--dtype` has it; null or `auto`: the model's own. */
   readonly dtype: string | null;
   readonly extraArgs: readonly string[];
+  /** What is generated for LoRA adapters; null: it has none. */
+  readonly adapters: AdapterSlots | null;
   /** Share of a card that a model takes which has the card for itself. */
   readonly gpuMemoryUtilization: number;
   readonly colocate: boolean;
@@ -54,6 +57,13 @@ export function contextLength(options: LaunchOptions): number | null {
 export function fitsContextItself(options: LaunchOptions): boolean {
   const flag = argument(options.extraArgs, '--max-model-len');
   return flag === 'auto' || flag === '-1';
+}
+
+/** With what `extra_args` say instead. */
+export function adapterSlots({ adapters, extraArgs }: LaunchOptions): AdapterSlots | null {
+  if (adapters === null) return null;
+  const told = (flag: string, own: number): number => Number(argument(extraArgs, flag) ?? own) || own;
+  return { perBatch: told('--max-loras', adapters.perBatch), rank: told('--max-lora-rank', adapters.rank) };
 }
 
 /** A type that is not known here counts like the weights' own, which is the largest. */
