@@ -177,6 +177,15 @@ function checkServer({ layers, original }: CheckContext): ConfigFault[] {
   if (server.auth === 'none' && server.api_keys_file !== undefined) {
     report('auth', 'conflict', '`auth: none` and `server.api_keys_file` exclude each other');
   }
+  for (const [index, origin] of server.cors_origins.entries()) {
+    const spelled = URL.parse(origin)?.origin ?? null;
+    if (spelled === origin) continue;
+    const allowed = spelled ?? 'an origin as https://host or http://host:port';
+    const path = ['server', 'cors_origins', index];
+    const details = { found: JSON.stringify(origin), allowed };
+    const problem = 'no browser spells an origin like this';
+    faults.push(fault('invalid_value', originOfSetting(layers, path), path, problem, details));
+  }
   const open = server.auth === undefined && server.api_keys_file === undefined;
   if (open && !original && !isLoopback(server.host)) {
     report('host', 'open_address', 'this address is open to the network and no API keys are configured', {

@@ -64,6 +64,14 @@ const CASES: readonly FaultCase[] = [
     ],
   },
   {
+    name: 'origins that no browser sends',
+    yaml: 'server: {cors_origins: ["https://a.example", ⟦"https://A.example", ⟦"http://b:80"]}\nmodels: {a: {repo: x}}\n',
+    faults: [
+      'server.cors_origins[1]: no browser spells an origin like this; found "https://A.example"; allowed: https://a.example',
+      'server.cors_origins[2]: no browser spells an origin like this; found "http://b:80"; allowed: http://b',
+    ],
+  },
+  {
     name: 'adapters in two places',
     yaml: 'models: {qwen: {repo: x, adapters: {poet: /a}, extra_args: [--x, ⟦--lora_modules, b=/b]}}\n',
     faults: ['models.qwen.extra_args[1]: `adapters` names them already: put these there too'],
