@@ -316,6 +316,14 @@ export const ERRORS = {
     'The bodies of all requests together would take more than {limitMib} MiB.',
     'Retry later, or raise `server.body_memory_mib`.',
   ),
+  web_sockets_full: entry(
+    503,
+    'overloaded_error',
+    'operator',
+    true,
+    'The engine of `{model}` has {limit} WebSockets already.',
+    'Retry later, and close WebSockets that are not used.',
+  ),
   shutting_down: entry(
     503,
     'overloaded_error',

@@ -8,6 +8,7 @@
 import type { Refusal } from '../core/errors.ts';
 import type { ClientConnection } from './client-connection.ts';
 import { upstreamHeaders } from './hop-headers.ts';
+import { rawHead } from './raw-answer.ts';
 import type { RawHead } from './request-checks.ts';
 
 const KEY_PROTOCOL_PREFIX = 'openai-insecure-api-key.';
@@ -83,6 +84,21 @@ export function handshakeHeaders(
 export function protocolToName(protocols: OfferedProtocols, engineHeaders: readonly string[]): string | null {
   if (protocols.key === null || values(engineHeaders, PROTOCOL).length > 0) return null;
   return protocols.names[0] ?? null;
+}
+
+/** The answer that opens it. `headers`: the engine's, as clients get them. */
+export function switchingHead(
+  statusText: string,
+  headers: readonly string[],
+  protocol: string | null,
+): Buffer {
+  const all = ['connection', 'Upgrade', 'upgrade', 'websocket'];
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    const name = headers[index] as string;
+    if (name.toLowerCase() !== 'content-length') all.push(name, headers[index + 1] as string);
+  }
+  if (protocol !== null) all.push(PROTOCOL, protocol);
+  return rawHead(101, statusText || 'Switching Protocols', all);
 }
 
 function withoutProtocols(rawHeaders: readonly string[]): string[] {

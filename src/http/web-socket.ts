@@ -39,11 +39,14 @@ import {
   type OfferedProtocols,
   offeredProtocols,
   protocolToName,
+  switchingHead,
 } from './web-socket-head.ts';
 import { webSocketTarget } from './web-socket-target.ts';
 
 /** Give-backs that reached no socket; then its engine counts as unreachable. */
 const UNSENT_TRIES_MAX = 10;
+/** WebSockets come and go slowly. */
+const FULL_RETRY_S = 30;
 /** A client that is gone without a word is noticed by the kernel, also where nothing passes. */
 const TCP_KEEP_ALIVE_MS = 60_000;
 const NO_BYTES = Buffer.alloc(0);
@@ -175,24 +178,15 @@ export class WebSocketExchange
   }
 
   cut(refusal: Refusal): void {
-    switch (this.#state) {
-      case 'asking':
-        this.#transmission?.abort(this);
-        this.#giveBack('cut', errorMessage(refusal.code, refusal.parameters));
-        break;
-      case 'answering':
-        this.code = refusal.code;
-        this.#breakAnswer('cut');
-        break;
-      case 'open':
-        this.code = refusal.code;
-        this.#close(cutReason(refusal));
-        break;
-      case 'judging':
-      case 'waiting':
-      case 'done':
-        break;
+    if (this.#state === 'asking') {
+      this.#transmission?.abort(this);
+      this.#giveBack('cut', errorMessage(refusal.code, refusal.parameters));
+      return;
     }
+    if (this.#state !== 'answering' && this.#state !== 'open') return;
+    this.code = refusal.code;
+    if (this.#state === 'open') this.#close(cutReason(refusal));
+    else this.#breakAnswer('cut');
   }
 
   // The engine's answer.
@@ -205,29 +199,16 @@ export class WebSocketExchange
     this.status = 101;
     this.ttfbMs = this.#context.clock.nowMs() - this.startedMs;
     const { headers } = this.#clientHead(101, statusText, rawHeaders, false);
-    const kept = headers.filter(
-      (_, index) => headers[index - (index % 2)]?.toLowerCase() !== 'content-length',
-    );
-    const protocol = protocolToName(this.#protocols, rawHeaders);
-    if (protocol !== null) kept.push('sec-websocket-protocol', protocol);
     const early = this.#early.release();
-    client.write(
-      rawHead(101, statusText || 'Switching Protocols', [
-        'connection',
-        'Upgrade',
-        'upgrade',
-        'websocket',
-        ...kept,
-      ]),
-    );
-    const { clock } = this.#context;
-    const idleMs = this.#context.wsIdleTimeoutMs(model);
+    client.write(switchingHead(statusText, headers, protocolToName(this.#protocols, rawHeaders)));
+    const { clock, wsIdleTimeoutMs } = this.#context;
+    const idleMs = wsIdleTimeoutMs(model);
     this.#tunnel = new Tunnel({ client, engine, idleMs, clock, owner: this });
     this.#tunnel.start(early, first);
   }
 
   onLeaving(): void {
-    this.#close(farewell(this.#context.draining));
+    this.#close();
   }
 
   onHead(status: number, statusText: string, rawHeaders: readonly string[]): void {
@@ -235,9 +216,8 @@ export class WebSocketExchange
     this.status = status;
     this.ttfbMs = this.#context.clock.nowMs() - this.startedMs;
     this.#connection.isEnding = true;
-    this.#socket.write(
-      rawHead(status, statusText, this.#clientHead(status, statusText, rawHeaders, true).headers),
-    );
+    const { headers } = this.#clientHead(status, statusText, rawHeaders, true);
+    this.#socket.write(rawHead(status, statusText, headers));
   }
 
   onData(piece: Buffer): boolean {
@@ -263,6 +243,9 @@ export class WebSocketExchange
       const parameters = { model: lease.model, cause: fault.detail };
       this.#ticket.end('engine_error');
       this.#refuse({ code: 'engine_unreachable', parameters }, 'engine_error');
+    } else if (fault.kind === 'full') {
+      this.#ticket.end('answered');
+      this.#refuse({ ...faultRefusal(fault, lease.model, lease.endpoint), retryAfterS: FULL_RETRY_S });
     } else if (fault.kind === 'not_sent' || fault.kind === 'connection_lost') {
       this.#giveBack(fault.kind, fault.detail);
     } else {
@@ -275,7 +258,7 @@ export class WebSocketExchange
 
   tunnelRests(): void {
     this.#ticket.end('answered');
-    if (this.#context.draining) this.#close(farewell(this.#context.draining));
+    if (this.#context.draining) this.#close();
   }
 
   tunnelWants(): void {
@@ -298,11 +281,11 @@ export class WebSocketExchange
   uploadTooSlow(): void {}
 
   drain(): void {
-    if (this.#state === 'open' && !this.#ticket.isLeased) this.#close(farewell(this.#context.draining));
+    if (this.#state === 'open' && !this.#ticket.isLeased) this.#close();
   }
 
   breakOff(): void {
-    if (this.#state === 'open') this.#close(farewell(this.#context.draining));
+    if (this.#state === 'open') this.#close();
     else this.#socket.destroy();
   }
 
@@ -354,13 +337,13 @@ export class WebSocketExchange
   #clientHead(status: number, statusText: string, rawHeaders: readonly string[], isLast: boolean) {
     const lease = this.#lease;
     assert(lease !== null, 'an engine answers without a lease');
-    const { clientRequestId: requestId, method } = this;
-    const input = { requestId, lease, method, takesChunks: false, isLast, cors: this.corsHeaders };
+    const { clientRequestId: requestId, method, corsHeaders: cors } = this;
+    const input = { requestId, lease, method, takesChunks: false, isLast, cors };
     return clientHead(status, statusText, rawHeaders, input);
   }
 
   /** Ends an open one; the engine is free of it at once. */
-  #close(reason: CloseReason): void {
+  #close(reason: CloseReason = farewell(this.#context.draining)): void {
     this.#tunnel?.close(reason);
     this.#ticket.end('cut');
   }

@@ -81,10 +81,11 @@ class EnginePool implements Endpoint, ConnectionOwner, UpgradeOwner {
 
   upgrade(request: UpstreamRequest, handler: UpgradeHandler): Transmission {
     if (this.#closed || this.#upgrades.size >= UPGRADED_CONNECTIONS_MAX) {
-      const detail = this.#closed
-        ? 'the engine is stopping'
-        : `it has ${UPGRADED_CONNECTIONS_MAX} WebSockets already`;
-      handler.onError({ kind: 'not_sent', detail });
+      handler.onError(
+        this.#closed
+          ? { kind: 'not_sent', detail: 'the engine is stopping' }
+          : { kind: 'full', detail: `it has ${UPGRADED_CONNECTIONS_MAX} WebSockets` },
+      );
       return nothing;
     }
     // Those under a lease count as the pool's: a kept one makes room, and nobody's lease finds the pool full.

@@ -9,6 +9,7 @@
 import type { ServerResponse } from 'node:http';
 import type { GiveBackCause, Outcome } from '../control/gate.ts';
 import type { Refusal } from '../core/errors.ts';
+import { UPGRADED_CONNECTIONS_MAX } from '../core/limits.ts';
 import { Answer, type AnswerHead, type AnswerOwner, type AnswerSettings } from './answer.ts';
 import { CollectedAnswer } from './collected-answer.ts';
 import type { AnswerHandler, Endpoint, Transmission, UpstreamRequest } from './endpoint-types.ts';
@@ -206,6 +207,8 @@ export function faultRefusal(fault: TransportFault, model: string, endpoint: End
       return timedOut(model, 'first_byte_timeout', endpoint.options.firstByteTimeoutMs);
     case 'idle':
       return timedOut(model, 'stream_idle_timeout', endpoint.options.streamIdleTimeoutMs);
+    case 'full':
+      return { code: 'web_sockets_full', parameters: { model, limit: UPGRADED_CONNECTIONS_MAX } };
     case 'malformed':
       return { code: 'engine_bad_answer', parameters: { model, cause: fault.detail } };
     case 'not_sent':

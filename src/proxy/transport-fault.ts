@@ -3,6 +3,8 @@
 export type TransportFaultKind =
   /** Nothing was written to a socket. */
   | 'not_sent'
+  /** The engine has as many connections of another protocol as it may; nothing was sent. */
+  | 'full'
   /** The connection broke while the request was in flight. */
   | 'connection_lost'
   /** The engine did not begin its answer within `firstByteTimeoutMs`. */

@@ -219,3 +219,61 @@ test('one peer that ends without the other is not kept for ever', async (context
   assert.equal((await ended(1))[0]?.outcome, 'answered');
   assert.equal(front.activeRequests, 0);
 });
+
+test('at rest a frame in single bytes between pings waits from its first byte on, and arrives whole', async (context) => {
+  const { client, gate, model, engineSocket } = await startWebSocketFixture(context, {
+    wsIdleTimeoutMs: IDLE_MS,
+    onSocket: () => undefined,
+  });
+  const raw = await client();
+  raw.get(`/v1/realtime?model=${MODEL}`, [
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==',
+  ]);
+  await gate.until(() => gate.details('finish').length === 1);
+  model.held = true;
+  const { socket } = await engineSocket();
+  const ping = once(socket, 'ping');
+  // A masked ping, the text `abc` in two fragments, a close frame.
+  const frames = [
+    [0x89, 0x80, 0, 0, 0, 0],
+    [0x01, 0x82, 0, 0, 0, 0, 0x61, 0x62],
+    [0x80, 0x81, 0, 0, 0, 0, 0x63],
+    [0x88, 0x80, 0, 0, 0, 0],
+  ].flat();
+  for (const byte of frames) {
+    raw.send(Buffer.from([byte]));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await ping;
+  await gate.until(() => gate.waitingCount === 1);
+  const message = nextMessage(socket);
+  const closed = closedWith(socket);
+  model.held = false;
+  gate.pump(MODEL);
+  assert.equal(await message, 'abc');
+  assert.equal((await closed).code, 1005);
+  assert.equal(gate.details('admit').length, 2);
+});
+
+test('the end of a client behind held data comes after it', async (context) => {
+  const { open, gate, model, engineSocket, ended } = await startWebSocketFixture(context, {
+    wsIdleTimeoutMs: IDLE_MS,
+    onSocket: () => undefined,
+  });
+  const client = await open();
+  await gate.until(() => gate.details('finish').length === 1);
+  model.held = true;
+  const { socket, closed } = await engineSocket();
+  const message = nextMessage(socket);
+  client.send('last words');
+  client.close(3000, 'bye');
+  await gate.until(() => gate.waitingCount === 1);
+  model.held = false;
+  gate.pump(MODEL);
+  assert.equal(await message, 'last words');
+  assert.deepEqual(await closed, { code: 3000, reason: 'bye' });
+  assert.equal((await ended(1))[0]?.outcome, 'answered');
+});

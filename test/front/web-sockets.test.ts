@@ -1,8 +1,14 @@
 /** WebSockets through the front: bytes and ends pass as they are. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { WebSocket as WsClient } from 'ws';
 import { createStaticKeys, parseKeys } from '../../src/access/static-keys.ts';
+import { TlsFiles } from '../../src/http/tls-files.ts';
 import { MODEL } from './front-fixture.ts';
 import { closedWith, nextMessage, refusedWith, startWebSocketFixture } from './web-socket-fixture.ts';
 
@@ -284,4 +290,31 @@ test('bytes that are no frames crash nothing, and the count goes back to zero', 
   await ended(hostile.length + 1);
   assert.equal(front.activeRequests, 0);
   assert.equal(gate.runningCount, 0);
+});
+
+test('over TLS and over a Unix socket', async (context) => {
+  const { front, ended, engineSocket } = await startWebSocketFixture(context);
+  const file = (name: string) => fileURLToPath(new URL(`../fixtures/tls/${name}`, import.meta.url));
+  const tls = await TlsFiles.open({ certFile: file('localhost.crt'), keyFile: file('localhost.key') });
+  assert.ok(tls.ok);
+  const { port } = await front.listen('127.0.0.1', 0, tls.value);
+  const directory = await mkdtemp(join(tmpdir(), 'vg-ws-'));
+  context.after(() => rm(directory, { recursive: true, force: true }));
+  await front.listenOnSocket(join(directory, 's'));
+  const urls = [
+    `wss://127.0.0.1:${port}/v1/realtime?model=${MODEL}`,
+    `ws+unix://${join(directory, 's')}:/v1/realtime?model=${MODEL}`,
+  ];
+  for (const [index, url] of urls.entries()) {
+    const client = new WsClient(url, { rejectUnauthorized: false });
+    await once(client, 'open');
+    client.send('hello');
+    assert.equal(await nextMessage(client), 'hello');
+    const closed = closedWith(client);
+    const { socket } = await engineSocket(index);
+    // An abnormal end, as abnormal as these transports can tell it.
+    socket.terminate();
+    assert.equal((await closed).code, 1006);
+  }
+  assert.equal((await ended(2)).length, 2);
 });
