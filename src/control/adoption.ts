@@ -57,7 +57,7 @@ export async function findStage(
 
 async function probedAgain(ports: AdoptionPorts): Promise<ProbeResult> {
   const { engine, http, model, signal, hasExited } = ports;
-  const fault = await suspectFault(ports, hasExited);
+  const fault = await suspectFault(ports, hasExited, null);
   if (fault !== null) return { kind: 'not_ready', detail: fault };
   return engine.probe(http, model, PATIENT_TIMEOUT_MS, signal);
 }

@@ -149,14 +149,15 @@ export class EngineLaunch {
     await this.#launching;
   }
 
-  /** A connection broke: does the engine live? Reports `probed`, unless it ends meanwhile. */
+  /** A connection broke, or it gives no answers: does the engine live? Reports `probed`, unless it ends meanwhile. */
   probe(): void {
     const fault =
       this.#http === null
         ? Promise.resolve('it has no address')
-        : suspectFault(this.#probePorts(this.#http), () => this.#exited);
+        : suspectFault(this.#probePorts(this.#http), () => this.#exited, this.endpoint);
     void fault.then((detail) => {
       if (this.#stopping) return;
+      if (detail === null) this.endpoint?.heard();
       const healthy = detail === null && !this.#exited;
       this.#ports.send({
         kind: 'probed',
@@ -315,6 +316,7 @@ export class EngineLaunch {
       connectTimeoutMs: this.#ports.connectTimeoutMs,
       firstByteTimeoutMs: this.model.firstByteTimeoutMs,
       streamIdleTimeoutMs: this.model.streamIdleTimeoutMs,
+      onMute: () => this.#ports.send({ kind: 'mute', model: this.model.name, launchId: this.launchId }),
       headers: authorization === null ? {} : { authorization },
       pathPrefix: '',
     });

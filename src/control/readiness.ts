@@ -2,6 +2,7 @@
 import type { ResolvedModel } from '../config/resolved-config.ts';
 import type { CancelTimer, Clock } from '../core/clock.ts';
 import type { Engine, EngineHttp, ProbeResult } from '../engines/engine.ts';
+import type { Endpoint } from '../proxy/endpoint-types.ts';
 
 /** First pause between probes; it grows with the time that the start has taken. */
 const PROBE_PAUSE_MIN_MS = 50;
@@ -13,6 +14,8 @@ const SUSPECT_PROBES = 3;
 /** A server under load may be slow to answer; one that is dead refuses at once. */
 const SUSPECT_PROBE_TIMEOUT_MS = 10_000;
 const SUSPECT_PAUSE_MS = 100;
+/** A mute engine has to give one short answer within this time; what it has taken on may come before. */
+const WORK_CHECK_TIMEOUT_MS = 60_000;
 
 export interface ProbePorts {
   readonly clock: Clock;
@@ -82,16 +85,32 @@ export class ReadinessProbe {
   }
 }
 
-/** Asks an engine whose connections broke. Null: it is healthy; else why it counts as dead. */
-export async function suspectFault(ports: ProbePorts, hasExited: () => boolean): Promise<string | null> {
+/**
+ * Asks an engine whose connections broke or that is mute. Null: it is healthy; else why it counts as dead. Servers say that
+ * they are healthy while what computes behind them hangs, so a mute one has to work, too.
+ */
+export async function suspectFault(
+  ports: ProbePorts,
+  hasExited: () => boolean,
+  endpoint: Pick<Endpoint, 'isMute'> | null,
+): Promise<string | null> {
   const { clock, engine, http, model, signal } = ports;
   let detail = 'it has no address';
   for (let attempt = 0; attempt < SUSPECT_PROBES; attempt += 1) {
     const result = await engine.probe(http, model, SUSPECT_PROBE_TIMEOUT_MS, signal);
-    if (result.kind === 'ready') return null;
+    if (result.kind === 'ready') return endpoint?.isMute === true ? workFault(ports, endpoint) : null;
     detail = result.detail;
     if (hasExited()) break;
     await new Promise<void>((resolve) => clock.setTimer(clock.nowMs() + SUSPECT_PAUSE_MS, resolve));
   }
   return detail;
+}
+
+/** Null: it works; an answer to anybody shows it. */
+async function workFault(
+  { engine, http, model, signal }: ProbePorts,
+  endpoint: Pick<Endpoint, 'isMute'>,
+): Promise<string | null> {
+  const worked = await engine.warmUp(http, model, { timeoutMs: WORK_CHECK_TIMEOUT_MS, signal });
+  return worked.kind === 'done' || !endpoint.isMute ? null : `it hangs: ${worked.detail}`;
 }

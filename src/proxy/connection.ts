@@ -25,6 +25,8 @@ export interface ConnectionOwner {
   readonly hostHeader: string;
   /** Counts up while time passes; the owner compares it with `lastTick`. */
   readonly tick: number;
+  /** Ticks in which an answer was awaited, since the last byte of any. */
+  muteTicks: number;
   /** Opens a socket; `onread` has to be among its options. */
   openSocket(onread: OnRead): Socket;
   readonly connectedEvent: 'connect' | 'secureConnect';
@@ -137,6 +139,7 @@ export class Connection implements Transmission, AnswerSink {
 
   onData(piece: Buffer): void {
     this.#answering = true;
+    this.#owner.muteTicks = 0;
     if (this.#handler?.onData(piece) === false) this.#paused = true;
   }
 
@@ -145,6 +148,7 @@ export class Connection implements Transmission, AnswerSink {
     this.#handler = null;
     this.#paused = false;
     this.#kept = true;
+    this.#owner.muteTicks = 0;
     // An answer that came before the whole request was written leaves the rest of the request in the way.
     const written = !this.#unwritten && this.#socket.writableLength === 0;
     if (!this.#parser.reusable || this.#gone || !written) this.#leave();

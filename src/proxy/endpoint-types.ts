@@ -13,6 +13,8 @@ export interface EndpointOptions {
   readonly firstByteTimeoutMs: number;
   /** Longest time between bytes of the answer's body. */
   readonly streamIdleTimeoutMs: number;
+  /** Called once when the endpoint becomes mute. */
+  readonly onMute?: () => void;
   /** Added to every request to this endpoint (a foreign server's Authorization and headers), lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   /** Path in front of every request path (`/v1`-less base path of a foreign server); empty for ours. */
@@ -71,6 +73,13 @@ export interface Transmission {
 export interface Endpoint {
   readonly options: EndpointOptions;
   readonly counters: EndpointCounters;
+  /**
+   * Requests were in flight for `firstByteTimeoutMs` in all since the last byte of any answer, whether they were given up
+   * earlier or not: no single one has to wait for so long to show that the engine hangs.
+   */
+  readonly isMute: boolean;
+  /** It is known otherwise that the engine works. */
+  heard(): void;
   /** Call it under a lease only. The handler may be called before this returns; never throws. */
   send(request: UpstreamRequest, handler: AnswerHandler): Transmission;
   /**

@@ -211,6 +211,33 @@ test('https servers are spoken to when their certificate is trusted, and not whe
   assert.equal((await send(endpoint).done).body, 'secure');
 });
 
+test('requests that are given up one after the other make an endpoint mute, any byte of an answer makes it heard', async (context) => {
+  let mutes = 0;
+  const { engine, endpoint } = await start(context, { firstByteTimeoutMs: 400, onMute: () => (mutes += 1) });
+  // Heads alone say nothing: a server sends them before anything has been computed.
+  engine.behaviour = (request) => request.raw('HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n');
+  const giveUp = async (index: number): Promise<void> => {
+    const recorder = new Recorder();
+    const transmission = endpoint.send(GET, recorder);
+    await engine.request(index);
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    transmission.abort(recorder);
+    assert.equal(recorder.fault, null);
+  };
+  let count = 0;
+  while (!endpoint.isMute) {
+    await giveUp(count);
+    count += 1;
+    assert.ok(count < 100);
+  }
+  assert.equal(mutes, 1);
+  assert.ok(count >= 2);
+  engine.behaviour = (request) => request.json({});
+  await send(endpoint).done;
+  assert.equal(endpoint.isMute, false);
+  assert.equal(mutes, 1);
+});
+
 test('headers that HTTP cannot carry are refused when the endpoint is made', () => {
   const address = { kind: 'tcp', host: '127.0.0.1', port: 1 } as const;
   const options = {

@@ -44,8 +44,10 @@ class EnginePool implements Endpoint, ConnectionOwner, UpgradeOwner {
   readonly hostHeader: string;
   readonly connectedEvent: 'connect' | 'secureConnect';
   tick = 0;
+  muteTicks = 0;
   readonly #url: URL | null;
   readonly #tickMs: number;
+  readonly #muteTicksMax: number;
   readonly #all = new Set<Connection>();
   readonly #free: Connection[] = [];
   readonly #upgrades = new Set<Upgrade>();
@@ -63,6 +65,7 @@ class EnginePool implements Endpoint, ConnectionOwner, UpgradeOwner {
     const { firstByteTimeoutMs, streamIdleTimeoutMs, connectTimeoutMs, keepAliveMs } = options;
     const shortest = Math.min(firstByteTimeoutMs, streamIdleTimeoutMs, connectTimeoutMs, keepAliveMs);
     this.#tickMs = Math.min(TICK_MS_MAX, Math.max(TICK_MS_MIN, Math.floor(shortest / TICKS_PER_TIMEOUT)));
+    this.#muteTicksMax = Math.ceil(firstByteTimeoutMs / this.#tickMs);
   }
 
   send(request: UpstreamRequest, handler: AnswerHandler): Transmission {
@@ -94,6 +97,14 @@ class EnginePool implements Endpoint, ConnectionOwner, UpgradeOwner {
     const upgrade = new Upgrade(this, request, handler);
     this.#upgrades.add(upgrade);
     return upgrade;
+  }
+
+  get isMute(): boolean {
+    return this.muteTicks >= this.#muteTicksMax;
+  }
+
+  heard(): void {
+    this.muteTicks = 0;
   }
 
   close(): void {
@@ -176,6 +187,7 @@ class EnginePool implements Endpoint, ConnectionOwner, UpgradeOwner {
   #watch(): void {
     this.tick += 1;
     const { firstByteTimeoutMs, streamIdleTimeoutMs, connectTimeoutMs, keepAliveMs } = this.options;
+    let isAwaited = false;
     for (const connection of [...this.#all]) {
       const quietMs = (this.tick - connection.lastTick - 1) * this.#tickMs;
       if (!connection.isBusy) {
@@ -187,12 +199,14 @@ class EnginePool implements Endpoint, ConnectionOwner, UpgradeOwner {
       } else if (connection.isPaused) {
         // Waiting for the client is not the engine's silence.
       } else if (!connection.isAnswering) {
+        isAwaited = true;
         if (quietMs >= firstByteTimeoutMs)
           connection.fail({ kind: 'no_first_byte', detail: 'its answer did not begin in time' });
       } else if (quietMs >= streamIdleTimeoutMs) {
         connection.fail({ kind: 'idle', detail: 'it sent nothing more for too long' });
       }
     }
+    if (isAwaited && ++this.muteTicks === this.#muteTicksMax) this.options.onMute?.();
     if (this.#all.size > 0 || this.#timer === null) return;
     clearInterval(this.#timer);
     this.#timer = null;

@@ -59,6 +59,35 @@ test('a request that breaks while its engine is suspect already is innocent', ()
   assert.equal(second.refusal, null);
 });
 
+test('a mute engine gets nothing until it has shown that it works', () => {
+  const { world, records } = serving(1);
+  const mute = { kind: 'mute', model: 'a', launchId: world.launchId('a') } as const;
+  world.send(mute);
+  world.send(mute);
+  assert.equal(world.count('probe'), 1);
+  const later = world.request('a');
+  assert.equal(later.dispatchedMs, null);
+  world.send({ kind: 'probed', model: 'a', launchId: mute.launchId, healthy: true, detail: '' });
+  assert.notEqual(later.dispatchedMs, null);
+  assert.equal(world.engineKind('a'), 'awake');
+  assert.equal(records[0]?.refusal, null);
+});
+
+test('a mute engine that does not work is ended, and nobody is blamed', () => {
+  const { world, records } = serving(1);
+  const [record] = records;
+  assert.ok(record);
+  const launchId = world.launchId('a');
+  world.send({ kind: 'mute', model: 'a', launchId });
+  world.send({ kind: 'probed', model: 'a', launchId, healthy: false, detail: 'it hangs' });
+  lose(world, record);
+  assert.equal(world.count('stop'), 1);
+  assert.equal(world.count('lone_death'), 0);
+  world.clock.advanceTo(20_000);
+  assert.equal(world.count('dispatch'), 2);
+  assert.equal(record.refusal, null);
+});
+
 test('a foreign server that closes a connection as it is used gets the request once more, and then it is unreachable', () => {
   const world = new SchedulerWorld(testSetup([testPolicy('a', { managed: false })]), {
     serviceMs: 1_000_000,

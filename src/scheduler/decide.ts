@@ -10,6 +10,7 @@ import type { Effect } from './effects.ts';
 import type { SchedulerEvent } from './events.ts';
 import { fetchAnswered, fetchProgressed } from './fetching.ts';
 import {
+  becameMute,
   becameReady,
   engineExited,
   ofLaunch,
@@ -143,6 +144,7 @@ function apply(d: Decision, event: SchedulerEvent): void {
     case 'measured':
     case 'stopped':
     case 'probed':
+    case 'mute':
       applyReport(d, event);
       return;
     default:
@@ -153,7 +155,17 @@ function apply(d: Decision, event: SchedulerEvent): void {
 type Report = Extract<
   SchedulerEvent,
   {
-    kind: 'phase' | 'ready' | 'exited' | 'no_room' | 'slept' | 'woke' | 'measured' | 'stopped' | 'probed';
+    kind:
+      | 'phase'
+      | 'ready'
+      | 'exited'
+      | 'no_room'
+      | 'slept'
+      | 'woke'
+      | 'measured'
+      | 'stopped'
+      | 'probed'
+      | 'mute';
   }
 >;
 
@@ -184,6 +196,9 @@ function applyReport(d: Decision, event: Report): void {
       return;
     case 'stopped':
       stopAnswered(d, model, event.verified);
+      return;
+    case 'mute':
+      becameMute(d, model);
       return;
     case 'probed':
       probeAnswered(d, model, event.healthy, event.detail);

@@ -57,7 +57,7 @@ export interface AwakeState {
   lastUseMs: number;
   /** Not given away before this: a load whose waiters left keeps its room for their retry. */
   keepUntilMs: number;
-  /** A connection broke: nothing is dispatched until a probe has answered. */
+  /** A connection broke, or it is mute: nothing is dispatched until a probe has answered. */
   suspect: boolean;
   /** A request that was alone in flight when its connection broke; blamed if the engine turns out dead. */
   lostWhileAlone: number | null;

@@ -101,6 +101,8 @@ export type SchedulerEvent =
       readonly verified: boolean;
       readonly detail: string;
     }
+  /** Requests were at the engine for longer than its model allows, and none got a byte of an answer. */
+  | { readonly kind: 'mute'; readonly launchId: LaunchId; readonly model: ModelName }
   /** Answer to a `probe` effect. */
   | {
       readonly kind: 'probed';

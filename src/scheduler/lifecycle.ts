@@ -131,6 +131,20 @@ function blameLoneRequest(d: Decision, model: ModelState): void {
   });
 }
 
+/** It may hang, and gets nothing until it has shown that it works. Nobody is blamed. */
+export function becameMute(d: Decision, model: ModelState): void {
+  const engine = model.engine;
+  const awake = engine.kind === 'awake' ? engine : engine.kind === 'draining' ? engine.awake : null;
+  if (awake === null || awake.suspect) return;
+  awake.suspect = true;
+  d.effects.push({
+    kind: 'probe',
+    model: model.policy.name,
+    launchId: awake.reservation.launchId,
+    reason: 'requests are with it for too long and none of them gets an answer',
+  });
+}
+
 export function probeAnswered(d: Decision, model: ModelState, healthy: boolean, detail: string): void {
   const engine = model.engine;
   const awake = engine.kind === 'awake' ? engine : engine.kind === 'draining' ? engine.awake : null;

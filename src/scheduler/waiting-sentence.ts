@@ -72,7 +72,7 @@ export function stepText({ percent }: Explanation, step: Step, timeText: (inMs: 
     case 'slots':
       return takes === '' ? detail : `${detail}, one is free in ${takes}`;
     case 'probe':
-      return 'a connection to its engine broke, and it is being probed';
+      return 'its engine lost a connection or gives no answers, and is being probed';
     case 'hindrance':
       return devices === '' ? detail : `${detail} (${devices})`;
   }

@@ -247,6 +247,8 @@ function endpoint(options: EndpointOptions): Endpoint {
     counters: { connectionsCreated: 0, requestsSent: 0, poolWaits: 0 },
     send: neverSent,
     upgrade: neverSent,
+    isMute: false,
+    heard: () => {},
     close: () => {},
     destroy: () => {},
   };
