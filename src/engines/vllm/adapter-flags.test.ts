@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { contextFixture, modelFixture } from '../engine-fixtures.ts';
+import { hostFiles } from '../host-files.ts';
 import { adapterFlags } from './adapter-flags.ts';
 import { vllmArgv } from './argv.ts';
 
@@ -34,6 +35,15 @@ test('each adapter is named with its path, and some share a batch', () => {
 test('names and paths that the short form would split are written as JSON', () => {
   const [, , modules] = adapterFlags(modelFixture({ adapters: { 'a,b': '/x', c: '/y=1' } }), HOST);
   assert.deepEqual(modules?.slice(1), ['{"name":"a,b","path":"/x"}', '{"name":"c","path":"/y=1"}']);
+});
+
+test('in a container a folder of this host is named whole, and is one of the files to be mounted', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'adapters-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const model = modelFixture({ adapters: { poet: relative(process.cwd(), folder), hub: 'acme/lora' } });
+  const [, , modules = []] = adapterFlags(model, { sharesHost: false });
+  assert.deepEqual(modules.slice(1), [`poet=${folder}`, 'hub=acme/lora']);
+  assert.deepEqual(hostFiles(model, contextFixture({ sharesHost: false }), modules), [folder]);
 });
 
 test('the rank is what the largest adapter on this host needs', (t) => {
