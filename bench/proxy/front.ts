@@ -2,6 +2,7 @@
  * The front and the byte path alone, in a process of their own in front of the stub engine, with metrics on and a gate
  * that always grants: what they cost without scheduler and control loop (`--target front`). Argument: the stub's port. Prints its own port.
  */
+import { tmpdir } from 'node:os';
 import type { ResolvedModel } from '../../src/config/resolved-config.ts';
 import { BackgroundResponses } from '../../src/control/background-responses.ts';
 import type { Admission, FrontGate, WaitEstimate, Waiter } from '../../src/control/gate.ts';
@@ -95,6 +96,7 @@ const front = createFront({
     bodyLimitBytes: 64 * MIB,
     audioBodyLimitBytes: 512 * MIB,
     bodyMemoryBytes: 2048 * MIB,
+    bodySpoolBytes: 2048 * MIB,
     headerLimitBytes: 16 * 1024,
     headersTimeoutMs: 60_000,
     requestTimeoutMs: 300_000,
@@ -105,6 +107,7 @@ const front = createFront({
     trustedHops: 0,
     queueTimeoutMaxMs: 7_200_000,
   },
+  spoolDirectory: tmpdir(),
   gate,
   responses: new ResponseDesk({
     models: new Map(),

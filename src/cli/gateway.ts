@@ -3,6 +3,7 @@
  * replaceable is chosen here and nowhere else.
  */
 import { randomBytes } from 'node:crypto';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadStaticKeys, type StaticKeys } from '../access/static-keys.ts';
 import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
@@ -159,6 +160,7 @@ export class Gateway {
     const logRequest = createRequestLog(log, config.log.level);
     this.#front = createFront({
       server: config.server,
+      spoolDirectory: tmpdir(),
       gate: this.control,
       names: createNameResolver(config),
       responses: new ResponseDesk({

@@ -81,6 +81,7 @@ const RESOLVED: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
     body_limit_mib: ({ server }) => server.bodyLimitBytes / MIB,
     audio_body_limit_mib: ({ server }) => server.audioBodyLimitBytes / MIB,
     body_memory_mib: ({ server }) => server.bodyMemoryBytes / MIB,
+    body_spool_mib: ({ server }) => server.bodySpoolBytes / MIB,
     header_limit_kib: ({ server }) => server.headerLimitBytes / 1024,
     headers_timeout: ({ server }) => server.headersTimeoutMs / 1000,
     request_timeout: ({ server }) => server.requestTimeoutMs / 1000,

@@ -111,6 +111,7 @@ function resolveServer(layers: Layers, file: string | null): ServerConfig {
     bodyLimitBytes: server.body_limit_mib * MIB,
     audioBodyLimitBytes: server.audio_body_limit_mib * MIB,
     bodyMemoryBytes: server.body_memory_mib * MIB,
+    bodySpoolBytes: server.body_spool_mib * MIB,
     headerLimitBytes: server.header_limit_kib * KIB,
     headersTimeoutMs: server.headers_timeout,
     requestTimeoutMs: server.request_timeout,

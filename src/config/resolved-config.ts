@@ -48,6 +48,8 @@ export interface ServerConfig {
   readonly audioBodyLimitBytes: number;
   /** Bound on the sum of all bodies held at once. */
   readonly bodyMemoryBytes: number;
+  /** Bound on the sum of all bodies in files. */
+  readonly bodySpoolBytes: number;
   readonly headerLimitBytes: number;
   /** Time in which a client must have sent its headers. */
   readonly headersTimeoutMs: number;

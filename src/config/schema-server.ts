@@ -72,6 +72,13 @@ export const serverSchema = z.strictObject(
       default: 2048,
       unit: 'MiB',
     }),
+    body_spool_mib: field(integer(1, 16_777_216), {
+      effect:
+        "Largest sum of all forms and other uploads over 1 MiB that wait or are being sent, in files without a name in the system's temporary directory (`TMPDIR`); beyond it new ones get 503.",
+      default: 4096,
+      unit: 'MiB',
+      danger: 'Where the temporary directory is in memory (tmpfs), they take memory.',
+    }),
     header_limit_kib: field(integer(1, 1024), {
       effect: 'Largest sum of request headers; more gets 431.',
       default: 32,

@@ -15,7 +15,11 @@ export interface Admission {
   readonly queueTimeoutMs?: number;
   /** Path of the request: some need no device. */
   readonly path: string;
-  /** Body for the poison check, looked at only while poison fingerprints are known. */
+  /**
+   * Body for the poison check, looked at only while poison fingerprints are known. Null for bodies in files: forms have
+   * another boundary each time, so that a fingerprint of one would hold for no second request, and reading it would cost
+   * the whole file.
+   */
   readonly body: Uint8Array | null;
 }
 

@@ -16,7 +16,7 @@ const STATUSES_OF_TYPE: Record<ErrorEntry['type'], (status: number) => boolean> 
   permission_error: (status) => status === 403,
   not_found_error: (status) => status === 404,
   rate_limit_error: (status) => status === 429,
-  overloaded_error: (status) => status === 503,
+  overloaded_error: (status) => status === 503 || status === 507,
   api_error: (status) => status >= 500,
 };
 

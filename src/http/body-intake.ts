@@ -1,15 +1,25 @@
 /**
- * Takes a request's body in: whether it may come at all, the front's memory for it, and what it says about its model.
+ * Takes a request's body in: whether it may come at all, the front's memory and files for it, and what it says about its
+ * model.
  *
  * 1. The owner hears once: `bodyTaken` or `refuse`; nothing after `stop`.
- * 2. What was taken of the front's memory is given back by `drop`, which is harmless when called again.
+ * 2. What was taken of the front's memory, and the file, are given back by `drop`, which is harmless when called again.
  */
 import type { Refusal } from '../core/errors.ts';
+import type { FileBody } from '../proxy/endpoint-types.ts';
 import { type BodyOwner, BodyReader } from './body-reader.ts';
 import type { FrontContext } from './front-context.ts';
 import type { FrontRequest } from './front-messages.ts';
-import { bodyLimitBytes, type ForwardedRoute, type ReadBody, readBody } from './model-request.ts';
+import {
+  bodyLimitBytes,
+  type ForwardedRoute,
+  formScan,
+  type ReadBody,
+  readJsonRequest,
+  readUpload,
+} from './model-request.ts';
 import type { RequestHead } from './request-checks.ts';
+import { MEMORY_BYTES_MAX, spoolFull, type Upload, type UploadOwner, UploadReader } from './upload-reader.ts';
 
 /** Bodies come and go with the requests in flight: room is back soon. */
 const BODY_MEMORY_RETRY_S = 5;
@@ -20,32 +30,49 @@ export interface IntakeOwner {
   refuse(refusal: Refusal): void;
 }
 
-export class BodyIntake implements BodyOwner {
+export class BodyIntake implements BodyOwner, UploadOwner {
   readonly #owner: IntakeOwner;
   readonly #context: FrontContext;
   readonly #route: ForwardedRoute;
+  readonly #head: RequestHead;
   readonly #limitBytes: number;
-  #reader: BodyReader | null = null;
+  #reader: BodyReader | UploadReader | null = null;
   /** Of the front's body memory. */
   #heldBytes = 0;
+  #file: FileBody | null = null;
 
-  constructor(owner: IntakeOwner, context: FrontContext, route: ForwardedRoute) {
+  constructor(owner: IntakeOwner, context: FrontContext, route: ForwardedRoute, head: RequestHead) {
     this.#owner = owner;
     this.#context = context;
     this.#route = route;
+    this.#head = head;
     this.#limitBytes = bodyLimitBytes(route, context.server);
   }
 
-  /** Judges what the head says about the body's size. Null: it may come. */
-  refusalOf(head: RequestHead): Refusal | null {
-    const { contentLength } = head;
-    if (contentLength !== null && contentLength > this.#limitBytes) return this.#tooLarge();
-    return this.#context.bodies.hasRoom(contentLength ?? 0) ? null : this.#memoryFull();
+  /** Judges what the head says about the body. Null: it may come. */
+  prepare(): Refusal | null {
+    const declaredBytes = this.#head.contentLength;
+    const limitBytes = this.#limitBytes;
+    if (declaredBytes !== null && declaredBytes > limitBytes) return this.#tooLarge();
+    const { bodies, spool } = this.#context;
+    if (this.#route.bodyRule === 'json') {
+      if (!bodies.hasRoom(declaredBytes ?? 0)) return this.#memoryFull();
+      this.#reader = new BodyReader(this, limitBytes, declaredBytes);
+      return null;
+    }
+    const form = formScan(this.#head, this.#route);
+    if (form.kind === 'fault') return form.refusal;
+    const { scan } = form;
+    if (!bodies.hasRoom(Math.min(declaredBytes ?? 0, MEMORY_BYTES_MAX))) return this.#memoryFull();
+    const isLarge = scan !== null && declaredBytes !== null && declaredBytes > MEMORY_BYTES_MAX;
+    if (isLarge && !spool.hasRoom(declaredBytes)) return spoolFull(spool);
+    this.#reader = new UploadReader(this, { limitBytes, declaredBytes, spool, scan });
+    return null;
   }
 
-  start(request: FrontRequest, contentLength: number | null): void {
-    this.#reader = new BodyReader(this, this.#limitBytes, contentLength);
-    this.#reader.start(request);
+  /** Begins to read. Call it when `prepare` refused nothing. */
+  start(request: FrontRequest): void {
+    this.#reader?.start(request);
   }
 
   /** Bytes that came so far. */
@@ -62,7 +89,11 @@ export class BodyIntake implements BodyOwner {
   drop(): void {
     this.#context.bodies.give(this.#heldBytes);
     this.#heldBytes = 0;
+    this.#file?.release();
+    this.#file = null;
   }
+
+  // Called by the readers.
 
   bodyGrew(bytes: number): boolean {
     if (this.#context.bodies.take(bytes)) {
@@ -73,14 +104,32 @@ export class BodyIntake implements BodyOwner {
     return false;
   }
 
+  bodyShrank(bytes: number): void {
+    this.#context.bodies.give(bytes);
+    this.#heldBytes -= bytes;
+  }
+
   bodyRead(body: Buffer): void {
-    const read = readBody(body, this.#route, this.#context.names);
-    if (read.kind === 'fault') this.#owner.refuse(read.refusal);
-    else this.#owner.bodyTaken(read, body.length);
+    this.#take(readJsonRequest(body, this.#context.names), body.length);
+  }
+
+  uploadRead(upload: Upload): void {
+    const { body } = upload;
+    if (!Buffer.isBuffer(body)) this.#file = body;
+    this.#take(readUpload(upload, this.#head, this.#route, this.#context.names), body.length);
+  }
+
+  bodyRefused(refusal: Refusal): void {
+    this.#owner.refuse(refusal);
   }
 
   bodyTooLarge(): void {
     this.#owner.refuse(this.#tooLarge());
+  }
+
+  #take(read: ReadBody, bytes: number): void {
+    if (read.kind === 'fault') this.#owner.refuse(read.refusal);
+    else this.#owner.bodyTaken(read, bytes);
   }
 
   #tooLarge(): Refusal {

@@ -1,14 +1,17 @@
 /**
- * Reads a request's body into one buffer.
- *
- * 1. Never more than the limit is kept; a body in one piece is not copied.
- * 2. Many small pieces cost no more memory than one large one: they are copied together as they come.
+ * Reads a request's body into one buffer: bodies of JSON, which have to be in memory whole. Others: upload-reader.ts.
+ * Never more than the limit is kept.
  */
 import type { FrontRequest } from './front-messages.ts';
+import { GatheredBody } from './gathered-body.ts';
 
-/** First size of the buffer for a body in several pieces, however long the client says it will be. */
-const FIRST_CAPACITY_BYTES_MAX = 1024 * 1024;
-const FIRST_CAPACITY_BYTES_MIN = 16 * 1024;
+/** Where a request's body goes as it comes from the parser. */
+export interface BodySink {
+  /** False: the client is paused until `FrontRequest.resumeBody`. */
+  take(chunk: Buffer): boolean;
+  /** The last byte has come. */
+  end(): void;
+}
 
 export interface BodyOwner {
   /** More bytes came and would be kept. False: there is no room, and the owner has stopped the reader. */
@@ -19,23 +22,17 @@ export interface BodyOwner {
   bodyTooLarge(): void;
 }
 
-const NO_BYTES = Buffer.alloc(0);
-
-export class BodyReader {
+export class BodyReader implements BodySink {
   readonly #owner: BodyOwner;
   readonly #limitBytes: number;
-  readonly #declaredBytes: number | null;
-  #buffer: Buffer = NO_BYTES;
-  #length = 0;
-  /** The buffer is ours to write to, not a piece as it came. */
-  #own = false;
+  readonly #gathered: GatheredBody;
   #ended = false;
 
   /** `declaredBytes`: the request's Content-Length; null for chunked bodies. */
   constructor(owner: BodyOwner, limitBytes: number, declaredBytes: number | null) {
     this.#owner = owner;
     this.#limitBytes = limitBytes;
-    this.#declaredBytes = declaredBytes;
+    this.#gathered = new GatheredBody(limitBytes, declaredBytes);
   }
 
   /** Bytes that came so far. */
@@ -51,46 +48,23 @@ export class BodyReader {
   /** The owner hears nothing more; what still comes is thrown away. */
   stop(): void {
     this.#ended = true;
-    this.#buffer = NO_BYTES;
+    this.#gathered.take();
   }
 
-  take(chunk: Buffer): void {
-    if (this.#ended) return;
-    const length = this.#length + chunk.length;
-    if (length > this.#limitBytes) {
+  take(chunk: Buffer): boolean {
+    if (this.#ended) return true;
+    if (this.#gathered.length + chunk.length > this.#limitBytes) {
       this.stop();
       this.#owner.bodyTooLarge();
-      return;
+    } else if (this.#owner.bodyGrew(chunk.length)) {
+      this.#gathered.append(chunk);
     }
-    if (!this.#owner.bodyGrew(chunk.length)) return;
-    if (this.#length === 0) this.#buffer = chunk;
-    else this.#append(chunk);
-    this.#length = length;
+    return true;
   }
 
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    const body = this.#own ? this.#buffer.subarray(0, this.#length) : this.#buffer;
-    this.#buffer = NO_BYTES;
-    this.#owner.bodyRead(body);
-  }
-
-  #append(chunk: Buffer): void {
-    const needed = this.#length + chunk.length;
-    if (!this.#own || needed > this.#buffer.length) {
-      const first = Math.min(this.#declaredBytes ?? 0, FIRST_CAPACITY_BYTES_MAX);
-      const capacity = Math.max(
-        needed,
-        first,
-        FIRST_CAPACITY_BYTES_MIN,
-        this.#own ? this.#buffer.length * 2 : 0,
-      );
-      const grown = Buffer.allocUnsafeSlow(Math.min(capacity, Math.max(needed, this.#limitBytes)));
-      grown.set(this.#buffer.subarray(0, this.#length));
-      this.#buffer = grown;
-      this.#own = true;
-    }
-    this.#buffer.set(chunk, this.#length);
+    this.#owner.bodyRead(this.#gathered.take());
   }
 }

@@ -11,6 +11,7 @@ import { errorMessage, type Refusal } from '../core/errors.ts';
 import type { ModelName, RequestId } from '../core/ids.ts';
 import type { AnswerHead } from '../proxy/answer.ts';
 import type { CollectedAnswer } from '../proxy/collected-answer.ts';
+import type { RequestBody } from '../proxy/endpoint-types.ts';
 import { Forward, type ForwardOwner } from '../proxy/forward.ts';
 import { clientHead, continuedHead } from './client-head.ts';
 import { type Dialect, streamErrorFrame } from './error-body.ts';
@@ -64,7 +65,7 @@ export class EngineAttempts implements Waiter, ForwardOwner, ProgressOwner {
   /** The context's, or that of a lease which goes on anyway. */
   readonly #gate: Gate;
   readonly #wishes: WaitWishes;
-  #body: Uint8Array | null;
+  #body: RequestBody;
   #state: State = 'waiting';
   #gateId: RequestId | null = null;
   #lease: Lease | null = null;
@@ -82,7 +83,7 @@ export class EngineAttempts implements Waiter, ForwardOwner, ProgressOwner {
     response: FrontResponse,
     route: ForwardedRoute,
     wishes: WaitWishes,
-    body: Uint8Array | null,
+    body: RequestBody,
     errand: ResponseErrand | null,
   ) {
     this.#owner = owner;
@@ -100,7 +101,7 @@ export class EngineAttempts implements Waiter, ForwardOwner, ProgressOwner {
   start(model: ModelName): void {
     const path = this.#errand?.path ?? this.#path;
     const { queueTimeoutMs } = this.#wishes;
-    const body = this.#body;
+    const body = this.#body instanceof Uint8Array ? this.#body : null;
     const admission = queueTimeoutMs === null ? { model, path, body } : { model, path, body, queueTimeoutMs };
     const id = this.#gate.admit(admission, this);
     // A lease that came before `admit` returned brought the id with it.

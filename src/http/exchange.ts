@@ -8,6 +8,7 @@
  */
 import { ERRORS, type Refusal } from '../core/errors.ts';
 import { CLIENT_REQUEST_ID } from '../core/ids.ts';
+import type { RequestBody } from '../proxy/endpoint-types.ts';
 import { BodyIntake, type IntakeOwner } from './body-intake.ts';
 import { checkCaller } from './caller.ts';
 import type { ClientConnection } from './client-connection.ts';
@@ -287,20 +288,20 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     }
     if (route.bodyRule !== 'json') {
       const choice = modelOfBodyless(head, route, this.#context.names, this.#context.responses);
-      if (choice.kind === 'fault') {
+      if (choice?.kind === 'fault') {
         this.refuse(choice.refusal);
         return;
       }
-      this.model = choice.model;
+      this.model = choice?.model ?? null;
     }
     if (!head.hasBody) {
       this.#serve(null);
       return;
     }
-    const intake = new BodyIntake(this, this.#context, route);
-    const tooMuch = intake.refusalOf(head);
-    if (tooMuch !== null) {
-      this.refuse(tooMuch);
+    const intake = new BodyIntake(this, this.#context, route, head);
+    const unwanted = intake.prepare();
+    if (unwanted !== null) {
+      this.refuse(unwanted);
       return;
     }
     if (this.#continuePending) {
@@ -308,7 +309,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
       this.#response.writeContinue();
     }
     this.#intake = intake;
-    intake.start(this.#request, head.contentLength);
+    intake.start(this.#request);
   }
 
   #serve(read: Extract<ReadBody, { kind: 'ok' }> | null): void {

@@ -8,6 +8,7 @@ import type { Refusal } from '../core/errors.ts';
 import type { ModelName } from '../core/ids.ts';
 import type { AnswerSettings } from '../proxy/answer.ts';
 import type { BodyMemory } from './body-memory.ts';
+import type { BodySpool } from './body-spool.ts';
 import type { ClientConnections } from './client-connection.ts';
 import type { CorsPolicy } from './cors.ts';
 import type { Dialect } from './error-body.ts';
@@ -25,6 +26,7 @@ export interface FrontOptions {
     | 'bodyLimitBytes'
     | 'audioBodyLimitBytes'
     | 'bodyMemoryBytes'
+    | 'bodySpoolBytes'
     | 'headerLimitBytes'
     | 'headersTimeoutMs'
     | 'requestTimeoutMs'
@@ -36,6 +38,8 @@ export interface FrontOptions {
     | 'queueTimeoutMaxMs'
   >;
   readonly gate: FrontGate;
+  /** Where large bodies lie while they wait; its files have no names. */
+  readonly spoolDirectory: string;
   readonly names: NameResolver;
   readonly responses: ResponseDesk;
   /** Null: everybody may ask. */
@@ -85,6 +89,7 @@ export interface FrontContext extends FrontOptions {
   /** Null: no page of another origin may use the gateway. */
   readonly cors: CorsPolicy | null;
   readonly estimates: WaitEstimates;
+  readonly spool: BodySpool;
   /** Requests between their head and their end. */
   readonly active: DenseList<ActiveRequest>;
   /** Those among them that are WebSockets. */

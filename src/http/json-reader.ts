@@ -15,6 +15,7 @@ const STRING_PEEK_BYTES = 48;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const OPEN = 0x7b;
 
 /** Closing brackets that are owed, shared by all readers: a walk over a nested value is never interrupted by another. */
 const closers = new Uint8Array(JSON_NESTING_MAX);
@@ -186,4 +187,12 @@ export class JsonReader {
     this.at = at;
     return at > start;
   }
+}
+
+/** Whether the bytes begin a JSON object; null: they are whitespace so far. */
+export function beginsObject(bytes: Buffer): boolean | null {
+  const reader = new JsonReader(bytes);
+  reader.skipWhitespace();
+  const byte = reader.peek();
+  return byte < 0 ? null : byte === OPEN;
 }

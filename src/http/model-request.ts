@@ -2,24 +2,24 @@
 import type { ServerConfig } from '../config/resolved-config.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { ModelName } from '../core/ids.ts';
+import type { RequestBody } from '../proxy/endpoint-types.ts';
 import { scanBody } from './body-scan.ts';
-import { JsonReader } from './json-reader.ts';
-import type { NameResolver, ResolvedName } from './names.ts';
+import { beginsObject } from './json-reader.ts';
+import { MultipartScan, type ScannedForm } from './multipart-scan.ts';
+import type { NameResolution, NameResolver, ResolvedName } from './names.ts';
+import { readBoundary } from './part-head.ts';
 import { checkContentType, type RequestHead } from './request-checks.ts';
 import type { ResponseDesk } from './response-desk.ts';
 import type { Route } from './routes.ts';
 import { prepareEdits, spliceBody } from './splice.ts';
+import { spliceRange } from './spliced-file.ts';
+import type { Upload } from './upload-reader.ts';
 
-const OPEN = 0x7b;
 /** What of a name an error repeats. */
 const ECHO_CHARS_MAX = 100;
 
 /** Routes that end at an engine. */
 export type ForwardedRoute = Extract<Route, { kind: 'model' | 'engine_path' }>;
-
-export type ModelChoice =
-  | { readonly kind: 'ok'; readonly model: ModelName }
-  | { readonly kind: 'fault'; readonly refusal: Refusal };
 
 /** Judges what the head says about the body. Null: it may be read. */
 export function bodyRefusal(head: RequestHead, route: ForwardedRoute): Refusal | null {
@@ -37,26 +37,54 @@ export function bodyLimitBytes(
   return route.bodyRule === 'json' ? server.bodyLimitBytes : server.audioBodyLimitBytes;
 }
 
-/** Finds the model of a request whose body does not name it, for one about a response by what is known of that. */
+/**
+ * Finds the model of a request whose body need not name it, for one about a response by what is known of that. Null: it
+ * is a form that has to name it.
+ */
 export function modelOfBodyless(
   head: RequestHead,
   route: ForwardedRoute,
   names: NameResolver,
   responses: ResponseDesk,
-): ModelChoice {
-  const named = modelOfHead(head, route, names);
-  if (route.kind !== 'model' || route.responseId === null) return named;
-  if (named.kind === 'ok') return responses.modelOf(route.responseId, named.model);
-  return named.refusal.code === 'model_unnamed' ? responses.modelOf(route.responseId, null) : named;
+): ModelChoice | null {
+  const named = headName(head, route, names);
+  if (named?.kind !== 'fault' && route.kind === 'model' && route.responseId !== null) {
+    return responses.modelOf(route.responseId, named?.model ?? null);
+  }
+  return named ?? (isForm(head, route) ? null : UNNAMED);
 }
 
 /** Finds the model that the path, the headers or the query name. */
 export function modelOfHead(head: RequestHead, route: ForwardedRoute, names: NameResolver): ModelChoice {
-  if (route.kind === 'engine_path') return { kind: 'ok', model: route.name.model };
+  return headName(head, route, names) ?? UNNAMED;
+}
+
+function headName(head: RequestHead, route: ForwardedRoute, names: NameResolver): NameResolution | null {
+  if (route.kind === 'engine_path') return route.name;
   const name = route.modelName ?? head.modelHeader ?? queryModel(head.target);
-  return name === null
-    ? { kind: 'fault', refusal: { code: 'model_unnamed', parameters: {} } }
-    : names.resolve(name);
+  return name === null ? null : names.resolve(name);
+}
+
+/** Looks for the model of a form; null: the body is none. */
+export function formScan(
+  head: RequestHead,
+  route: ForwardedRoute,
+): { readonly kind: 'ok'; readonly scan: MultipartScan | null } | Fault {
+  if (!isForm(head, route)) return { kind: 'ok', scan: null };
+  const boundary = readBoundary(head.contentType ?? '');
+  if (boundary.ok) return { kind: 'ok', scan: new MultipartScan(boundary.value) };
+  return { kind: 'fault', refusal: { code: 'form_malformed', parameters: { detail: boundary.error } } };
+}
+
+function isForm(head: RequestHead, route: ForwardedRoute): boolean {
+  return (
+    head.hasBody && route.bodyRule !== 'json' && checkContentType(head.contentType, 'multipart') === null
+  );
+}
+
+interface Fault {
+  readonly kind: 'fault';
+  readonly refusal: Refusal;
 }
 
 export type ReadBody =
@@ -69,22 +97,61 @@ export type ReadBody =
       readonly background: boolean;
       readonly previousResponseId: string | null;
       /** As the engine gets it. */
-      readonly body: Uint8Array;
+      readonly body: NonNullable<RequestBody>;
     }
-  | { readonly kind: 'fault'; readonly refusal: Refusal };
+  | Fault;
 
-/** Reads a whole body as its route says, and edits it for the engine. */
-export function readBody(body: Buffer, route: ForwardedRoute, names: NameResolver): ReadBody {
-  if (route.kind === 'engine_path') return readPathBody(body, route.name, names);
-  return route.bodyRule === 'json' ? readJsonRequest(body, names) : unread(body);
+/** Reads what came by an `UploadReader`. */
+export function readUpload(
+  { body, form }: Upload,
+  head: RequestHead,
+  route: ForwardedRoute,
+  names: NameResolver,
+): ReadBody {
+  if (form !== null) return readForm(body, form, headName(head, route, names), names);
+  if (route.kind === 'engine_path' && Buffer.isBuffer(body)) return readPathBody(body, route.name, names);
+  return unread(body);
 }
 
-function unread(body: Uint8Array): ReadBody {
-  return { kind: 'ok', model: null, stream: false, background: false, previousResponseId: null, body };
+/** A form may name the model, and must where the head does not. Both have to mean the same. */
+function readForm(
+  body: Upload['body'],
+  form: ScannedForm,
+  named: NameResolution | null,
+  names: NameResolver,
+): ReadBody {
+  const written = form.model;
+  let name = named ?? names.resolve(written);
+  if (name.kind === 'fault') return name;
+  if (named !== null && written !== null && written !== name.servedName) {
+    const other = names.resolve(written);
+    if (other.kind === 'fault' || !isSame(name, other)) return conflict(name, written);
+    if (other.isAdapter) name = other;
+  }
+  const { model, servedName } = name;
+  const { stream } = form;
+  // Who names the model beside the form may leave it out there; the default model is nobody's word but ours.
+  const isUnnamed = written === null && named !== null;
+  if (isUnnamed || written === servedName) return { kind: 'ok', model, stream, ...UNSCANNED, body };
+  return { kind: 'ok', model, stream, body: renamedForm(body, form, servedName) };
+}
+
+/** The form with the served name in its part `model`, or with such a part in front. */
+function renamedForm(body: Upload['body'], form: ScannedForm, servedName: string): NonNullable<RequestBody> {
+  const part = `Content-Disposition: form-data; name="model"\r\n\r\n${servedName}`;
+  if (form.model === null) return spliceRange(body, 0, 0, Buffer.from(`--${form.boundary}\r\n${part}\r\n`));
+  const { modelHeadStart, modelStart, modelEnd } = form;
+  if (modelHeadStart === null) return spliceRange(body, modelStart, modelEnd, Buffer.from(servedName));
+  // Its Content-Length would be wrong.
+  return spliceRange(body, modelHeadStart, modelEnd, Buffer.from(part));
+}
+
+function unread(body: NonNullable<RequestBody>): ReadBody {
+  return { kind: 'ok', model: null, stream: false, ...UNSCANNED, body };
 }
 
 /** A JSON body that names its model. */
-function readJsonRequest(body: Buffer, names: NameResolver): ReadBody {
+export function readJsonRequest(body: Buffer, names: NameResolver): ReadBody {
   const scan = scanBody(body);
   if (scan.kind === 'fault') return scan;
   const resolved = names.resolve(scan.model);
@@ -102,7 +169,7 @@ function readJsonRequest(body: Buffer, names: NameResolver): ReadBody {
 
 /** The path names the model; a JSON object that names one too must mean the same, and then says what the engine knows. */
 function readPathBody(body: Buffer, name: ResolvedName, names: NameResolver): ReadBody {
-  if (!beginsObject(body)) return unread(body);
+  if (beginsObject(body) !== true) return unread(body);
   const scan = scanBody(body);
   if (scan.kind === 'fault') {
     // A `model` that is no string names nothing: the engine says so, or does without.
@@ -112,13 +179,7 @@ function readPathBody(body: Buffer, name: ResolvedName, names: NameResolver): Re
   let used = name;
   if (written !== null && written !== name.servedName) {
     const resolved = names.resolve(written);
-    if (resolved.kind === 'fault' || !isSame(name, resolved)) {
-      const model = name.isAdapter ? name.servedName : name.model;
-      return {
-        kind: 'fault',
-        refusal: { code: 'model_conflict', parameters: { model, other: echo(written) } },
-      };
-    }
+    if (resolved.kind === 'fault' || !isSame(name, resolved)) return conflict(name, written);
     if (resolved.isAdapter) used = resolved;
   }
   const renames = written !== null && written !== used.servedName;
@@ -138,10 +199,9 @@ function isSame(named: ResolvedName, written: ResolvedName): boolean {
   return written.model === named.model && (!named.isAdapter || written.servedName === named.servedName);
 }
 
-function beginsObject(body: Buffer): boolean {
-  const reader = new JsonReader(body);
-  reader.skipWhitespace();
-  return reader.peek() === OPEN;
+function conflict(name: ResolvedName, written: string): Fault {
+  const model = name.isAdapter ? name.servedName : name.model;
+  return { kind: 'fault', refusal: { code: 'model_conflict', parameters: { model, other: echo(written) } } };
 }
 
 function echo(name: string): string {

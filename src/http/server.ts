@@ -13,6 +13,7 @@ import type { ErrorCode, Refusal } from '../core/errors.ts';
 import { GatheredPieces } from '../proxy/gathered-pieces.ts';
 import { HeldHeads } from '../proxy/held-heads.ts';
 import { BodyMemory } from './body-memory.ts';
+import { BodySpool } from './body-spool.ts';
 import { ClientConnections } from './client-connection.ts';
 import { createCorsPolicy } from './cors.ts';
 import { type Dialect, errorBody } from './error-body.ts';
@@ -48,6 +49,8 @@ export interface Front {
   readonly openConnections: number;
   /** Bytes of request bodies that are held. */
   readonly heldBodyBytes: number;
+  /** Bodies in files. */
+  readonly bodyFiles: { readonly bytes: number; readonly open: number };
   /** Takes no new connections, ends idle ones, lets running requests end with their connections. Resolves when all have. */
   drain(): Promise<void>;
   /** Ends everything that is left now. Resolves when the server is closed. */
@@ -104,6 +107,10 @@ export function createFront(options: FrontOptions): Front {
       for (const webSocket of [...context.webSockets]) webSocket.drain();
       return done;
     },
+    get bodyFiles() {
+      const { spool } = context;
+      return { bytes: spool.heldBytes, open: spool.openFiles };
+    },
     close() {
       const done = closeListeners();
       for (const exchange of [...context.active.items]) exchange.breakOff();
@@ -128,6 +135,7 @@ function createContext(options: FrontOptions): FrontContext {
     bodies: new BodyMemory(options.server.bodyMemoryBytes),
     cors: createCorsPolicy(options.server.corsOrigins),
     estimates: new WaitEstimates(options.clock, (model) => options.gate.estimate(model)),
+    spool: new BodySpool(options.spoolDirectory, options.server.bodySpoolBytes),
     active: new DenseList(),
     webSockets: new Set(),
     draining: false,

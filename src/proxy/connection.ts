@@ -11,6 +11,7 @@
 import type { NetConnectOpts, Socket } from 'node:net';
 import { AnswerParser, type AnswerSink } from './answer-parser.ts';
 import type { AnswerHandler, Transmission, UpstreamRequest } from './endpoint-types.ts';
+import { FileUpload, type UploadListener } from './file-upload.ts';
 import { MalformedAnswer, socketErrorText, type TransportFault } from './transport-fault.ts';
 
 const READ_BUFFER_BYTES = 64 * 1024;
@@ -41,7 +42,7 @@ export interface ConnectionOwner {
 
 export type OnRead = NonNullable<NetConnectOpts['onread']>;
 
-export class Connection implements Transmission, AnswerSink {
+export class Connection implements Transmission, AnswerSink, UploadListener {
   /** Of the last sign of life: bytes of the request that left, bytes of the answer's body. */
   lastTick = 0;
   /** How long the engine says it keeps an idle connection; null: it does not say. */
@@ -61,6 +62,8 @@ export class Connection implements Transmission, AnswerSink {
   #heard = false;
   /** Pieces of the body wait for the one before them. */
   #unwritten = false;
+  /** Sends a body from its file; null: there is none, or all of it was handed to the socket. */
+  #upload: FileUpload | null = null;
   #paused = false;
   /** A byte of the answer's body came. */
   #answering = false;
@@ -179,6 +182,11 @@ export class Connection implements Transmission, AnswerSink {
     const socket = this.#socket;
     if (body === null || length === 0) {
       socket.write(head, 'latin1');
+    } else if (!(body instanceof Uint8Array)) {
+      socket.write(head, 'latin1');
+      this.#unwritten = true;
+      this.#upload = new FileUpload(body, socket, this);
+      this.#upload.start();
     } else if (length <= COPIED_BODY_BYTES_MAX) {
       const whole = Buffer.allocUnsafe(head.length + length);
       whole.write(head, 0, 'latin1');
@@ -201,6 +209,19 @@ export class Connection implements Transmission, AnswerSink {
       this.lastTick = this.#owner.tick;
       if (end < body.length) this.#writeBody(body, end, handler);
     });
+  }
+
+  // Called by the upload.
+
+  uploadMoved(): void {
+    this.lastTick = this.#owner.tick;
+    if (this.#upload?.isComplete !== true) return;
+    this.#upload = null;
+    this.#unwritten = false;
+  }
+
+  uploadFailed(detail: string): void {
+    this.fail({ kind: 'body_lost', detail });
   }
 
   /** False stops reading until `resume`. */
@@ -241,6 +262,8 @@ export class Connection implements Transmission, AnswerSink {
 
   #leave(): void {
     this.#unsent = null;
+    this.#upload?.stop();
+    this.#upload = null;
     if (!this.#gone) {
       this.#gone = true;
       this.#owner.connectionGone(this);

@@ -29,6 +29,20 @@ export interface EndpointCounters {
   poolWaits: number;
 }
 
+/** A body that is not in memory. It can be read again from its start, and is closed when nobody holds it. */
+export interface FileBody {
+  /** Bytes. */
+  readonly length: number;
+  /** Fills `target` from `position` on as far as one read goes. Resolves with its bytes; 0 only at the end. */
+  read(target: Uint8Array, position: number): Promise<number>;
+  /** One holder more. */
+  retain(): void;
+  /** One holder less. */
+  release(): void;
+}
+
+export type RequestBody = Uint8Array | FileBody | null;
+
 /** A request as it goes to the engine. */
 export interface UpstreamRequest {
   readonly method: string;
@@ -36,7 +50,8 @@ export interface UpstreamRequest {
   readonly path: string;
   /** Flat list without framing and hop-by-hop headers, in Latin-1 without line breaks. */
   readonly headers: readonly string[];
-  readonly body: Uint8Array | null;
+  /** Whoever calls `send` holds a file until the handler has heard the end; the connection holds it while it sends. */
+  readonly body: RequestBody;
 }
 
 /**

@@ -211,6 +211,8 @@ export function faultRefusal(fault: TransportFault, model: string, endpoint: End
       return { code: 'web_sockets_full', parameters: { model, limit: UPGRADED_CONNECTIONS_MAX } };
     case 'malformed':
       return { code: 'engine_bad_answer', parameters: { model, cause: fault.detail } };
+    case 'body_lost':
+      return { code: 'body_lost', parameters: { cause: fault.detail } };
     case 'not_sent':
     case 'connection_lost':
       return { code: 'engine_died', parameters: { model, cause: fault.detail } };

@@ -12,7 +12,9 @@ export type TransportFaultKind =
   /** The engine sent nothing within its answer for `streamIdleTimeoutMs`. */
   | 'idle'
   /** The engine's answer is no valid HTTP. */
-  | 'malformed';
+  | 'malformed'
+  /** The request's body could not be read from its file. */
+  | 'body_lost';
 
 export interface TransportFault {
   readonly kind: TransportFaultKind;

@@ -235,5 +235,5 @@ test('any method and body reach an engine below /engines/ and by X-Model', async
   assert.equal((await engine.request(3)).body, parts);
   const unnamed = await raw.send(multipart('/v1/audio/transcriptions')).answer();
   assert.equal(unnamed.status, 400);
-  assert.match(unnamed.body, /model_unnamed/);
+  assert.match(unnamed.body, /model_missing/);
 });

@@ -1,4 +1,5 @@
 /** A front with a fake gate and a fake engine behind it, on free ports, for one test. */
+import { tmpdir } from 'node:os';
 import type { TestContext } from 'node:test';
 import type { StaticKeys } from '../../src/access/static-keys.ts';
 import type { ResolvedAlias, ResolvedModel } from '../../src/config/resolved-config.ts';
@@ -50,6 +51,7 @@ export interface FixtureOptions {
   readonly backgroundTimeoutMs?: number;
   readonly clock?: Clock;
   readonly progress?: Partial<ProgressSettings>;
+  readonly spoolDirectory?: string;
 }
 
 export interface Fixture {
@@ -93,6 +95,7 @@ export async function startFixture(context: TestContext, options: FixtureOptions
     fixture.engineState === 'gone' ? null : { launchId: model.launchId, state: fixture.engineState };
   const front = createFront({
     server: { ...serverDefaults, ...options.server },
+    spoolDirectory: options.spoolDirectory ?? tmpdir(),
     gate,
     names: createNameResolver({
       models,
@@ -181,6 +184,7 @@ const serverDefaults: FrontOptions['server'] = {
   bodyLimitBytes: 2 * MIB,
   audioBodyLimitBytes: 4 * MIB,
   bodyMemoryBytes: 64 * MIB,
+  bodySpoolBytes: 256 * MIB,
   headerLimitBytes: 16 * 1024,
   headersTimeoutMs: 20_000,
   requestTimeoutMs: 30_000,
