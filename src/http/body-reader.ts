@@ -37,7 +37,7 @@ export class BodyReader implements BodySink {
 
   /** Bytes that came so far. */
   get bytes(): number {
-    return this.#length;
+    return this.#gathered.length;
   }
 
   /** Begins to read. The owner hears exactly once, unless the client leaves before the end. */

@@ -8,7 +8,6 @@
  */
 import { ERRORS, type Refusal } from '../core/errors.ts';
 import { CLIENT_REQUEST_ID } from '../core/ids.ts';
-import type { RequestBody } from '../proxy/endpoint-types.ts';
 import { BodyIntake, type IntakeOwner } from './body-intake.ts';
 import { checkCaller } from './caller.ts';
 import type { ClientConnection } from './client-connection.ts';

@@ -18,8 +18,18 @@ import type { Upload } from './upload-reader.ts';
 /** What of a name an error repeats. */
 const ECHO_CHARS_MAX = 100;
 
+const UNNAMED: Fault = { kind: 'fault', refusal: { code: 'model_unnamed', parameters: {} } };
+const UNSCANNED = { background: false, previousResponseId: null } as const;
+
 /** Routes that end at an engine. */
 export type ForwardedRoute = Extract<Route, { kind: 'model' | 'engine_path' }>;
+
+interface Fault {
+  readonly kind: 'fault';
+  readonly refusal: Refusal;
+}
+
+export type ModelChoice = { readonly kind: 'ok'; readonly model: ModelName } | Fault;
 
 /** Judges what the head says about the body. Null: it may be read. */
 export function bodyRefusal(head: RequestHead, route: ForwardedRoute): Refusal | null {
@@ -77,14 +87,10 @@ export function formScan(
 }
 
 function isForm(head: RequestHead, route: ForwardedRoute): boolean {
-  return (
-    head.hasBody && route.bodyRule !== 'json' && checkContentType(head.contentType, 'multipart') === null
-  );
-}
-
-interface Fault {
-  readonly kind: 'fault';
-  readonly refusal: Refusal;
+  if (!head.hasBody || route.bodyRule === 'json') return false;
+  // What is asked about a response names no model.
+  if (route.kind === 'model' && route.responseId !== null) return false;
+  return checkContentType(head.contentType, 'multipart') === null;
 }
 
 export type ReadBody =
@@ -133,7 +139,7 @@ function readForm(
   // Who names the model beside the form may leave it out there; the default model is nobody's word but ours.
   const isUnnamed = written === null && named !== null;
   if (isUnnamed || written === servedName) return { kind: 'ok', model, stream, ...UNSCANNED, body };
-  return { kind: 'ok', model, stream, body: renamedForm(body, form, servedName) };
+  return { kind: 'ok', model, stream, ...UNSCANNED, body: renamedForm(body, form, servedName) };
 }
 
 /** The form with the served name in its part `model`, or with such a part in front. */

@@ -63,6 +63,11 @@ export class UploadReader implements BodySink, SpoolOwner {
     this.#gathered = new GatheredBody(options.limitBytes, options.declaredBytes);
   }
 
+  /** Bytes that have come. */
+  get bytes(): number {
+    return this.#length;
+  }
+
   /** Begins to read. The owner hears one terminal call, unless the client leaves before the end. */
   start(request: FrontRequest): void {
     this.#request = request;
