@@ -17,13 +17,14 @@ export class GateTicket {
     return this.#isLeased;
   }
 
-  /** Does nothing while it waits already. The waiter tells `granted` and `refused` before it does anything else. */
-  admit(model: ModelName, target: string, waiter: Waiter): void {
+  /** `queueTimeoutMs`: null for the model's own. Does nothing while it waits already. The waiter tells `granted` and `refused` before it does anything else. */
+  admit(model: ModelName, target: string, queueTimeoutMs: number | null, waiter: Waiter): void {
     if (this.#id !== null) return;
     const query = target.indexOf('?');
     const path = query < 0 ? target : target.slice(0, query);
     const ended = this.#ended;
-    const id = this.#gate.admit({ model, path, body: null }, waiter);
+    const wish = queueTimeoutMs === null ? {} : { queueTimeoutMs };
+    const id = this.#gate.admit({ model, path, body: null, ...wish }, waiter);
     if (this.#ended === ended) this.#id ??= id;
   }
 

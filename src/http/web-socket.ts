@@ -32,6 +32,7 @@ import { rawAnswer, rawHead } from './raw-answer.ts';
 import { checkHead, type RequestHead } from './request-checks.ts';
 import type { RequestOutcome } from './request-observer.ts';
 import { RequestRecord } from './request-record.ts';
+import { waitWishes } from './wait-wishes.ts';
 import { cutReason, farewell, outcomeOf, refusedReason, STARTED_ANEW } from './web-socket-ends.ts';
 import {
   checkHandshake,
@@ -76,6 +77,8 @@ export class WebSocketExchange
   readonly #ticket: GateTicket;
   #state: State = 'judging';
   #upstreamTarget = '';
+  /** Its own patience, also for later leases; null: the model's. */
+  #queueTimeoutMs: number | null = null;
   #host: string | null = null;
   /** The first lease: its engine is the one. */
   #lease: Lease | null = null;
@@ -136,6 +139,9 @@ export class WebSocketExchange
     const context = this.#context;
     const handshake = checkHandshake(this.#request.rawHeaders);
     if (handshake !== null) return handshake;
+    const wishes = waitWishes(head, context.server.queueTimeoutMaxMs);
+    if (wishes.kind === 'fault') return wishes.refusal;
+    this.#queueTimeoutMs = wishes.queueTimeoutMs;
     const { route, model } = webSocketTarget(head, context.names);
     this.label = route.label;
     this.dialect = route.dialect;
@@ -314,7 +320,7 @@ export class WebSocketExchange
   }
 
   #admit(): void {
-    if (this.model !== null) this.#ticket.admit(this.model, this.#upstreamTarget, this);
+    if (this.model !== null) this.#ticket.admit(this.model, this.#upstreamTarget, this.#queueTimeoutMs, this);
   }
 
   #ask(lease: Lease): void {

@@ -120,6 +120,7 @@ export class Tunnel {
     const { reader } = way;
     let at = way.held.length > 0 ? -1 : 0;
     while (at >= 0 && at < piece.length && !reader.nextIsData(piece[at] as number)) at = way.step(piece, at);
+    if (way.isClosed) this.#expectEnd();
     if (at === piece.length) {
       way.pass(piece);
       return;
@@ -183,6 +184,7 @@ export class Tunnel {
     way.isEnded = true;
     if (this.#reason === null) way.destination.end();
     else this.#settle();
+    if (this.#isResting) this.#expectEnd();
   }
 
   #sourceGone(way: TunnelWay): void {
@@ -225,6 +227,13 @@ export class Tunnel {
     this.#cancelTimer = null;
     this.#up.breakDestination();
     this.#down.breakDestination();
+  }
+
+  /** At rest, one peer has said its last: the other one has the idle time to end. */
+  #expectEnd(): void {
+    if (this.#reason !== null || this.#end !== null) return;
+    this.#lastDataMs = this.#options.clock.nowMs();
+    this.#arm();
   }
 
   #arm(): void {

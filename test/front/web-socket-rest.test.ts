@@ -277,3 +277,26 @@ test('the end of a client behind held data comes after it', async (context) => {
   assert.deepEqual(await closed, { code: 3000, reason: 'bye' });
   assert.equal((await ended(1))[0]?.outcome, 'answered');
 });
+
+test('at rest a peer that ends or closes is not kept by one that does neither', async (context) => {
+  const { open, ended, engineSocket, gate } = await startWebSocketFixture(context, {
+    wsIdleTimeoutMs: IDLE_MS,
+  });
+  for (const [index, leave] of [
+    (socket: Socket) => socket.end(),
+    // A close frame, and silence.
+    (socket: Socket) => socket.write(Buffer.from([0x88, 0x80, 0, 0, 0, 0])),
+  ].entries()) {
+    const client = await open();
+    const { socket } = await engineSocket(index);
+    const atEngine = (socket as unknown as { _socket: Socket })._socket;
+    atEngine.removeAllListeners('end');
+    // Nothing is read as frames there any more.
+    atEngine.removeAllListeners('data');
+    atEngine.on('data', () => undefined);
+    await gate.until(() => gate.details('finish').length === index + 1);
+    leave((client as unknown as { _socket: Socket })._socket);
+    assert.equal((await ended(index + 1))[index]?.outcome, 'answered');
+  }
+  assert.equal(gate.details('admit').length, 2);
+});

@@ -128,6 +128,10 @@ test('refusals before the upgrade are ordinary answers', async (context) => {
 
   const unnamed = await (await client()).get('/v1/realtime', handshake).answer();
   assert.equal(JSON.parse(unnamed.body).error.code, 'model_unnamed');
+  const impatient = await (await client())
+    .get(`/v1/realtime?model=${MODEL}`, [...handshake, 'X-Queue-Timeout: soon'])
+    .answer();
+  assert.equal(impatient.status, 400);
   const own = await (await client()).get('/health', handshake).answer();
   assert.equal(own.status, 400);
   const old = await (await client())
@@ -141,7 +145,7 @@ test('refusals before the upgrade are ordinary answers', async (context) => {
   const behind = await client();
   behind.post('/v1/chat/completions', { model: MODEL }, upgrade.slice(2));
   behind.get(`/v1/realtime?model=${MODEL}`, handshake);
-  assert.equal((await ended(7)).at(-1)?.code, 'request_malformed');
+  assert.equal((await ended(8)).at(-1)?.code, 'request_malformed');
   behind.close();
   await gate.until(() => gate.details('finish').length === 1);
 
@@ -159,8 +163,8 @@ test('refusals before the upgrade are ordinary answers', async (context) => {
   gate.refuseWaiting(MODEL, { code: 'queue_timeout', parameters: { model: MODEL, seconds: 1, why: 'x' } });
   assert.equal((await refused).status, 503);
   assert.equal(engineSockets.length, 1);
-  const outcomes = (await ended(10)).map(({ outcome }) => outcome);
-  assert.deepEqual(outcomes, [...Array(7).fill('refused'), 'client_left', 'refused', 'refused']);
+  const outcomes = (await ended(11)).map(({ outcome }) => outcome);
+  assert.deepEqual(outcomes, [...Array(8).fill('refused'), 'client_left', 'refused', 'refused']);
 });
 
 test('a key among the protocols lets its browser in and never reaches the engine', async (context) => {
