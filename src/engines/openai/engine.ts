@@ -39,6 +39,8 @@ export function createOpenAiEngine(environment: Environment): Engine {
         argv: commandArgv(model.command, model, context),
         environment: {
           ...engineEnvironment(model, context, environment),
+          // The command may well be vLLM.
+          ...(model.responsesStore ? { VLLM_ENABLE_RESPONSES_API_STORE: '1' } : {}),
           PYTHONUNBUFFERED: '1',
           SPT_NOENV: '1',
           ...model.environment,

@@ -48,6 +48,12 @@ test('an engine sees an allow-list of our environment, its devices and what it i
   });
 });
 
+test('vLLM keeps responses only where the model says so', () => {
+  const storeOf = (responsesStore: boolean): string | undefined =>
+    vllmEnvironment(modelFixture({ responsesStore }), contextFixture(), {}).VLLM_ENABLE_RESPONSES_API_STORE;
+  assert.deepEqual([storeOf(true), storeOf(false)], ['1', undefined]);
+});
+
 test('development routes are open where nobody but the gateway comes, and closed elsewhere', () => {
   const listen = { kind: 'tcp', host: '127.0.0.1', port: 9 } as const;
   const modeOf = (context: Partial<LaunchContext>): string | undefined =>

@@ -1,6 +1,7 @@
 /** /v1/responses: OpenAI's newer dialect, whose stream has typed events and no `[DONE]`. */
+import type { EventEmitter } from 'node:events';
 import type { SimContext } from './context.ts';
-import { ApiError, badRequest, type Exchange, type JsonObject, sendJson } from './exchange.ts';
+import { type ApiError, badRequest, type Exchange, type JsonObject, sendJson } from './exchange.ts';
 import { collect, contentText, nowS, prefixedId } from './openai-routes.ts';
 import {
   checkSamplingFields,
@@ -11,23 +12,26 @@ import {
   runJob,
   type SampleResult,
 } from './sampling.ts';
-import { type EventStream, openStream } from './stream.ts';
+import { followEvents, previousResponse, remember } from './stored-responses.ts';
+import { openStream } from './stream.ts';
 import { countTokens } from './text.ts';
 import { booleanOf, checkFields, numberOf, objectOf } from './validation.ts';
-
-/** Stored responses (only with VLLM_ENABLE_RESPONSES_API_STORE=1). vLLM never forgets; we forget the oldest. */
-const STORED_MAX = 1000;
-const stored = new Map<string, JsonObject>();
 
 export async function responses(context: SimContext, exchange: Exchange, body: JsonObject): Promise<void> {
   checkSamplingFields(body, ['input']);
   checkFields(body, { max_output_tokens: 'integer', instructions: 'string', background: 'boolean' });
   const asked = numberOf(body, 'max_output_tokens');
-  const job = createJob(context, exchange, { ...body, max_tokens: asked }, responsePrompt(body), {
+  const isBackground = booleanOf(body, 'background');
+  if (isBackground && body['store'] === false) {
+    const message = 'background can only be used when `store` is true (parameter=background)';
+    throw badRequest(message, 'background');
+  }
+  const prompt = responsePrompt(body, previousResponse(body)?.lines ?? []);
+  const job = createJob(context, exchange, { ...body, max_tokens: asked }, prompt, {
     maxTokens: null,
     maxTokensName: 'max_output_tokens',
   });
-  if (booleanOf(body, 'background') && !context.options.environment.responsesStore) {
+  if (isBackground && !context.options.environment.responsesStore) {
     throw badRequest(
       'This vLLM engine does not support `store=True` and therefore does not support the background mode. To enable these features, set the environment variable `VLLM_ENABLE_RESPONSES_API_STORE=1` when launching the vLLM server.',
       'background',
@@ -39,26 +43,39 @@ export async function responses(context: SimContext, exchange: Exchange, body: J
     job,
     body,
     itemId: prefixedId('msg_'),
+    lines: prompt.lines,
   };
+  if (isBackground) return makeInBackground(context, exchange, answer);
   if (booleanOf(body, 'stream')) return stream(context, exchange, answer);
   const [result] = await collect(context, exchange, job);
   if (result === undefined) throw engineDead();
   const final = responseObject(answer, result);
-  remember(context, answer.id, final);
+  remember(context, body, final, { lines: linesAfter(answer, result) });
   sendJson(exchange, 200, final);
 }
 
-export function getResponse(context: SimContext, exchange: Exchange): void {
-  const id = exchange.path.split('/')[3] ?? '';
-  const found = stored.get(id);
-  if (!context.options.environment.responsesStore || found === undefined) throw unknownResponse(id);
-  sendJson(exchange, 200, found);
-}
-
-export function cancelResponse(_context: SimContext, exchange: Exchange): void {
-  const id = exchange.path.split('/')[3] ?? '';
-  if (!stored.has(id)) throw unknownResponse(id);
-  throw badRequest('Cannot cancel a synchronous response.', 'response_id');
+/** Answered at once; what is made outlives the connection. vLLM says `queued` until it is done. */
+function makeInBackground(context: SimContext, exchange: Exchange, answer: Answer): void {
+  const { body } = answer;
+  const hasEvents = booleanOf(body, 'stream');
+  const queued = { ...responseObject(answer, null), status: 'queued' };
+  const entry = remember(context, body, queued, { lines: answer.lines, hasEvents });
+  const emit: Emit = (type, payload) => {
+    entry.events?.push({ type, payload });
+    entry.signals.emit('event');
+  };
+  makeResponse(context, { response: entry.signals }, answer, emit).then(
+    (made) => {
+      if (entry.value['status'] === 'cancelled') return;
+      entry.value = made?.final ?? { ...queued, status: 'failed' };
+      entry.lines = made?.lines ?? answer.lines;
+    },
+    () => {
+      entry.value = { ...queued, status: 'failed' };
+    },
+  );
+  if (hasEvents) followEvents(context, exchange, entry, 0);
+  else sendJson(exchange, 200, queued);
 }
 
 interface Answer {
@@ -67,26 +84,56 @@ interface Answer {
   readonly job: Job;
   readonly body: JsonObject;
   readonly itemId: string;
+  /** The conversation that it answers. */
+  readonly lines: readonly string[];
+}
+
+/** Takes an event of a stream without its number. */
+type Emit = (type: string, payload: JsonObject) => void;
+
+interface MadeResponse {
+  readonly final: JsonObject;
+  readonly lines: readonly string[];
 }
 
 async function stream(context: SimContext, exchange: Exchange, answer: Answer): Promise<void> {
-  let sequence = 0;
+  let sent = 0;
   const events = openStream(
     context,
     exchange,
-    { error: (opened, error) => emit(opened, 'error', errorEvent(error)) },
+    {
+      error: (opened, error) =>
+        opened.event('error', { ...errorEvent(error), sequence_number: sent, type: 'error' }),
+    },
     engineDead(),
   );
-  const emit = (opened: EventStream, type: string, payload: JsonObject): void => {
-    opened.event(type, { ...payload, sequence_number: sequence++, type });
-  };
+  const made = await makeResponse(context, exchange, answer, (type, payload) => {
+    // Whoever reads the last event may ask for it at once.
+    if (type === 'response.completed')
+      remember(context, answer.body, payload['response'] as JsonObject, { lines: answer.lines });
+    events.event(type, payload);
+    sent += 1;
+  });
+  if (made !== null) remember(context, answer.body, made.final, { lines: made.lines });
+  events.end();
+}
+
+/** Makes a response and tells of it event by event; null: the engine failed, which was told. */
+async function makeResponse(
+  context: SimContext,
+  client: { readonly response: Pick<EventEmitter, 'once' | 'removeListener'> },
+  answer: Answer,
+  tell: Emit,
+): Promise<MadeResponse | null> {
+  let sequence = 0;
+  const emit: Emit = (type, payload) => tell(type, { ...payload, sequence_number: sequence++, type });
   const at = { content_index: 0, item_id: answer.itemId, output_index: 0 };
-  emit(events, 'response.created', { response: responseObject(answer, null) });
-  emit(events, 'response.in_progress', { response: responseObject(answer, null) });
+  emit('response.created', { response: responseObject(answer, null) });
+  emit('response.in_progress', { response: responseObject(answer, null) });
   let opened = false;
   let text = '';
   let last: SampleResult | null = null;
-  await runJob(context, exchange, answer.job, {
+  await runJob(context, client, answer.job, {
     token(_sample, piece) {
       if (!opened) {
         opened = true;
@@ -98,11 +145,11 @@ async function stream(context: SimContext, exchange: Exchange, answer: Answer): 
           type: 'message',
           phase: null,
         };
-        emit(events, 'response.output_item.added', { item, output_index: 0 });
-        emit(events, 'response.content_part.added', { ...at, part: textPart('', true) });
+        emit('response.output_item.added', { item, output_index: 0 });
+        emit('response.content_part.added', { ...at, part: textPart('', true) });
       }
       text += piece;
-      emit(events, 'response.output_text.delta', { ...at, delta: piece, logprobs: [] });
+      emit('response.output_text.delta', { ...at, delta: piece, logprobs: [] });
     },
     finished(_sample, result) {
       last = result;
@@ -110,18 +157,21 @@ async function stream(context: SimContext, exchange: Exchange, answer: Answer): 
   });
   const result = last as SampleResult | null;
   if (result === null || result.finish === 'error') {
-    emit(events, 'error', errorEvent(engineDead()));
-    return events.end();
+    emit('error', errorEvent(engineDead()));
+    return null;
   }
   if (opened) {
-    emit(events, 'response.output_text.done', { ...at, logprobs: [], text });
-    emit(events, 'response.content_part.done', { ...at, part: textPart(text) });
-    emit(events, 'response.output_item.done', { item: outputItem(answer.itemId, result), output_index: 0 });
+    emit('response.output_text.done', { ...at, logprobs: [], text });
+    emit('response.content_part.done', { ...at, part: textPart(text) });
+    emit('response.output_item.done', { item: outputItem(answer.itemId, result), output_index: 0 });
   }
   const final = responseObject(answer, result);
-  remember(context, answer.id, final);
-  emit(events, 'response.completed', { response: final });
-  events.end();
+  emit('response.completed', { response: final });
+  return { final, lines: linesAfter(answer, result) };
+}
+
+function linesAfter({ lines }: Answer, { text }: SampleResult): readonly string[] {
+  return [...lines, `assistant: ${text}`];
 }
 
 function errorEvent(error: ApiError): JsonObject {
@@ -197,9 +247,12 @@ function responseObject(answer: Answer, result: SampleResult | null): JsonObject
   };
 }
 
-function responsePrompt(body: JsonObject): Prompt {
+function responsePrompt(
+  body: JsonObject,
+  before: readonly string[],
+): Prompt & { readonly lines: readonly string[] } {
   const input = body['input'];
-  const lines: string[] = [];
+  const lines: string[] = [...before];
   if (typeof body['instructions'] === 'string') lines.push(`system: ${body['instructions']}`);
   let lastUserText = '';
   if (typeof input === 'string') {
@@ -218,18 +271,5 @@ function responsePrompt(body: JsonObject): Prompt {
     throw badRequest('Input should be a string or a list of items.', 'input');
   }
   const text = lines.join('\n');
-  return { text, lastUserText, tokens: countTokens(text) + lines.length * 4 + 3 };
-}
-
-function remember(context: SimContext, id: string, response: JsonObject): void {
-  if (!context.options.environment.responsesStore) return;
-  stored.set(id, response);
-  for (const oldest of stored.keys()) {
-    if (stored.size <= STORED_MAX) break;
-    stored.delete(oldest);
-  }
-}
-
-function unknownResponse(id: string): ApiError {
-  return new ApiError(404, 'invalid_request_error', `Response with id '${id}' not found.`, 'response_id');
+  return { text, lastUserText, tokens: countTokens(text) + lines.length * 4 + 3, lines };
 }

@@ -16,9 +16,10 @@ import { badRequest, type Exchange, type JsonObject, sendJson, sendText } from '
 import { countMessageTokens, messages } from './messages-routes.ts';
 import { batchCompletions, chatCompletions, completions } from './openai-routes.ts';
 import { classify, cohereEmbed, embeddings, pooling, rerank, score } from './pooling-routes.ts';
-import { cancelResponse, getResponse, responses } from './responses-routes.ts';
+import { responses } from './responses-routes.ts';
 import { type BodyHandler, get, post, postJson, type Route } from './route.ts';
 import { generativeScoring, structuredDecision } from './scoring-routes.ts';
+import { cancelResponse, getResponse } from './stored-responses.ts';
 
 /** All routes of this server, in the order of its log. A segment in braces matches anything but a slash. */
 export function routesOf(context: SimContext): readonly Route[] {

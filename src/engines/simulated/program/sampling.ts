@@ -1,4 +1,5 @@
 /** What the generating routes share: from a checked body to running sequences and their text. */
+import type { EventEmitter } from 'node:events';
 import type { SimContext } from './context.ts';
 import { ApiError, badRequest, type Exchange, type JsonObject } from './exchange.ts';
 import type { FinishReason } from './generation.ts';
@@ -174,7 +175,12 @@ export function checkSamplingFields(body: JsonObject, required: readonly string[
  * Runs all samples of a job and tells the sink. Resolves when all have finished. The client's leaving aborts them, as vLLM's
  * cancellation does; then nobody listens to the sink any more.
  */
-export function runJob(context: SimContext, exchange: Exchange, job: Job, sink: SampleSink): Promise<void> {
+export function runJob(
+  context: SimContext,
+  exchange: { readonly response: Pick<EventEmitter, 'once' | 'removeListener'> },
+  job: Job,
+  sink: SampleSink,
+): Promise<void> {
   if (context.life.dead) return Promise.reject(engineDead());
   const startedMs = performance.now();
   const aborts: (() => void)[] = [];
