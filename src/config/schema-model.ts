@@ -217,13 +217,14 @@ const sharedFields = {
     default: true,
   }),
   queue_timeout: field(duration(), {
-    effect: 'Longest wait of a request for its turn, loading included; then it is refused with 503.',
+    effect:
+      'Longest wait of a request for its turn, loading included; then it is refused with 503. A request may bring its own with `X-Queue-Timeout`.',
     default: 1800,
     unit: 's',
   }),
   progress: field(oneOf(['off', 'comments', 'reasoning']), {
     effect:
-      'What streams are told while they wait. `comments`: after `progress_after` an early 200 and comment frames, which clients skip. `reasoning`: chat streams get the same as reasoning text, which chat UIs show. `off`: nothing before the engine has answered. A request may choose for itself with `X-Progress`.',
+      'What streams are told while they wait. `comments`: after `progress_after` an early 200 and comment frames, which clients skip. `reasoning`: streams of /v1/chat/completions get the same as reasoning text, which chat UIs show, others as comments. `off`: nothing before the engine has answered. A request may choose for itself with `X-Progress`.',
     default: 'off',
     danger: 'After an early 200 a failure can only be told within the stream, and SDKs do not retry it.',
   }),

@@ -101,7 +101,7 @@ export const serverSchema = z.strictObject(
       unit: 'bytes/s',
     }),
     queue_timeout_max: field(duration(), {
-      effect: 'Longest wait that a client may ask for with `X-Queue-Timeout`.',
+      effect: 'Longest wait that a client may ask for with `X-Queue-Timeout`; more counts as this.',
       default: 7200,
       unit: 's',
     }),

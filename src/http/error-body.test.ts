@@ -8,6 +8,7 @@ import type { Refusal } from '../core/errors.ts';
 import {
   type Dialect,
   type ErrorAnswer,
+  engineErrorFrame,
   errorBody,
   retryAfterHeader,
   streamErrorFrame,
@@ -160,5 +161,58 @@ describe('streamErrorFrame', () => {
   it('closes a frame that was cut, so that the error stands on a line of its own', () => {
     const text = `data: {"choices":[{"del${frame('openai', true)}`;
     assert.match(text, /^data: \{"choices":\[\{"del\n\ndata: \{"error":/);
+  });
+});
+
+describe('engineErrorFrame', () => {
+  const dataOf = (status: number, body: string, dialect: Dialect) => {
+    const frame = engineErrorFrame(status, body, { dialect, requestId: 'r1' }).toString();
+    assert.equal(frame.startsWith('event: error\n'), dialect !== 'openai');
+    assert.ok(frame.endsWith('\n\n') && frame.split('\n\n').length === 2);
+    return JSON.parse(frame.slice(frame.indexOf('data: ') + 6)) as {
+      readonly type?: string;
+      readonly code?: unknown;
+      readonly error: Readonly<Record<string, unknown>>;
+      readonly origin: string;
+    };
+  };
+
+  it("carries the engine's status, code and message in each dialect", () => {
+    const body = JSON.stringify({ error: { message: 'm', type: 'BadRequestError', param: 'p', code: 400 } });
+    const openai = dataOf(400, body, 'openai');
+    assert.deepEqual(openai.error, {
+      message: 'm',
+      type: 'BadRequestError',
+      param: 'p',
+      code: 400,
+      status: 400,
+    });
+    assert.equal(openai.origin, 'engine');
+    const responses = dataOf(400, body, 'responses');
+    assert.equal(responses.type, 'error');
+    assert.equal(responses.code, 400);
+    const anthropic = dataOf(400, body, 'anthropic');
+    assert.equal(anthropic.type, 'error');
+    assert.deepEqual(anthropic.error, { type: 'BadRequestError', message: 'm', code: 400, status: 400 });
+  });
+
+  it('finds the message in the shapes that engines use, and says the status where there is none', () => {
+    for (const [body, message] of [
+      ['{"error":"text"}', 'text'],
+      ['{"detail":"text"}', 'text'],
+      ['{"detail":[{"loc":["body"]}]}', '[{"loc":["body"]}]'],
+      ['{"object":"error","message":"text"}', 'text'],
+      ['{"type":"error","error":{"type":"api_error","message":"text"}}', 'text'],
+      ['  upstream broke\n', 'upstream broke'],
+      ['[1]', '[1]'],
+      ['', 'the engine answered with status 502'],
+      ['{"error":{"message":7}}', 'the engine answered with status 502'],
+    ] as const) {
+      const { error } = dataOf(502, body, 'openai');
+      assert.equal(error.message, message);
+      assert.equal(error.code, 502);
+      assert.equal(error.status, 502);
+    }
+    assert.ok(String(dataOf(500, 'x'.repeat(100_000), 'openai').error.message).length < 5_000);
   });
 });

@@ -196,6 +196,18 @@ test('a full queue is refused with depth, limit and the time to come back', () =
   assert.ok((third.refusal?.retryAfterS ?? 0) > 0);
 });
 
+test('without any patience a request is served at once or refused, and nothing is started for it', () => {
+  const world = new SchedulerWorld(testSetup([testPolicy('a', { maxConcurrent: 1 })]));
+  const cold = world.request('a', 0);
+  assert.equal(cold.refusal?.code, 'queue_timeout');
+  world.clock.advanceTo(10_000);
+  assert.equal(world.engineKind('a'), 'cold');
+  world.request('a');
+  world.clock.advanceTo(600_000);
+  assert.equal(world.engineKind('a'), 'awake');
+  assert.equal(world.request('a', 0).refusal, null);
+});
+
 test('a known start time beyond the patience is refused at once', () => {
   const world = new SchedulerWorld(testSetup([testPolicy('a', { inactivityTimeoutMs: 1_000 })]), {
     startMs: 30_000,
