@@ -15,6 +15,9 @@ import { ROUTE_CASES, type RouteCase } from '../fixtures/route-cases.ts';
 
 /** Believed, so that engines sleep instead of being stopped. */
 const DEAR_S = 30;
+/** One is awake at a time, and the sleepers leave enough, also by what is assumed of them. */
+const DEVICE_MIB = 8192;
+const MODEL_MIB = 5000;
 const ANSWER_LIMIT_MS = 60_000;
 /** What is of one answer alone. */
 const VARYING = /"(created|created_at|completed_at)":\d+|(modelperm-|msg_|rs_)[0-9a-f]+/g;
@@ -36,16 +39,26 @@ const direct = new Map<number, Seen>();
 before(async () => {
   const args = ['--sim-tokens-per-second', 0, '--sim-sleep-seconds', 0.02, '--sim-wake-seconds', 0.02];
   const model = (more: readonly (string | number)[], keys: Readonly<Record<string, unknown>> = {}) =>
-    simulatedModel({ loadSeconds: 0.05, args: [...args, ...more], keys: { max_num_seqs: 64, ...keys } });
+    simulatedModel({
+      memoryMib: MODEL_MIB,
+      loadSeconds: 0.05,
+      args: [...args, ...more],
+      keys: { max_num_seqs: 64, ...keys },
+    });
   const models = {
     chat: model([], { adapters: { poet: '/adapters/poet' } }),
     embed: model(['--sim-task', 'embed', '--sim-embedding-size', 16]),
     class: model(['--sim-task', 'classify']),
   };
-  gateway = await startWithDearStarts(simulatedConfig(models), {
-    chat: DEAR_S,
-    embed: DEAR_S,
-    class: DEAR_S,
+  const devices = { source: 'simulated', simulated: [{ id: 'sim-gpu-0', memory_mib: DEVICE_MIB }] };
+  const dear = { chat: DEAR_S, embed: DEAR_S, class: DEAR_S };
+  gateway = await startWithDearStarts(simulatedConfig(models, { devices }), dear);
+  // Before that nobody would be put to sleep.
+  await until('the host is read', async () => {
+    const status = (await gateway.status()) as unknown as {
+      host_memory: { budget_mib: number | null } | null;
+    };
+    return typeof status.host_memory?.budget_mib === 'number';
   });
 });
 after(() => gateway.stop());
