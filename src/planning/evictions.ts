@@ -5,7 +5,6 @@
 
 import type { ModelName } from '../core/ids.ts';
 import type { Victim } from '../placement/place.ts';
-import { renewCredit } from '../scheduler/credit.ts';
 import { placeNow, refreshFeasibility } from '../scheduler/device-view.ts';
 import { setEngine } from '../scheduler/engine-index.ts';
 import { awakeState, type Reservation } from '../scheduler/engine-state.ts';
@@ -67,7 +66,6 @@ function bringUp(state: SchedulerState, isWanted: (model: ModelState) => boolean
     const exclusive = model.need?.memoryMibPerDevice === null;
     const reservation: Reservation = { launchId, deviceIds, memoryMibPerDevice, exclusive, signature };
     setEngine(state, model, awakeState(reservation, 'cold', 0));
-    renewCredit(state, model, reservation);
   }
 }
 

@@ -4,7 +4,7 @@
  *  2. Up to `EXACT_MODELS_MAX` models all such sets are found, beyond that a few in which every model occurs (greedy: each model
  *     that no set has yet begins one, and the others are added in their order). What `exact` says.
  *  3. Beside a set those sleep whom the host's memory and the devices (residues) hold, the dearest to start first: they are
- *     whom the scheduler would keep (scheduler/credit.ts).
+ *     whom the scheduler would keep (scheduler/host-memory.ts).
  */
 import type { ModelName } from '../core/ids.ts';
 import { sleepWorth } from '../scheduler/host-memory.ts';

@@ -4,7 +4,6 @@
  */
 import { assertNever } from '../core/assert.ts';
 import type { ModelName } from '../core/ids.ts';
-import { renewCredit } from './credit.ts';
 import { setEngine } from './engine-index.ts';
 import {
   type AsleepState,
@@ -53,7 +52,6 @@ export function engineAdopted(d: Decision, launch: AdoptedLaunch, contextLength:
   state.launches.set(reservation.launchId, model);
   leaveContest(state, model);
   state.plans.delete(model.policy.name);
-  renewCredit(state, model, reservation);
   noteOverBudget(d, reservation.deviceIds);
   d.touched.add(model);
   d.review = true;

@@ -39,6 +39,18 @@ function arrivalRate(demand: Demand, nowMs: number): number {
   return (fadedAt(demand, nowMs) + PRIOR_MS / MEMORY_MS) / (seenMs + PRIOR_MS);
 }
 
+/** An engine that is away for so long is asked for about once when its model is asked for this often. */
+const ABSENCE_MS = 5 * 60_000;
+
+/**
+ * The share of what it costs to bring a model back that sending it away is expected to lose: by the root of how often it is asked
+ * for, as above, and all of it where that is often.
+ */
+export function lossShare({ demand }: ModelState, nowMs: number): number {
+  const asked = arrivalRate(demand, nowMs) * ABSENCE_MS;
+  return Math.sqrt(asked / (1 + asked));
+}
+
 /** What it is worth that each of its returns is shorter by `savedMs` on all its devices; only ratios mean something. */
 export function worthOfSaving(model: ModelState, savedMs: number, nowMs: number): number {
   const deviceMs = savedMs * Math.max(1, model.need?.deviceCount ?? 1);

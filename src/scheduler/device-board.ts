@@ -13,6 +13,7 @@ import { challengeOf, type Stand, standOf, staysForMs } from './challenge.ts';
 import { isMoving, reservationOf } from './engine-state.ts';
 import { EvenedLosses, type LossOrder, type UsedResident } from './even-losses.ts';
 import type { DeviceBudget } from './model-policy.ts';
+import { quietInMs } from './move-times.ts';
 import { leavingView, residentView, restOf } from './resident-view.ts';
 import { roomMib } from './shortage.ts';
 import type { ModelState, SchedulerState } from './state.ts';
@@ -39,7 +40,6 @@ export class DeviceBoard {
   /** Of `#open`, for all but sleepers; null: something has changed. */
   #openViews: readonly DeviceView[] | null = null;
   #version: number;
-  #creditLine: number;
   readonly #all: Perspective;
 
   /** Held are the devices of all plans but that of `except`. */
@@ -47,7 +47,6 @@ export class DeviceBoard {
     this.#state = state;
     this.#nowMs = nowMs;
     this.#version = state.engines.version;
-    this.#creditLine = state.creditLine;
     this.#all = new Perspective(state, nowMs, null, null);
     for (const plan of state.plans.values())
       if (plan.model !== except?.policy.name) for (const id of plan.deviceIds) this.#held.add(id);
@@ -71,9 +70,6 @@ export class DeviceBoard {
     this.#held.clear();
     this.#open = null;
     this.#openViews = null;
-    // The losses of all engines are counted from it.
-    if (this.#state.creditLine !== this.#creditLine) this.forget();
-    this.#creditLine = this.#state.creditLine;
   }
 
   /** Nothing is left to give. */
@@ -307,7 +303,8 @@ class Perspective {
     const extraMib = this.#claimsNow()?.extraMib.get(model) ?? 0;
     const reservation =
       extraMib > 0 ? { ...reserved, memoryMibPerDevice: reserved.memoryMibPerDevice + extraMib } : reserved;
-    const view = residentView(state, model, reservation, this.#nowMs, this.#staying.get(model) ?? 0);
+    const staysMs = Math.max(this.#staying.get(model) ?? 0, quietInMs(state, model, this.#nowMs));
+    const view = residentView(state, model, reservation, this.#nowMs, staysMs);
     const leaving = leavingView(state, model, reservation, this.#nowMs);
     return {
       resident: view === null ? null : { view, lastUseMs: model.lastServedMs ?? 0 },

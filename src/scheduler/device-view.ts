@@ -13,8 +13,8 @@ import { DeviceBoard } from './device-board.ts';
 import { availableMib } from './model-policy.ts';
 import type { ModelState, SchedulerState } from './state.ts';
 
-/** A model waits for so much longer where less is lost by it: about as long as a start of somebody who would have to go. */
-const LATER_MS = 60_000;
+/** A model waits for so much longer where less is lost by it: longer waits cost more of the device than they spare. */
+const LATER_MS = 20_000;
 
 /**
  * The placement of `model` among all devices that no plan of another model holds: of a sleeping one, its waking where it

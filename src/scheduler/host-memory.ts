@@ -6,6 +6,7 @@
 import { worthOfSaving } from './demand.ts';
 import type { AsleepState } from './engine-state.ts';
 import { hostMibOf } from './host-held.ts';
+import { hasDelicateNeighbour } from './neighbours.ts';
 import type { Decision, ModelState, SchedulerState } from './state.ts';
 import { canSleep, startCostMs, wakeCostMs } from './turn.ts';
 import { dismiss } from './withdrawal.ts';
@@ -38,16 +39,22 @@ function perMib({ worth, engine }: Sleeper): number {
   return worth / Math.max(1, engine.hostMib);
 }
 
-/** Has sleepers leave until `neededMib` come back; false: not without losing as much as `worthMax`. */
+/**
+ * Has sleepers leave until `neededMib` come back; false: not without losing as much as `worthMax`, or not at once: one beside an
+ * engine that starts leaves only when that is up, and whoever waits for the room waits for longer than a sleep is worth.
+ */
 function makeHostRoom(d: Decision, neededMib: number, worthMax: number): boolean {
   const sleepers: Sleeper[] = [];
+  const isPressing = worthMax === Number.POSITIVE_INFINITY;
   let freedMib = 0;
   for (const model of d.state.engines.holders) {
     const { engine } = model;
     if (engine.kind !== 'asleep') {
       if (engine.kind === 'stopping' && !engine.unverified) freedMib += hostMibOf(model);
-    } else if (engine.leaving !== null) freedMib += engine.hostMib;
-    else sleepers.push({ model, engine, worth: sleepWorth(model, d.nowMs) });
+    } else if (isPressing || !hasDelicateNeighbour(d, model)) {
+      if (engine.leaving !== null) freedMib += engine.hostMib;
+      else sleepers.push({ model, engine, worth: sleepWorth(model, d.nowMs) });
+    }
   }
   sleepers.sort((a, b) => perMib(a) - perMib(b));
   let lostWorth = 0;
@@ -59,7 +66,7 @@ function makeHostRoom(d: Decision, neededMib: number, worthMax: number): boolean
     chosen.push(sleeper);
   }
   // Of an excess that is there already, every part counts; room for a newcomer is worth it only as a whole.
-  if (worthMax < Number.POSITIVE_INFINITY && (freedMib < neededMib || lostWorth >= worthMax)) return false;
+  if (!isPressing && (freedMib < neededMib || lostWorth >= worthMax)) return false;
   for (const { model, engine } of chosen)
     dismiss(d, model, engine, 'host memory is needed for engines that are worth more there');
   return true;

@@ -2,8 +2,9 @@
  * What moves are expected to take, for estimates: half of them take longer. The policy reckons with costs of its own
  * (turn.ts), which follow the mean.
  */
+import { reservationOf } from './engine-state.ts';
 import type { ModelState, SchedulerState } from './state.ts';
-import { sleepCostMs, stopCostMs, wakeCostMs } from './turn.ts';
+import { sleepCostMs, startCostMs, stopCostMs, wakeCostMs } from './turn.ts';
 
 /** A start took so long. Called before it counts for the model's own costs. */
 export function noteStart(state: SchedulerState, model: ModelState, tookMs: number): void {
@@ -26,6 +27,27 @@ export function expectedStartMs({ startHistory }: SchedulerState, model: ModelSt
 /** Of a start that has gone on for so long. */
 export function startRestMs(state: SchedulerState, model: ModelState, elapsedMs: number): number {
   return state.startHistory.spread.restMs(elapsedMs, expectedStartMs(state, model));
+}
+
+/**
+ * Until nobody beside it on its devices starts or wakes any more: before, it may not leave (engine-state.ts, `isDelicate`), and
+ * is not asked to, so that it can serve meanwhile.
+ */
+export function quietInMs(state: SchedulerState, model: ModelState, nowMs: number): number {
+  let inMs = 0;
+  for (const id of reservationOf(model.engine)?.deviceIds ?? []) {
+    for (const other of state.engines.holdersOn(id)) {
+      const { engine } = other;
+      if (other === model || (engine.kind !== 'starting' && engine.kind !== 'waking')) continue;
+      inMs = Math.max(inMs, bringUpRestMs(other, nowMs - engine.sinceMs));
+    }
+  }
+  return inMs;
+}
+
+function bringUpRestMs(model: ModelState, elapsedMs: number): number {
+  const takesMs = model.engine.kind === 'waking' ? wakeCostMs(model) : startCostMs(model);
+  return Math.max(0, takesMs - elapsedMs);
 }
 
 /** The others hardly vary: one that is overdue ends any moment. */

@@ -1,7 +1,6 @@
 /** The moves themselves: each changes an engine's state and says the effect that carries it out. */
 import { assert } from '../core/assert.ts';
 import { ABANDONED_LOAD_KEEP_MS } from '../core/limits.ts';
-import { renewCredit } from './credit.ts';
 import { setEngine } from './engine-index.ts';
 import {
   type AsleepState,
@@ -10,7 +9,6 @@ import {
   COLD,
   type ColdState,
   type FailedState,
-  isDelicate,
   type Reservation,
   reservationOf,
 } from './engine-state.ts';
@@ -121,7 +119,6 @@ export function cameUp(
   const keepUntilMs = unasked ? d.nowMs + keepMs(model) : 0;
   model.wanted = false;
   setEngine(d.state, model, awakeState(reservation, broughtBy, d.nowMs, keepUntilMs));
-  renewCredit(d.state, model, reservation);
   d.touched.add(model);
   d.review = true;
 }
@@ -192,23 +189,6 @@ export function resumeFromDrain(d: Decision, model: ModelState): void {
   setEngine(d.state, model, model.engine.awake);
   d.touched.add(model);
   pump(d, model);
-}
-
-/** Somebody on its devices is at a point at which memory must not come back. */
-export function hasDelicateNeighbour(d: Decision, model: ModelState): boolean {
-  return hasNeighbour(d, model, isDelicate);
-}
-
-export function hasNeighbour(
-  { state }: Decision,
-  model: ModelState,
-  matches: (engine: ModelState['engine']) => boolean,
-): boolean {
-  for (const id of reservationOf(model.engine)?.deviceIds ?? []) {
-    for (const other of state.engines.holdersOn(id))
-      if (other !== model && matches(other.engine)) return true;
-  }
-  return false;
 }
 
 export function drainDeadlinePassed(d: Decision, model: ModelState): void {

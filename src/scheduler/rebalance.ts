@@ -10,6 +10,7 @@
 import type { DeviceId, ModelName } from '../core/ids.ts';
 import type { FoundPlace, Victim } from '../placement/place.ts';
 import { whomToAsk } from './ask.ts';
+import { lossShare } from './demand.ts';
 import { DeviceBoard } from './device-board.ts';
 import { findAnew, findNow, searchNow } from './device-view.ts';
 import { drainRestMs } from './drain-time.ts';
@@ -25,7 +26,15 @@ import { abandonable } from './resident-view.ts';
 import { nextShortageMs } from './shortage.ts';
 import { wakeEngine } from './sleeping.ts';
 import { type Decision, isIdle, type ModelState, type Plan } from './state.ts';
-import { canSleep, sleepCostMs, startCostMs, stopCostMs, wakeCostMs, yieldsAtMs } from './turn.ts';
+import {
+  canSleep,
+  sleepCostMs,
+  startCostMs,
+  stopCostMs,
+  switchCostMs,
+  wakeCostMs,
+  yieldsAtMs,
+} from './turn.ts';
 import { dismiss } from './withdrawal.ts';
 
 export function rebalance(d: Decision): void {
@@ -124,8 +133,8 @@ function seat(d: Decision, board: DeviceBoard, model: ModelState, before: Plan |
   const place = choose(board, model, before);
   // Nobody is evicted for requests that need no device, and no sleeper stopped that answers them.
   const isLight = model.queue.isLight && !model.wanted && !model.policy.alwaysOn;
-  if (engine.kind === 'asleep' && !isLight && isSoonerElsewhere(d, board, model, place)) {
-    dismiss(d, model, engine, 'it can be started elsewhere sooner than its own devices have room');
+  if (engine.kind === 'asleep' && !isLight && mustStartElsewhere(d, board, model, place)) {
+    dismiss(d, model, engine, 'its own devices cannot be had, and it can be started elsewhere');
     return;
   }
   if (place === null) return;
@@ -182,28 +191,22 @@ function askVictims(
 }
 
 /**
- * A sleeper whose own devices are taken for longer than a start takes goes where nobody who works has to give way. To
- * start in a busy engine's place would save it time and cost the devices more than its waking does.
+ * A sleeper whose own devices can not be had at all goes where nobody who works has to give way. However long they are taken
+ * otherwise, it waits for them: a start elsewhere takes far more of the devices than its waking does, and stops it where it is.
  */
-function isSoonerElsewhere(
+function mustStartElsewhere(
   d: Decision,
   board: DeviceBoard,
   model: ModelState,
   waking: FoundPlace | null,
 ): boolean {
-  if (waking?.kind === 'free') return false;
-  // While others wait too, a start elsewhere takes far more of their time than its own waking takes later.
-  if (waking !== null && d.state.contenders.size > 1) return false;
+  if (waking !== null) return false;
   const anew = findAnew(board, model);
   if (anew === null) return false;
-  const isUnclaimed = anew.kind === 'free' || anew.victimsInMs === 0;
   // Devices that are held for somebody come back when that one has had its turn.
-  if (waking === null) {
-    const isHeld = isHeldFromIt(board, model);
-    return isUnclaimed ? !isHeld || d.state.contenders.size === 1 : !isHeld;
-  }
-  const startMs = stopCostMs(model) + (anew.kind === 'evict' ? anew.inMs : 0) + startCostMs(model);
-  return isUnclaimed && startMs + NEW_CHOICE_GAIN_MS < waking.inMs + wakeCostMs(model);
+  const isHeld = isHeldFromIt(board, model);
+  const isUnclaimed = anew.kind === 'free' || anew.victimsInMs === 0;
+  return isUnclaimed ? !isHeld || d.state.contenders.size === 1 : !isHeld;
 }
 
 function isHeldFromIt(board: DeviceBoard, model: ModelState): boolean {
@@ -262,7 +265,8 @@ export function shrinkToBudgets(d: Decision): void {
         d.touched.add(model);
       }
     }
-    idle.sort((a, b) => a.credit - b.credit);
+    const lossMs = (model: ModelState): number => lossShare(model, d.nowMs) * switchCostMs(model);
+    idle.sort((a, b) => lossMs(a) - lossMs(b));
     for (const model of idle) {
       if (excessMib <= 0) break;
       excessMib -= reservationOf(model.engine)?.memoryMibPerDevice ?? 0;

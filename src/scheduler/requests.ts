@@ -7,7 +7,6 @@ import { assert } from '../core/assert.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { RequestId } from '../core/ids.ts';
 import { CUTS_MAX, LONE_DEATHS_MAX, RESENDS_MAX } from '../core/limits.ts';
-import { renewCredit } from './credit.ts';
 import { noteArrival } from './demand.ts';
 import { reservationOf } from './engine-state.ts';
 import type { ReturnCause } from './events.ts';
@@ -259,10 +258,7 @@ function endRunning(d: Decision, model: ModelState, request: RunningRequest): vo
   model.running.delete(request.requestId);
   model.lastServedMs = d.nowMs;
   const engine = model.engine;
-  if (engine.kind === 'awake') {
-    engine.lastUseMs = d.nowMs;
-    renewCredit(d.state, model, engine.reservation);
-  }
+  if (engine.kind === 'awake') engine.lastUseMs = d.nowMs;
   model.serviceMs = learn(model.serviceMs, d.nowMs - request.dispatchedMs);
   model.serviceTimes.add(d.nowMs - request.dispatchedMs);
   // Only the last one changes what the engine may be asked next.

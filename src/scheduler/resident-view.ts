@@ -1,25 +1,14 @@
 /** One engine as placement sees it: what it holds, when it may be asked to go, and what that costs. */
 import type { LeavingView, ResidentView, WayOut } from '../placement/place.ts';
-import { evictionLossMs } from './credit.ts';
+import { lossShare } from './demand.ts';
 import { drainRestMs, expectedDrainMs } from './drain-time.ts';
 import type { Reservation } from './engine-state.ts';
 import { budgetReadyMs } from './move-budget.ts';
 import { isWaitedFor, type ModelState, type SchedulerState } from './state.ts';
-import {
-  canSleep,
-  quantumMs,
-  sleepCostMs,
-  startCostMs,
-  stopCostMs,
-  switchCostMs,
-  wakeCostMs,
-  yieldsAtMs,
-} from './turn.ts';
+import { canSleep, quantumMs, sleepCostMs, startCostMs, stopCostMs, wakeCostMs, yieldsAtMs } from './turn.ts';
 
 /** A busy victim's clients wait while it is away: its queue weighs this many times its absence (scheduling.md section 7, lesson 3). */
 const BUSY_VICTIM_WEIGHT = 3;
-/** Of two ways out of an engine whose credit has run down, the one that costs less still is the better one. */
-const LEAST_SHARE = 0.01;
 /** A load that nobody waits for may be given up before this share of its expected time. */
 const ABANDON_SHARE = 0.5;
 
@@ -37,7 +26,10 @@ export function restOf(
   return sleeps ? Math.min(model.need?.residueMib ?? 0, reservation.memoryMibPerDevice) : 0;
 }
 
-/** Null: it cannot be asked to go, or is on its way out already. `staysMs`: as of challenge.ts. */
+/**
+ * Null: it cannot be asked to go, or is on its way out already. `staysMs`: it is not asked before, whatever its own turn says
+ * (challenge.ts, and neighbours that may not be disturbed).
+ */
 export function residentView(
   state: SchedulerState,
   model: ModelState,
@@ -56,14 +48,14 @@ export function residentView(
     case 'starting':
     case 'waking':
       return {
-        ...residentOf(model, reservation, yieldsInMs(state, model, nowMs)),
+        ...residentOf(model, reservation, Math.max(staysMs, yieldsInMs(state, model, nowMs))),
         ways: [{ ...stop, lossMs: 0 }],
       };
     case 'asleep': {
       if (engine.leaving !== null) return null;
       // Somebody waits for it where it is: to stop it would only move the trouble.
       const lossMs = startCostMs(model) * (isWaitedFor(model) ? BUSY_VICTIM_WEIGHT : 1);
-      return { ...residentOf(model, reservation, 0), ways: [{ ...stop, lossMs }] };
+      return { ...residentOf(model, reservation, staysMs), ways: [{ ...stop, lossMs }] };
     }
     case 'draining':
     case 'falling_asleep':
@@ -76,16 +68,15 @@ export function residentView(
   }
 }
 
-/** Sleeping loses what waking costs, stopping what a start costs; both less as the credit runs down. */
+/** Sleeping loses what waking costs, stopping what a start costs; both the less, the less it is asked for. */
 function waysOut(
   state: SchedulerState,
   model: ModelState,
   reservation: Reservation,
   nowMs: number,
 ): WayOut[] {
-  const creditMs = evictionLossMs(state, model, reservation);
   const queued = (model.queue.size + model.running.size) * BUSY_VICTIM_WEIGHT;
-  const share = Math.min(1, Math.max(LEAST_SHARE, creditMs / Math.max(1, switchCostMs(model))));
+  const share = lossShare(model, nowMs);
   const coldMs = startCostMs(model);
   const stop: WayOut = {
     how: 'stop',

@@ -1,9 +1,9 @@
 /** What waits for its neighbours: the end of a drain, and sleepers that are to go. */
-import { chargeRent } from './credit.ts';
 import { isMoving } from './engine-state.ts';
 import { waySleeping } from './host-memory.ts';
 import { mayLeave } from './move-budget.ts';
-import { hasDelicateNeighbour, hasNeighbour, resumeFromDrain, stopEngine } from './moves.ts';
+import { resumeFromDrain, stopEngine } from './moves.ts';
+import { hasDelicateNeighbour, hasNeighbour } from './neighbours.ts';
 import { fallAsleep } from './sleeping.ts';
 import type { Decision } from './state.ts';
 
@@ -32,8 +32,6 @@ export function settleDrains(d: Decision): void {
     }
     const how = engine.how === 'sleep' ? waySleeping(d, model) : 'stop';
     if (how === 'wait' || (how === 'sleep' && hasNeighbour(d, model, isMoving))) continue;
-    // Only who goes for another's sake is evicted: an idle timeout or a death says nothing about the value of the rest.
-    if (engine.beneficiary !== null) chargeRent(d.state, model);
     if (how === 'sleep') fallAsleep(d, model);
     else {
       const instead = engine.how === 'sleep' ? '; host memory has no room for it asleep' : '';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { testNeed, testPolicy } from '../../test/fakes/scheduler-world.ts';
-import { adoptAsleep, serve, sleeper, worldOf } from '../../test/fakes/sleeper-world.ts';
+import { adoptAsleep, go, serve, sleeper, worldOf } from '../../test/fakes/sleeper-world.ts';
 import type { ModelPolicy } from './model-policy.ts';
 
 test('an engine that gives way sleeps where it can, and wakes where it slept', () => {
@@ -41,13 +41,77 @@ test('what a sleeper leaves on its device counts: another one that needs the res
   assert.equal(stopped.length, 1);
 });
 
-test('where host memory is full the sleeper with the least credit goes', () => {
+test('where host memory is full the sleeper goes that is worth the least per MiB', () => {
   const cheap = sleeper('cheap', { hostAsleepMib: 25_000 });
   const world = worldOf([sleeper('a'), cheap, sleeper('c'), sleeper('d')], { hostBudgetMib: 45_000 });
   serve(world, 'a', 'cheap', 'c', 'd');
   const stopped = world.effects.flatMap((effect) => (effect.kind === 'stop' ? [effect.model] : []));
   assert.deepEqual(stopped, ['cheap']);
   assert.deepEqual([world.engineKind('a'), world.engineKind('c')], ['asleep', 'asleep']);
+});
+
+test('an idle engine is not asked to leave while its neighbour starts: it serves until then', () => {
+  const models = [
+    sleeper('a', { memoryMibPerDevice: 6_000, residueMib: 100 }),
+    sleeper('slow', { memoryMibPerDevice: 6_000, residueMib: 100 }),
+    sleeper('b', { memoryMibPerDevice: 9_000, residueMib: 100 }),
+  ];
+  const world = worldOf(models);
+  serve(world, 'a');
+  world.request('slow');
+  go(world, 1_000);
+  assert.equal(world.engineKind('slow'), 'starting');
+  const late = world.request('b');
+  go(world, 10_000);
+  assert.equal(world.engineKind('a'), 'awake');
+  const again = world.request('a');
+  go(world, 2_000);
+  assert.ok(again.finishedMs !== null, 'it still serves');
+  go(world, 300_000);
+  assert.ok(late.finishedMs !== null);
+});
+
+test('nobody waits for host memory of a sleeper whose neighbour starts', () => {
+  const models = [
+    sleeper('old', { pool: 'x' }),
+    sleeper('starts', { pool: 'x' }),
+    sleeper('idle', { pool: 'y', hostAsleepMib: 20_000 }),
+    sleeper('next', { pool: 'y' }),
+  ];
+  const world = worldOf(models, { hostBudgetMib: 38_000, budgetsMib: [16_000, 16_000] });
+  const devices = [...world.state.devices.values()];
+  const pools = ['x', 'y'];
+  world.send({
+    kind: 'devices_changed',
+    devices: devices.map((device, index) => ({ ...device, pool: pools[index] ?? null })),
+  });
+  serve(world, 'old', 'idle', 'idle', 'idle', 'idle');
+  world.request('starts');
+  go(world, 2_000);
+  assert.deepEqual([world.engineKind('old'), world.engineKind('starts')], ['asleep', 'starting']);
+  const next = world.request('next');
+  // The start beside `old` takes half a minute; it is not waited for.
+  go(world, 5_000);
+  assert.equal(world.engineKind('next'), 'starting');
+  assert.equal(world.engineKind('old'), 'asleep');
+  go(world, 60_000);
+  assert.ok(next.finishedMs !== null);
+});
+
+test('a sleeper waits for its busy device rather than being started anew on another one', () => {
+  const models = ['a', 'b', 'c'].map((name) => sleeper(name));
+  const world = worldOf(models, { budgetsMib: [16_000, 16_000] });
+  serve(world, 'a', 'b');
+  serve(world, 'c');
+  const asleep = world.engineKind('a') === 'asleep' ? 'a' : 'b';
+  const busy = 'c';
+  world.serviceMs.set(busy, 50_000);
+  world.request(busy);
+  go(world, 1_000);
+  const record = world.request(asleep);
+  go(world, 600_000);
+  assert.ok(record.finishedMs !== null);
+  assert.deepEqual([world.count('start', asleep), world.count('wake', asleep)], [1, 1]);
 });
 
 test('a host that gets smaller has sleepers stopped', () => {
@@ -156,7 +220,7 @@ test('no engine moves on a device beside one that starts, falls asleep or wakes'
   assert.ok(world.count('wake') > 5);
 });
 
-test('an engine whose credit has run down sleeps all the same', () => {
+test('an idle engine sleeps rather than stops', () => {
   const models = ['a', 'b', 'c', 'd'].flatMap((name) => [
     sleeper(name, { pool: name }),
     sleeper(`${name}2`, { pool: name }),

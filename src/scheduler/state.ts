@@ -70,8 +70,6 @@ export interface ModelState {
   lastServedMs: number | null;
   /** Learned gap between an answer and the next request of its clients; null until the first. */
   gapMs: number | null;
-  /** Landlord priority: the credit line at the last use (credit.ts). */
-  credit: number;
   /** No devices could be set aside for it at the last review. */
   blocked: boolean;
   /** Since when it waits for devices (rank.ts); null while it does not contend. */
@@ -142,8 +140,6 @@ export interface SchedulerState {
   readonly startHistory: StartHistory;
   /** Devices that had less room than was reckoned, until when, and what of them is taken. */
   readonly shortages: Map<DeviceId, Shortage>;
-  /** The Landlord line: credits are counted from here; it rises with each eviction. */
-  creditLine: number;
   /** Host memory that our engines may use in all; null: not known, and nothing falls asleep. */
   hostBudgetMib: number | null;
   /** Of the decision under way. */
@@ -208,7 +204,6 @@ export function createModelState(policy: ModelPolicy, learned: LearnedCost | und
     mends: 0,
     lastServedMs: null,
     gapMs: null,
-    credit: 0,
     blocked: false,
     contendsSinceMs: null,
     deathsMs: [],
@@ -244,7 +239,6 @@ export function createSchedulerState(setup: SchedulerSetup, policy: SwapPolicy):
     moveBudgets: new Map(),
     startHistory: createStartHistory(),
     shortages: new Map(),
-    creditLine: 0,
     hostBudgetMib: setup.hostBudgetMib,
     touched: new TouchedModels(),
     launchPrefix: setup.launchPrefix,

@@ -1,4 +1,4 @@
-/** The policy of production: turns, linger, credits, the index (design.md). */
+/** The policy of production: turns, linger, losses, the index (design.md). */
 import { rebalance } from './rebalance.ts';
 import type { SwapPolicy } from './swap-policy.ts';
 
