@@ -21,6 +21,8 @@ export class PoisonList {
 
   /** Counts a death against these bytes of a request for `model`. */
   blame(model: string, body: Uint8Array): void {
+    // Freed, because its request was answered after all.
+    if (body.length === 0) return;
     const key = fingerprint(model, body);
     const deaths = (this.#fresh(key)?.deaths ?? 0) + 1;
     // Set anew, so that the oldest stands first.

@@ -1,7 +1,8 @@
 /**
  * Reads a request's body into one buffer: bodies of JSON, which have to be in memory whole. Others: upload-reader.ts.
- * Never more than the limit is kept.
+ * Never more than the limit is kept, and the pieces that were copied are freed at once.
  */
+import { freeBytes } from '../core/free-bytes.ts';
 import type { FrontRequest } from './front-messages.ts';
 import { GatheredBody } from './gathered-body.ts';
 
@@ -57,7 +58,7 @@ export class BodyReader implements BodySink {
       this.stop();
       this.#owner.bodyTooLarge();
     } else if (this.#owner.bodyGrew(chunk.length)) {
-      this.#gathered.append(chunk);
+      if (this.#gathered.append(chunk)) freeBytes(chunk);
     }
     return true;
   }

@@ -9,6 +9,7 @@
  *    broken invariant that nobody sees leaves leases and counts wrong for good.
  */
 import type { NetConnectOpts, Socket } from 'node:net';
+import { freeBytes } from '../core/free-bytes.ts';
 import { AnswerParser, type AnswerSink } from './answer-parser.ts';
 import type { AnswerHandler, Transmission, UpstreamRequest } from './endpoint-types.ts';
 import { FileUpload, type UploadListener } from './file-upload.ts';
@@ -64,6 +65,8 @@ export class Connection implements Transmission, AnswerSink, UploadListener {
   #unwritten = false;
   /** Sends a body from its file; null: there is none, or all of it was handed to the socket. */
   #upload: FileUpload | null = null;
+  /** The request's body while it may still be on its way, where it is long. */
+  #longBody: Uint8Array | null = null;
   #paused = false;
   /** A byte of the answer's body came. */
   #answering = false;
@@ -154,6 +157,9 @@ export class Connection implements Transmission, AnswerSink, UploadListener {
     this.#owner.muteTicks = 0;
     // An answer that came before the whole request was written leaves the rest of the request in the way.
     const written = !this.#unwritten && this.#socket.writableLength === 0;
+    const body = this.#longBody;
+    this.#longBody = null;
+    if (body !== null && written && !this.#gone) freeBytes(body);
     if (!this.#parser.reusable || this.#gone || !written) this.#leave();
     else this.#owner.connectionFree(this);
     handler?.onComplete();
@@ -195,6 +201,7 @@ export class Connection implements Transmission, AnswerSink, UploadListener {
     } else {
       socket.cork();
       socket.write(head, 'latin1');
+      this.#longBody = body;
       this.#writeBody(body, 0, handler);
       socket.uncork();
     }
@@ -264,6 +271,7 @@ export class Connection implements Transmission, AnswerSink, UploadListener {
     this.#unsent = null;
     this.#upload?.stop();
     this.#upload = null;
+    this.#longBody = null;
     if (!this.#gone) {
       this.#gone = true;
       this.#owner.connectionGone(this);

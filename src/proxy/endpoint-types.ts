@@ -50,7 +50,10 @@ export interface UpstreamRequest {
   readonly path: string;
   /** Flat list without framing and hop-by-hop headers, in Latin-1 without line breaks. */
   readonly headers: readonly string[];
-  /** Whoever calls `send` holds a file until the handler has heard the end; the connection holds it while it sends. */
+  /**
+   * Whoever calls `send` holds a file until the handler has heard the end; the connection holds it while it sends. Long
+   * bytes are freed when their answer is complete: nobody may read them afterwards.
+   */
   readonly body: RequestBody;
 }
 
