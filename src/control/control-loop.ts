@@ -5,7 +5,7 @@
  *  C2. A ticket exists from `admit` until its request's one end.
  */
 import type { ResolvedConfig } from '../config/resolved-config.ts';
-import { assert, assertNever } from '../core/assert.ts';
+import { assertNever, broken } from '../core/assert.ts';
 import type { CancelTimer } from '../core/clock.ts';
 import { IdMap } from '../core/id-map.ts';
 import type { DeviceId, LaunchId, ModelName, RequestId } from '../core/ids.ts';
@@ -361,10 +361,8 @@ export class ControlLoop implements FrontGate {
     const ticket = this.#tickets.get(effect.requestId);
     const endpoint =
       effect.launchId === null ? this.#external.get(effect.model) : this.#fleet.endpointOf(effect.launchId);
-    assert(
-      endpoint !== undefined && endpoint !== null,
-      `${effect.model} was dispatched to without an endpoint`,
-    );
+    if (endpoint === undefined || endpoint === null)
+      broken(`${effect.model} was dispatched to without an endpoint`);
     if (ticket === undefined) {
       // It left between the event and its effect (C1): give the slot back.
       this.#send({ kind: 'finished', requestId: effect.requestId, broken: false });

@@ -7,6 +7,11 @@ export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new AssertionFailure(message);
 }
 
+/** The same for where the message would cost what a good condition never needs: it is called only in the bad case. */
+export function broken(message: string): never {
+  throw new AssertionFailure(message);
+}
+
 /** Closes an exhaustive `switch`: the compiler refuses it while a variant is unhandled. */
 export function assertNever(value: never, what: string): never {
   throw new AssertionFailure(`unexpected ${what}: ${JSON.stringify(value)}`);

@@ -9,6 +9,7 @@
  */
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { writeDirectly } from './direct-write.ts';
 import type { GatheredPieces, PieceOwner } from './gathered-pieces.ts';
 import type { HeldHead, HeldHeads } from './held-heads.ts';
 
@@ -248,7 +249,7 @@ function writeFrame(socket: Socket, chunk: Buffer): boolean {
   at += length;
   frame[at++] = 0x0d;
   frame[at] = 0x0a;
-  return socket.write(frame);
+  return writeDirectly(socket, frame);
 }
 
 /** The last four bytes after `chunk`, as a number. */

@@ -11,6 +11,7 @@
 import type { NetConnectOpts, Socket } from 'node:net';
 import { freeBytes } from '../core/free-bytes.ts';
 import { AnswerParser, type AnswerSink } from './answer-parser.ts';
+import { writeDirectly } from './direct-write.ts';
 import type { AnswerHandler, Transmission, UpstreamRequest } from './endpoint-types.ts';
 import { FileUpload, type UploadListener } from './file-upload.ts';
 import { MalformedAnswer, socketErrorText, type TransportFault } from './transport-fault.ts';
@@ -197,7 +198,7 @@ export class Connection implements Transmission, AnswerSink, UploadListener {
       const whole = Buffer.allocUnsafe(head.length + length);
       whole.write(head, 0, 'latin1');
       whole.set(body, head.length);
-      socket.write(whole);
+      writeDirectly(socket, whole);
     } else {
       socket.cork();
       socket.write(head, 'latin1');

@@ -3,7 +3,7 @@
  * Invariant A1: a request is in exactly one queue or one `running` map from `arrived` until its end, and in
  * `state.requests` exactly as long.
  */
-import { assert } from '../core/assert.ts';
+import { broken } from '../core/assert.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { RequestId } from '../core/ids.ts';
 import { CUTS_MAX, LONE_DEATHS_MAX, RESENDS_MAX } from '../core/limits.ts';
@@ -46,7 +46,7 @@ export function arrived(
   patienceMs: number | null,
   light: boolean,
 ): void {
-  assert(!d.state.requests.has(requestId), `request ${requestId} arrived twice`);
+  if (d.state.requests.has(requestId)) broken(`request ${requestId} arrived twice`);
   const patience = patienceMs ?? model.policy.queueTimeoutMs;
   const refusal = refusalOnArrival(d, model, patience, light);
   if (refusal !== null) {
@@ -319,9 +319,9 @@ function dispatch(d: Decision, model: ModelState, request: QueuedRequest): void 
   const { engine } = model;
   const awake = engine.kind === 'awake' ? engine : null;
   const { name, maxConcurrent } = model.policy;
-  assert(model.running.size < maxConcurrent, `${name} has no free slot`);
+  if (model.running.size >= maxConcurrent) broken(`${name} has no free slot`);
   const answers = awake !== null || engine.kind === 'external' || (engine.kind === 'asleep' && request.light);
-  assert(answers, `${name} is ${engine.kind} and would swallow the request`);
+  if (!answers) broken(`${name} is ${engine.kind} and would swallow the request`);
   model.running.set(request.requestId, { ...request, dispatchedMs: d.nowMs });
   if (awake !== null) {
     awake.lastUseMs = d.nowMs;
