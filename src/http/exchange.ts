@@ -112,6 +112,11 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
   }
 
   start(): void {
+    // An answer before it says that the connection ends: nothing behind it is served, or heard of.
+    if (this.#connection.isEnding) {
+      this.#request.resume();
+      return;
+    }
     const context = this.#context;
     context.active.add(this);
     this.#connection.began(this);
@@ -305,7 +310,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     }
     if (this.#continuePending) {
       this.#continuePending = false;
-      this.#response.writeContinue();
+      sendContinue(this.#response);
     }
     this.#intake = intake;
     intake.start(this.#request);
@@ -367,4 +372,15 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
 
 function responseClosed(this: FrontResponse): void {
   this.closeListener?.responseClosed();
+}
+
+/** Behind a pipelined request it waits for its turn: Node would write it between the head and the body of the answer. */
+function sendContinue(response: FrontResponse): void {
+  if (response.socket !== null) {
+    response.writeContinue();
+    return;
+  }
+  response.once('socket', () => {
+    if (!response.headersSent && !response.req.complete) response.writeContinue();
+  });
 }

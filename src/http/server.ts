@@ -191,6 +191,11 @@ function equip(server: FrontServer, options: FrontOptions, context: FrontContext
   );
 }
 
+/** Node's own note of the response whose turn it is. */
+interface AnsweringSocket extends Socket {
+  readonly _httpMessage?: FrontResponse | null;
+}
+
 /** Node gives up on a connection: it is out of time, or what it sent is no HTTP. */
 function answerBrokenConnection(
   error: NodeJS.ErrnoException,
@@ -201,12 +206,19 @@ function answerBrokenConnection(
   const client = context.connections.of(socket);
   const running = client.requests;
   const reading = running.find((exchange) => exchange.isReading);
+  // More than the request that was to be the last: it is ignored, and the connection ends with the answer.
+  const isBeyondLast = error.code === 'HPE_CLOSED_CONNECTION';
+  if (isBeyondLast && running.length > 0 && !socket.readableEnded) return;
   const refusal = refusalFor(error, reading !== undefined, options);
   if (refusal === null || running.length > 1 || (running.length === 1 && reading === undefined)) {
     socket.destroy();
     return;
   }
-  if (reading === undefined && client.isAnswered) {
+  // An answer of ours may be done with in our books and still wait for its turn: nothing may overtake it.
+  const writing = (socket as AnsweringSocket)._httpMessage ?? null;
+  const owner: object | null = writing?.closeListener ?? null;
+  const isOvertaking = owner !== null && owner !== reading;
+  if (isOvertaking || (reading === undefined && (client.isAnswered || isBeyondLast))) {
     endSocketWith(socket, NO_BYTES);
     return;
   }

@@ -55,6 +55,65 @@ test('100 Continue comes before the body is sent, and one answer after it', asyn
   assert.doesNotMatch(old.received, /100 Continue/);
 });
 
+test('100 Continue behind a pipelined request comes in its turn, and never within an answer', async (context) => {
+  const { client, engine } = await startFixture(context);
+  engine.behaviour = () => undefined;
+  const raw = await client();
+  const head = (length: number): string =>
+    `POST ${CHAT} HTTP/1.1\r\nHost: x\r\n${JSON_TYPE}\r\nExpect: 100-continue\r\nContent-Length: ${length}\r\n\r\n`;
+  raw.post(CHAT, { model: MODEL }).send(head(BODY.length));
+  (await engine.request(0)).json({ n: 0 });
+  assert.equal((await raw.answer()).body, '{"n":0}');
+  assert.equal(await raw.until((text) => text.includes('\r\n\r\n')), 'HTTP/1.1 100 Continue\r\n\r\n');
+  raw.send(BODY);
+  (await engine.request(1)).json({ n: 1 });
+  assert.equal((await raw.answer()).body, '{"n":1}');
+
+  // Refused while it waits for its turn: its answer is not torn apart by a 100 Continue.
+  raw.post(CHAT, { model: MODEL }).send(`${head(2)}{}`);
+  (await engine.request(2)).json({ n: 2 });
+  assert.equal((await raw.answer()).body, '{"n":2}');
+  await raw.until((text) => text.includes('model_missing'));
+  assert.match(raw.received, /^HTTP\/1\.1 400 .*\r\n\r\n\{"error":[^\r\n]*$/s);
+});
+
+test('what comes behind the last request of a connection is neither served nor in its way', async (context) => {
+  const { client, engine, ended } = await startFixture(context);
+  engine.behaviour = () => undefined;
+  const raw = await client();
+  raw.post(CHAT, { model: MODEL }, ['Connection: close']).post(CHAT, { model: MODEL });
+  const first = await engine.request(0);
+  raw.send('more');
+  first.json({ first: true });
+  assert.equal((await raw.answer()).body, '{"first":true}');
+  assert.equal(await raw.untilEnded(), 'fin');
+  assert.equal(raw.received, '');
+
+  // Refused with the end of the connection, while its body is still to come.
+  const refused = await client();
+  refused.send(
+    `POST ${CHAT} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n`,
+  );
+  refused.post(CHAT, { model: MODEL });
+  assert.equal((await refused.answer()).status, 400);
+  refused.socket.end();
+  await refused.untilEnded();
+  assert.equal(refused.received, '');
+  await ended(2);
+  assert.equal(engine.requests.length, 1);
+});
+
+test('an error about a later request never overtakes an answer before it', async (context) => {
+  const { client } = await startFixture(context);
+  const raw = await client();
+  const probe = 'GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: p\r\n\r\n';
+  const broken = `POST ${CHAT} HTTP/1.1\r\nHost: x\r\nX-Request-Id: b\r\n${JSON_TYPE}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`;
+  raw.send(`${probe}${probe}${probe}${broken}`);
+  await raw.untilEnded();
+  const ids = [...raw.received.matchAll(/x-request-id: (\w+)/g)].map(([, id]) => id);
+  assert.ok(ids.length > 0 && ids.slice(0, 3).every((id) => id === 'p'), ids.join());
+});
+
 test('trailers, TE and what Connection names end at the gateway, on both sides', async (context) => {
   const { client, engine } = await startFixture(context);
   engine.behaviour = (request) =>
