@@ -34,7 +34,7 @@ export class Ledger {
 }
 
 /** Of the complete requests of a script. */
-export function engineKeys({ reading }: Script): string[] {
+function engineKeys({ reading }: Script): string[] {
   return reading.requests.map(requestKey);
 }
 
