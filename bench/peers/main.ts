@@ -4,7 +4,7 @@
  * beyond an engine's own start. Installs what it needs outside the checkout. Absolute figures drift with the machine; the
  * ratios are what counts. Prints tables; writes `peers.json` and `peers.svg` into `--out`.
  *
- *   npm run bench:peers [-- --only cost,latency,streams,large,swap] [--peers gateway,nginx,vllm-router,llama-swap,litellm]
+ *   npm run bench:peers [-- --only cost,latency,streams,large,growth,swap] [--peers gateway,nginx,vllm-router,llama-swap,litellm]
  *                       [--rounds 3] [--seconds 4] [--streams 2] [--out docs/performance]
  *
  * llama-swap takes part when LLAMA_SWAP_BIN names its binary.
@@ -18,13 +18,14 @@ import { parseArgs } from 'node:util';
 import { withContenders } from './bench-run.ts';
 import { costChart } from './chart.ts';
 import { type CostRow, measureCost } from './cost.ts';
+import { type GrowthResult, measureGrowth } from './growth.ts';
 import { type LargeRow, measureLarge } from './large.ts';
 import { type LatencyRow, measureLatency } from './latency.ts';
 import { findPeer, PEER_NAMES, type Peer } from './peer.ts';
 import { measureStreams, STREAM_EVENT_INTERVAL_MS, type StreamsRow } from './streams.ts';
 import { costTable, largeTable, latencyTable, streamsTable } from './tables.ts';
 
-const PARTS = ['cost', 'latency', 'streams', 'large', 'swap'] as const;
+const PARTS = ['cost', 'latency', 'streams', 'large', 'growth', 'swap'] as const;
 type Part = (typeof PARTS)[number];
 /** Its thousand streams and long bodies take minutes, and say nothing that its cost per request does not say. */
 const TOO_SLOW_FOR_CROWDS = 'litellm';
@@ -56,6 +57,7 @@ interface Results {
   latency?: readonly LatencyRow[];
   streams?: readonly StreamsRow[];
   large?: readonly LargeRow[];
+  growth?: GrowthResult;
   swap?: unknown;
 }
 
@@ -104,6 +106,15 @@ async function measure(part: Part): Promise<void> {
       results.large = await withContenders(quick, undefined, (all) => measureLarge(all, settings));
       show(largeTable(results.large));
       return;
+    case 'growth': {
+      const ours = peers.filter(({ name }) => name === 'gateway');
+      results.growth = await withContenders(ours, undefined, async ([gateway]) => {
+        if (gateway === undefined) throw new Error('growth is measured of the gateway only');
+        return measureGrowth(gateway);
+      });
+      show(JSON.stringify(results.growth));
+      return;
+    }
     case 'swap':
       results.swap = swapOverhead();
       show(JSON.stringify(results.swap));
