@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
+import { readWhatIsWritten } from '../fakes/waiting.ts';
 import { type EngineAddress, exchange } from './http-exchange.ts';
 
 const pollMs = 50;
@@ -41,7 +42,7 @@ export interface EngineServer {
   /** Resolves when /health answers 200; rejects with the output when the process ends or the limit passes. */
   ready(): Promise<void>;
   signal(name: NodeJS.Signals): void;
-  /** Resolves with how the process ended; rejects after the limit. */
+  /** Resolves with how the process ended and all that it wrote; rejects after the limit. */
   exited(limitMs: number): Promise<StartOutcome>;
   /** Living processes of the group, the first one included. */
   group(): GroupMember[];
@@ -97,6 +98,7 @@ export function startEngine(start: EngineStart): EngineServer {
     signal: (name) => child.kill(name),
     exited: async (limitMs) => {
       await until('the engine did not exit', limitMs, () => exit.outcome !== null);
+      await readWhatIsWritten();
       return { code: exit.outcome?.code ?? null, signal: exit.outcome?.signal ?? null, lines };
     },
     group: () => groupMembers(pid),

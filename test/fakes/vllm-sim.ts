@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { readWhatIsWritten } from './waiting.ts';
 
 export const VLLM_SIM = fileURLToPath(new URL('../../bin/vllm-sim.mjs', import.meta.url));
 
@@ -47,10 +48,11 @@ export interface SimProcess {
   readonly socketPath: string;
   /** stdout and stderr by lines, as they arrived. */
   readonly lines: readonly string[];
+  /** How it ended; by then `lines` has all that it wrote. Its engine core may live on. */
   readonly exit: Promise<SimExit>;
   /** Resolves with the first line, earlier or later, that matches; rejects when the process ends without one. */
   line(pattern: RegExp): Promise<string>;
-  /** Resolves when it serves. */
+  /** Resolves when it serves; by then `lines` has all that it wrote until it did. */
   ready(): Promise<void>;
   request(options: SimRequest): Promise<SimAnswer>;
   /** Chat with one user message; returns the answer's text. */
@@ -104,7 +106,10 @@ function killGroup(pid: number): void {
 function observe(child: ChildProcess, socketPath: string): SimProcess {
   const lines: string[] = [];
   const watchers = new Set<() => void>();
-  const exit = once(child, 'exit').then((ended): SimExit => ({ code: ended[0], signal: ended[1] }));
+  const exit = once(child, 'exit').then(async (ended): Promise<SimExit> => {
+    await readWhatIsWritten();
+    return { code: ended[0], signal: ended[1] };
+  });
   for (const stream of [child.stdout, child.stderr]) {
     let rest = '';
     stream?.setEncoding('utf8');
@@ -147,6 +152,7 @@ function observe(child: ChildProcess, socketPath: string): SimProcess {
     line,
     ready: async () => {
       await line(/Application startup complete/);
+      await readWhatIsWritten();
     },
     request,
     chat: async (text, more = {}) => {

@@ -142,6 +142,8 @@ export const failedStartCases: readonly ContractCase[] = [
     run: async (context) => {
       const outcome = await context.startAlone({
         flags: [],
+        // It loads for a moment only, and would serve before a busy machine gets to the signal.
+        simulatedFlags: ['--sim-fault', 'hang@loading'],
         patienceMs: 25_000,
         whenOutput: { text: 'Using max model len', call: (server) => server.signal('SIGTERM') },
       });
