@@ -11,6 +11,7 @@ import { after, before, describe, test } from 'node:test';
 import { MODEL_ROUTES } from '../../src/http/route-table.ts';
 import { startWithDearStarts } from '../fixtures/dear-starts.ts';
 import { type RunningGateway, simulatedConfig, simulatedModel, until } from '../fixtures/gateway.ts';
+import { recordingForm } from '../fixtures/recordings.ts';
 import { ROUTE_CASES, type RouteCase } from '../fixtures/route-cases.ts';
 
 /** Believed, so that engines sleep instead of being stopped. */
@@ -22,9 +23,6 @@ const ANSWER_LIMIT_MS = 60_000;
 /** What is of one answer alone. */
 const VARYING = /"(created|created_at|completed_at)":\d+|(modelperm-|msg_|rs_)[0-9a-f]+/g;
 const CONTENT_HEADERS = ['content-type', 'content-length', 'transfer-encoding', 'server', 'allow'] as const;
-
-/** Audio needs a speech model, and images another server: tests of their own. */
-const ELSEWHERE = /^\/v1\/(audio|images)\//;
 
 interface Seen {
   readonly status: number;
@@ -49,9 +47,10 @@ before(async () => {
     chat: model([], { adapters: { poet: '/adapters/poet' } }),
     embed: model(['--sim-task', 'embed', '--sim-embedding-size', 16]),
     class: model(['--sim-task', 'classify']),
+    ear: model(['--sim-task', 'transcription', '--sim-answer', 'echo']),
   };
   const devices = { source: 'simulated', simulated: [{ id: 'sim-gpu-0', memory_mib: DEVICE_MIB }] };
-  const dear = { chat: DEAR_S, embed: DEAR_S, class: DEAR_S };
+  const dear = { chat: DEAR_S, embed: DEAR_S, class: DEAR_S, ear: DEAR_S };
   gateway = await startWithDearStarts(simulatedConfig(models, { devices }), dear);
   // Before that nobody would be put to sleep.
   await until('the host is read', async () => {
@@ -65,18 +64,18 @@ after(() => gateway.stop());
 
 test('the table has a case for every route', () => {
   const tried = new Set(ROUTE_CASES.map(({ label }) => label));
-  const missing = [...MODEL_ROUTES.keys()].filter((path) => !tried.has(path) && !ELSEWHERE.test(path));
+  const missing = [...MODEL_ROUTES.keys()].filter((path) => !tried.has(path));
   assert.deepEqual(missing, []);
 });
 
 describe('through the gateway as from the engine', () => {
-  for (const model of ['chat', 'embed', 'class'] as const) {
+  for (const model of ['chat', 'embed', 'class', 'ear'] as const) {
     test(`${model}: cold, then hot`, async () => {
       await assertSame(model, 'cold');
       await assertSame(model, 'hot');
     });
   }
-  for (const model of ['chat', 'embed', 'class'] as const) {
+  for (const model of ['chat', 'embed', 'class', 'ear'] as const) {
     test(`${model}: asleep`, async () => {
       await until(`${model} sleeps`, async () => (await gateway.status()).models[model]?.state === 'asleep');
       const light = casesOf(model).filter(([, one]) => one.light);
@@ -147,7 +146,7 @@ async function askEngine(model: string, index: number, one: RouteCase): Promise<
   const directory = join(gateway.directory, 'state', 's');
   for (const name of await readdir(directory)) {
     const socketPath = join(directory, name);
-    const models = { method: 'GET', body: null };
+    const models = { method: 'GET', body: null, file: null };
     if (!name.endsWith('.sock')) continue;
     const { body } = await ask({ socketPath }, models, '/v1/models', 'who');
     if (body.includes(`"id":"${model}"`)) {
@@ -159,15 +158,15 @@ async function askEngine(model: string, index: number, one: RouteCase): Promise<
 
 function ask(
   address: { readonly socketPath: string } | { readonly hostname: string; readonly port: string },
-  { method, body }: Pick<RouteCase, 'method' | 'body'>,
+  one: Pick<RouteCase, 'method' | 'body' | 'file'>,
   path: string,
   id: string,
 ): Promise<Seen> {
-  const payload = body === null ? undefined : JSON.stringify(body);
-  const type = payload === undefined ? {} : { 'content-type': 'application/json' };
+  const { method } = one;
+  const { type, payload } = encoded(one);
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(ANSWER_LIMIT_MS);
-    const headers = { ...type, 'x-request-id': id };
+    const headers = { ...(type === null ? {} : { 'content-type': type }), 'x-request-id': id };
     const sent = request({ ...address, path, method, headers, agent: false, signal }, (response) => {
       const parts: Buffer[] = [];
       response.on('data', (part: Buffer) => parts.push(part));
@@ -180,4 +179,13 @@ function ask(
     sent.once('error', reject);
     sent.end(payload);
   });
+}
+
+function encoded({ body, file }: Pick<RouteCase, 'body' | 'file'>): {
+  readonly type: string | null;
+  readonly payload: string | Buffer | undefined;
+} {
+  if (body === null) return { type: null, payload: undefined };
+  if (file !== null) return recordingForm(file, body);
+  return { type: 'application/json', payload: JSON.stringify(body) };
 }

@@ -309,7 +309,8 @@ interface UsageOptions {
   readonly continuous: boolean;
 }
 
-function usageOptions(context: SimContext, body: JsonObject): UsageOptions {
+/** What a body asks to be told of its tokens while it streams, and at its end. */
+export function usageOptions(context: SimContext, body: JsonObject): UsageOptions {
   const options = objectOf(body['stream_options']) ?? {};
   const final = booleanOf(options, 'include_usage') || context.options.forceIncludeUsage;
   return { final, continuous: final && booleanOf(options, 'continuous_usage_stats') };

@@ -43,6 +43,7 @@ test('the task is guessed from the name, the runner or told', () => {
   assert.equal(accepted(['m', '--runner', 'pooling']).sim.task, 'embed');
   assert.equal(accepted(['acme/reranker']).sim.task, 'classify');
   assert.equal(accepted(['m', '--sim-task', 'embed']).sim.task, 'embed');
+  assert.equal(accepted(['acme/whisper-small']).sim.task, 'transcription');
   assert.equal(accepted(['acme/llama']).sim.task, 'generate');
 });
 
@@ -61,7 +62,7 @@ const REFUSED: readonly (readonly [string, string])[] = [
   ['m --gpu-memory-utilization x', "argument --gpu-memory-utilization: invalid float value: 'x'"],
   [
     'm --sim-task sing',
-    "argument --sim-task: invalid choice: 'sing' (choose from generate, embed, classify)",
+    "argument --sim-task: invalid choice: 'sing' (choose from generate, embed, classify, transcription)",
   ],
   ['m --sim-fault crash@nowhere', "argument --sim-fault: invalid choice: 'crash@nowhere'"],
 ];

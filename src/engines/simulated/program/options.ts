@@ -6,7 +6,8 @@ import { type Faults, parseFaults } from './faults.ts';
 import { BOOLEAN_FLAGS, LIST_FLAGS, LONG_ALIASES, SHORT_FLAGS, SWITCH_FLAGS, VALUE_FLAGS } from './flags.ts';
 import { SIM_SWITCHES, SIM_VALUES, type SimFlagName, simDefault } from './sim-flags.ts';
 
-export type SimTask = 'generate' | 'embed' | 'classify';
+const SIM_TASKS = ['generate', 'embed', 'classify', 'transcription'] as const;
+export type SimTask = (typeof SIM_TASKS)[number];
 export type AnswerMode = 'words' | 'echo';
 
 export interface SimOptions {
@@ -57,6 +58,8 @@ export interface SimEnvironment {
   readonly responsesStore: boolean;
   readonly keepAliveOnEngineDeath: boolean;
   readonly keepAliveS: number;
+  /** VLLM_MAX_AUDIO_CLIP_FILESIZE_MB: a larger recording is refused. */
+  readonly audioFileMib: number;
   /** As given; null when unset. */
   readonly visibleDevices: string | null;
   readonly ledgerDirectory: string | null;
@@ -264,7 +267,7 @@ function resolveSim(
   const faults = parseFaults(values.get('sim-fault') ?? []);
   if (!faults.ok) throw new UsageError(`argument --sim-fault: invalid choice: '${faults.detail}'`);
   return {
-    task: choice('sim-task', text('sim-task'), ['generate', 'embed', 'classify']) ?? guessTask(model, runner),
+    task: choice('sim-task', text('sim-task'), SIM_TASKS) ?? guessTask(model, runner),
     loadS: amount('sim-load-seconds'),
     memoryMib: optional('sim-memory-mib'),
     weightsMib: optional('sim-weights-mib'),
@@ -289,6 +292,7 @@ function resolveSim(
 
 /** vLLM picks pooling from the architecture; all that we have of a model is its name. */
 function guessTask(model: string, runner: string | null): SimTask {
+  if (runner !== 'pooling' && /whisper/i.test(model)) return 'transcription';
   if (runner === 'generate') return 'generate';
   if (/rerank|classif/i.test(model)) return 'classify';
   if (runner === 'pooling' || /embed|minilm|bge-|gte-|e5-/i.test(model)) return 'embed';
@@ -298,12 +302,14 @@ function guessTask(model: string, runner: string | null): SimTask {
 function readEnvironment(environment: Readonly<Record<string, string | undefined>>): SimEnvironment {
   const on = (name: string): boolean => Number(environment[name] ?? '0') !== 0;
   const keepAlive = Number(environment['VLLM_HTTP_TIMEOUT_KEEP_ALIVE'] ?? '5');
+  const audioFileMib = Number(environment['VLLM_MAX_AUDIO_CLIP_FILESIZE_MB'] ?? '25');
   return {
     developmentMode: on('VLLM_SERVER_DEV_MODE'),
     runtimeLora: /^(1|true)$/i.test(environment['VLLM_ALLOW_RUNTIME_LORA_UPDATING'] ?? '0'),
     responsesStore: on('VLLM_ENABLE_RESPONSES_API_STORE'),
     keepAliveOnEngineDeath: on('VLLM_KEEP_ALIVE_ON_ENGINE_DEATH'),
     keepAliveS: Number.isFinite(keepAlive) ? keepAlive : 5,
+    audioFileMib: Number.isFinite(audioFileMib) ? audioFileMib : 25,
     visibleDevices: environment['CUDA_VISIBLE_DEVICES'] ?? null,
     ledgerDirectory: environment['VLLM_SIM_LEDGER'] || null,
     isOffline: /^(1|true|yes|on)$/i.test(environment['HF_HUB_OFFLINE'] ?? ''),

@@ -8,7 +8,11 @@ export type PlainHandler = (context: SimContext, exchange: Exchange) => Promise<
 /** Handlers that read their body themselves, whatever its type is called. */
 export type TextHandler = (context: SimContext, exchange: Exchange, text: string) => Promise<void> | void;
 
+/** Handlers that read their body themselves, and which is no text. */
+export type BytesHandler = (context: SimContext, exchange: Exchange, body: Buffer) => Promise<void> | void;
+
 export type Route =
+  | { readonly method: string; readonly path: string; readonly kind: 'bytes'; readonly handle: BytesHandler }
   | { readonly method: string; readonly path: string; readonly kind: 'text'; readonly handle: TextHandler }
   | { readonly method: string; readonly path: string; readonly kind: 'json'; readonly handle: BodyHandler }
   | { readonly method: string; readonly path: string; readonly kind: 'plain'; readonly handle: PlainHandler };
@@ -19,6 +23,10 @@ export function get(path: string, handle: PlainHandler): Route {
 
 export function post(path: string, handle: PlainHandler): Route {
   return { method: 'POST', path, kind: 'plain', handle };
+}
+
+export function postBytes(path: string, handle: BytesHandler): Route {
+  return { method: 'POST', path, kind: 'bytes', handle };
 }
 
 export function postText(path: string, handle: TextHandler): Route {

@@ -1,4 +1,5 @@
 /** The route table: which paths exist depends on the model's task, flags and environment, as it does in vLLM. */
+import { transcriptions, translations } from './audio-routes.ts';
 import {
   detokenize,
   health,
@@ -17,7 +18,7 @@ import { countMessageTokens, messages } from './messages-routes.ts';
 import { batchCompletions, chatCompletions, completions } from './openai-routes.ts';
 import { classify, cohereEmbed, embeddings, pooling, rerank, score } from './pooling-routes.ts';
 import { responses } from './responses-routes.ts';
-import { type BodyHandler, get, post, postJson, type Route } from './route.ts';
+import { type BodyHandler, get, post, postBytes, postJson, type Route } from './route.ts';
 import { generativeScoring, structuredDecision } from './scoring-routes.ts';
 import { cancelResponse, getResponse } from './stored-responses.ts';
 
@@ -41,6 +42,7 @@ export function routesOf(context: SimContext): readonly Route[] {
   if (options.environment.developmentMode) routes.push(...DEVELOPMENT_ROUTES);
   if (options.environment.runtimeLora) routes.push(...lorasRoutes());
   if (options.sim.task === 'generate') routes.push(...GENERATING);
+  else if (options.sim.task === 'transcription') routes.push(...HEARING);
   else routes.push(...poolingRoutes(options.sim.task));
   routes.push(postJson('/invocations', invocations), get('/kv_event_sources', kvEventSources));
   if (!options.scaleOut) routes.push(...SCALE_OUT);
@@ -62,6 +64,11 @@ const GENERATING: readonly Route[] = [
   postJson('/v1/messages/count_tokens', countMessageTokens),
   postJson('/generative_scoring', generativeScoring),
   postJson('/v1/systemone', structuredDecision),
+];
+
+const HEARING: readonly Route[] = [
+  postBytes('/v1/audio/transcriptions', transcriptions),
+  postBytes('/v1/audio/translations', translations),
 ];
 
 /** SageMaker's one path: the body's shape says which route is meant. */

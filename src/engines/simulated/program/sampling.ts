@@ -147,7 +147,7 @@ function checkRanges(body: JsonObject, maxTokens: number | null): void {
 }
 
 /** vLLM's own validation error: its text repeats the parameter, and its value where one was given. */
-function invalidParameter(message: string, parameter: string, value?: number | string): ApiError {
+export function invalidParameter(message: string, parameter: string, value?: number | string): ApiError {
   const details = value === undefined ? '' : `, value=${value}`;
   return badRequest(`${message} (parameter=${parameter}${details})`, parameter);
 }

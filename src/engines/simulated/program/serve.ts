@@ -145,9 +145,12 @@ function createContext(
 async function openForRequests(context: SimContext, http: SimServer): Promise<void> {
   const { log, options } = context;
   const routes = routesOf(context);
-  const tasks = { generate: ['generate'], embed: ['token_embed', 'embed'], classify: ['classify'] }[
-    options.sim.task
-  ];
+  const tasks = {
+    generate: ['generate'],
+    embed: ['token_embed', 'embed'],
+    classify: ['classify'],
+    transcription: ['transcription'],
+  }[options.sim.task];
   log.api('api_server.py:612', `Supported tasks: [${tasks.map((task) => `'${task}'`).join(', ')}]`);
   const where =
     options.socketPath === null

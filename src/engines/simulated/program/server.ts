@@ -134,18 +134,21 @@ async function run(context: SimContext, exchange: Exchange, route: Route): Promi
   actFaultsOnRequest(context, body);
   if (context.faults.malformedAnswer !== null) return malformed(exchange, context.faults.malformedAnswer);
   if (route.kind === 'text') return route.handle(context, exchange, body.toString('utf8'));
+  if (route.kind === 'bytes') {
+    refuseBeyondQueue(context);
+    return route.handle(context, exchange, body);
+  }
   requireJsonType(exchange);
   const parsed = parseJsonObject(body);
-  if (queueIsFull(context)) {
-    context.metrics.countRejection('max_num_queued_reqs');
-    throw new ApiError(503, 'ServiceUnavailableError', 'The server is overloaded: too many queued requests.');
-  }
+  refuseBeyondQueue(context);
   await route.handle(context, exchange, parsed);
 }
 
-function queueIsFull(context: SimContext): boolean {
+function refuseBeyondQueue(context: SimContext): void {
   const limit = context.options.maxQueuedRequests;
-  return limit !== null && context.generation.counts().waiting >= limit;
+  if (limit === null || context.generation.counts().waiting < limit) return;
+  context.metrics.countRejection('max_num_queued_reqs');
+  throw new ApiError(503, 'ServiceUnavailableError', 'The server is overloaded: too many queued requests.');
 }
 
 function actFaultsOnRequest(context: SimContext, body: Buffer): void {
@@ -243,6 +246,7 @@ const STATUS_WORDS: ReadonlyMap<number, string> = new Map([
   [403, 'Forbidden'],
   [404, 'Not Found'],
   [405, 'Method Not Allowed'],
+  [422, 'Unprocessable Entity'],
   [500, 'Internal Server Error'],
   [503, 'Service Unavailable'],
 ]);

@@ -1,7 +1,10 @@
 /** The flags that only the simulation has, with their defaults and meanings: one table for parsing, `--help` and the docs. */
 
 export const SIM_VALUES = new Map([
-  ['sim-task', [null, 'generate, embed or classify; by default guessed from the model name and --runner']],
+  [
+    'sim-task',
+    [null, 'generate, embed, classify or transcription; by default guessed from the model name and --runner'],
+  ],
   ['sim-load-seconds', ['1', 'time from the process start to serving']],
   [
     'sim-memory-mib',

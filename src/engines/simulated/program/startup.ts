@@ -287,6 +287,7 @@ export function reportStartError(log: SimLog, error: StartError): void {
 }
 
 function architecture(options: SimOptions): string {
+  if (options.sim.task === 'transcription') return 'WhisperForConditionalGeneration';
   return options.sim.task === 'generate' ? 'LlamaForCausalLM' : 'BertModel';
 }
 

@@ -149,6 +149,30 @@ function parsing(kind: Kind): readonly [string, string] {
   return ['bool_parsing', 'Input should be a valid boolean, unable to interpret input'];
 }
 
+/** Checks that a text is one of some words; `lists`: a union of such types, each of which complains. */
+export function checkWords(
+  body: JsonObject,
+  name: string,
+  lists: readonly (readonly [string, ...string[]])[],
+): void {
+  const value = body[name];
+  if (value === undefined || lists.some((words) => words.some((word) => word === value))) return;
+  throw validationError(
+    lists.map((words) => {
+      const quoted = words.map((word) => `'${word}'`);
+      const last = quoted.at(-1) ?? '';
+      const expected = quoted.length === 1 ? last : `${quoted.slice(0, -1).join(', ')} or ${last}`;
+      return {
+        type: 'literal_error',
+        loc: `body.${name}`,
+        msg: `Input should be ${expected}`,
+        input: value,
+        context: `{'expected': ${pythonText(expected)}}`,
+      };
+    }),
+  );
+}
+
 /** pydantic is lax: numbers and booleans may come as text. */
 function fits(value: unknown, kind: Kind): boolean {
   switch (kind) {
