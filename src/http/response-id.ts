@@ -8,7 +8,7 @@ import { JsonReader } from './json-reader.ts';
 /** vLLM puts the id first; an answer that has none within this many bytes is not remembered. */
 const LOOKED_AT_BYTES_MAX = 64 * 1024;
 /** Longer ids are nobody's: vLLM's have 37 characters. */
-export const RESPONSE_ID_CHARS_MAX = 256;
+const RESPONSE_ID_CHARS_MAX = 256;
 /** What an id may hold, so that it can stand in a path as it is. */
 const RESPONSE_ID = /^[A-Za-z0-9._~:-]+$/;
 

@@ -8,7 +8,7 @@ import type { Refusal } from '../core/errors.ts';
 import type { LaunchId, ModelName } from '../core/ids.ts';
 
 /** Responses remembered at once, some 200 bytes each; the oldest is forgotten first. */
-export const RESPONSES_REMEMBERED_MAX = 20_000;
+const RESPONSES_REMEMBERED_MAX = 20_000;
 
 export interface ResponseOwner {
   readonly model: ModelName;

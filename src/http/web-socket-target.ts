@@ -7,7 +7,7 @@ import type { RequestHead } from './request-checks.ts';
 import { matchRoute, type Route } from './routes.ts';
 
 /** vLLM's and OpenAI's own WebSocket; other paths are the engine's to know. */
-export const REALTIME_PATH = '/v1/realtime';
+const REALTIME_PATH = '/v1/realtime';
 
 export interface WebSocketTarget {
   /** For the caller's check, the label and the dialect. */

@@ -16,7 +16,7 @@ import { CLOSE_GOING_AWAY, type CloseReason, closeFrame } from './close-frame.ts
 import { TunnelWay } from './tunnel-way.ts';
 
 /** How long the peers have for the closing handshake that we began. */
-export const CLOSING_LIMIT_MS = 2_000;
+const CLOSING_LIMIT_MS = 2_000;
 
 /** `passed`: both ways ended as the peers wanted; `closed`: by us. */
 export type TunnelEnd = 'passed' | 'client_broke' | 'engine_broke' | 'closed';

@@ -9,6 +9,7 @@ import type { Clock } from '../../src/core/clock.ts';
 import { POOL_SPARE_CONNECTIONS } from '../../src/core/limits.ts';
 import type { FrontOptions } from '../../src/http/front-context.ts';
 import { createNameResolver } from '../../src/http/names.ts';
+import type { FrontData } from '../../src/http/own-routes.ts';
 import type { ProgressSettings } from '../../src/http/progress-answer.ts';
 import type { RequestEnd } from '../../src/http/request-observer.ts';
 import { ResponseDesk } from '../../src/http/response-desk.ts';
@@ -77,6 +78,23 @@ export interface Fixture {
 export const MODEL = 'm1';
 
 /** Everything is ended with the test, and no exchange and no lease may be left. */
+/** What the gateway's own routes show. */
+const DATA: FrontData = {
+  models: () => [
+    {
+      id: MODEL,
+      createdS: 1,
+      ownedBy: 'vllm-gateway',
+      parent: null,
+      state: 'awake',
+      contextLength: 4096,
+    },
+  ],
+  ready: () => true,
+  metricsText: () => Promise.resolve('up 1\n'),
+  status: () => ({ queue_status: {} }),
+};
+
 export async function startFixture(context: TestContext, options: FixtureOptions = {}): Promise<Fixture> {
   const slots = options.slots ?? 8;
   const engine = new FakeEngine();
@@ -104,21 +122,7 @@ export async function startFixture(context: TestContext, options: FixtureOptions
     }),
     responses: new ResponseDesk({ models, owners: new ResponseOwners(standing), background, gate }),
     keys: options.keys ?? null,
-    data: {
-      models: () => [
-        {
-          id: MODEL,
-          createdS: 1,
-          ownedBy: 'vllm-gateway',
-          parent: null,
-          state: 'awake',
-          contextLength: 4096,
-        },
-      ],
-      ready: () => true,
-      metricsText: () => Promise.resolve('up 1\n'),
-      status: () => ({ queue_status: {} }),
-    },
+    data: DATA,
     observer: {
       requestEnded(end) {
         ends.push(copyOf(end));
