@@ -201,6 +201,7 @@ function checkServer({ layers, original }: CheckContext): ConfigFault[] {
     if (server[key] !== undefined && server[other] === undefined)
       report(key, 'missing', `\`${key}\` needs \`server.${other}\``);
   }
+  checkSpool(layers, report);
   if (server.headers_timeout > server.request_timeout) {
     report('headers_timeout', 'invalid_value', 'longer than `server.request_timeout`', {
       found: `${server.headers_timeout / 1000} s`,
@@ -208,4 +209,23 @@ function checkServer({ layers, original }: CheckContext): ConfigFault[] {
     });
   }
   return faults;
+}
+
+/** Of the two keys the one that was written is told. */
+function checkSpool(
+  layers: Layers,
+  report: (key: string, code: FaultCode, problem: string, details: FaultDetails) => void,
+): void {
+  const { audio_body_limit_mib: limit, body_spool_mib: room } = serverOf(layers);
+  if (room >= limit) return;
+  if (originOfSetting(layers, ['server', 'body_spool_mib']).kind === 'built_in') {
+    const details = {
+      found: `${limit} MiB`,
+      allowed: `at most ${room} MiB, or a larger \`server.body_spool_mib\``,
+    };
+    report('audio_body_limit_mib', 'invalid_value', 'larger than `server.body_spool_mib`', details);
+    return;
+  }
+  const details = { found: `${room} MiB`, allowed: `at least ${limit} MiB` };
+  report('body_spool_mib', 'invalid_value', 'smaller than `server.audio_body_limit_mib`', details);
 }

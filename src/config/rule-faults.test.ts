@@ -313,6 +313,20 @@ const CASES: readonly FaultCase[] = [
     faults: ['server.tls_cert: `tls_cert` needs `server.tls_key`'],
   },
   {
+    name: 'less room for large bodies than one of them may take',
+    yaml: 'models: {m: {repo: x}}\nserver: {audio_body_limit_mib: 600, body_spool_mib: ⟦599}\n',
+    faults: [
+      'server.body_spool_mib: smaller than `server.audio_body_limit_mib`; found 599 MiB; allowed: at least 600 MiB',
+    ],
+  },
+  {
+    name: 'a body that is larger than the room for all of them, which nobody wrote',
+    yaml: 'models: {m: {repo: x}}\nserver: {audio_body_limit_mib: ⟦4097}\n',
+    faults: [
+      'server.audio_body_limit_mib: larger than `server.body_spool_mib`; found 4097 MiB; allowed: at most 4096 MiB, or a larger `server.body_spool_mib`',
+    ],
+  },
+  {
     name: 'header time beyond the request time',
     yaml: 'models: {m: {repo: x}}\nserver: {headers_timeout: ⟦10m}\n',
     faults: [

@@ -74,7 +74,7 @@ export const serverSchema = z.strictObject(
     }),
     body_spool_mib: field(integer(1, 16_777_216), {
       effect:
-        "Largest sum of all forms and other uploads over 1 MiB that wait or are being sent, in files without a name in the system's temporary directory (`TMPDIR`); beyond it new ones get 503.",
+        "Largest sum of all forms and other uploads over 1 MiB that wait or are being sent, in files without a name in the system's temporary directory (`TMPDIR`); beyond it new ones get 503. At least `audio_body_limit_mib`.",
       default: 4096,
       unit: 'MiB',
       danger: 'Where the temporary directory is in memory (tmpfs), they take memory.',

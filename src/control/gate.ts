@@ -53,6 +53,7 @@ export type Outcome =
   | 'engine_error'
   | 'client_left'
   | 'client_stalled'
+  /** Ended by us: its time was over, or its body was lost. The engine is none the worse. */
   | 'cut';
 
 /** Why a granted request comes back without a byte having reached the client. */

@@ -226,7 +226,8 @@ export class EngineAttempts implements Waiter, ForwardOwner, ProgressOwner {
     const lease = this.#lease;
     if (id === null || lease === null) return;
     if (cause === 'not_sent' && ++this.#unsentTries >= UNSENT_TRIES_MAX) {
-      this.forwardRefused({ code: 'engine_unreachable', parameters: { model: lease.model, cause: detail } });
+      const parameters = { model: lease.model, cause: detail };
+      this.forwardRefused({ code: 'engine_unreachable', parameters }, 'engine_error');
       return;
     }
     this.#state = 'waiting';
@@ -237,9 +238,9 @@ export class EngineAttempts implements Waiter, ForwardOwner, ProgressOwner {
     this.#noteWaiting(lease.model);
   }
 
-  forwardRefused(refusal: Refusal): void {
-    this.#endLease('engine_error', null);
-    this.#refuse(refusal, 'engine_error');
+  forwardRefused(refusal: Refusal, outcome: 'engine_error' | 'cut'): void {
+    this.#endLease(outcome, null);
+    this.#refuse(refusal, outcome === 'cut' ? 'refused' : outcome);
   }
 
   forwardCollected(answer: CollectedAnswer): void {

@@ -5,7 +5,8 @@
  * 2. A request's handler hears one end. Before it does, the connection is already back with its owner or gone, so that
  *    the handler may send the next request at once.
  * 3. A connection is used again only when the answer said so, everything was written and nothing came after it.
- * 4. What the engine does wrong ends its request; what is wrong with us is thrown on and ends the process, because a
+ * 4. When a write fails, what has arrived is read before the request fails: it may be the answer.
+ * 5. What the engine does wrong ends its request; what is wrong with us is thrown on and ends the process, because a
  *    broken invariant that nobody sees leaves leases and counts wrong for good.
  */
 import type { NetConnectOpts, Socket } from 'node:net';
@@ -14,6 +15,7 @@ import { AnswerParser, type AnswerSink } from './answer-parser.ts';
 import { writeDirectly } from './direct-write.ts';
 import type { AnswerHandler, Transmission, UpstreamRequest } from './endpoint-types.ts';
 import { FileUpload, type UploadListener } from './file-upload.ts';
+import { type LastWordsReader, readBeforeFailing } from './last-words.ts';
 import { MalformedAnswer, socketErrorText, type TransportFault } from './transport-fault.ts';
 
 const READ_BUFFER_BYTES = 64 * 1024;
@@ -44,7 +46,7 @@ export interface ConnectionOwner {
 
 export type OnRead = NonNullable<NetConnectOpts['onread']>;
 
-export class Connection implements Transmission, AnswerSink, UploadListener {
+export class Connection implements Transmission, AnswerSink, UploadListener, LastWordsReader {
   /** Of the last sign of life: bytes of the request that left, bytes of the answer's body. */
   lastTick = 0;
   /** How long the engine says it keeps an idle connection; null: it does not say. */
@@ -80,6 +82,7 @@ export class Connection implements Transmission, AnswerSink, UploadListener {
       buffer: readBuffer,
       callback: (bytes) => this.#read(bytes),
     });
+    readBeforeFailing(this.#socket, this);
     this.#socket.once(owner.connectedEvent, () => this.#connectedNow());
     this.#socket.on('error', (error) => this.#broke(`(${socketErrorText(error)})`));
     this.#socket.once('end', () => this.#endedByEngine());
@@ -230,6 +233,18 @@ export class Connection implements Transmission, AnswerSink, UploadListener {
 
   uploadFailed(detail: string): void {
     this.fail({ kind: 'body_lost', detail });
+  }
+
+  // Called by the socket.
+
+  writeFailed(): boolean {
+    if (this.#handler === null || !this.#connected || this.#gone) return false;
+    this.#upload?.stop();
+    this.#upload = null;
+    this.#longBody = null;
+    // Whatever comes now, nothing is sent over this connection again.
+    this.#unwritten = true;
+    return true;
   }
 
   /** False stops reading until `resume`. */

@@ -29,8 +29,8 @@ export interface ForwardOwner {
   forwardLost(cause: GiveBackCause, detail: string): void;
   /** Terminal: an answer that cannot pass is complete, or longer than what is read of it. */
   forwardCollected(answer: CollectedAnswer): void;
-  /** Terminal: nothing reached the client, and sending again would not help. */
-  forwardRefused(refusal: Refusal): void;
+  /** Terminal: nothing reached the client, and sending again would not help. `cut`: the fault is ours, not the engine's. */
+  forwardRefused(refusal: Refusal, outcome: 'engine_error' | 'cut'): void;
   /** Terminal: something reached the client, or the client is gone. `refusal`: what broke the answer off. */
   forwardEnded(outcome: Outcome, refusal: Refusal | null): void;
 }
@@ -137,13 +137,15 @@ export class Forward implements AnswerHandler, AnswerOwner {
   onError(fault: TransportFault): void {
     if (this.#ended) return;
     this.#ended = true;
+    const outcome = fault.kind === 'body_lost' ? 'cut' : 'engine_error';
     if (this.#answer.begun) {
-      this.#breakOff('engine_error', faultRefusal(fault, this.#options.model, this.#options.endpoint));
+      this.#breakOff(outcome, faultRefusal(fault, this.#options.model, this.#options.endpoint));
     } else if (fault.kind === 'not_sent' || fault.kind === 'connection_lost') {
       this.#lose(fault.kind, fault.detail);
     } else {
       this.#answer.discard();
-      this.#options.owner.forwardRefused(faultRefusal(fault, this.#options.model, this.#options.endpoint));
+      const refusal = faultRefusal(fault, this.#options.model, this.#options.endpoint);
+      this.#options.owner.forwardRefused(refusal, outcome);
     }
   }
 
@@ -157,7 +159,10 @@ export class Forward implements AnswerHandler, AnswerOwner {
     if (this.#ended) return;
     this.#stop();
     this.#answer.discard();
-    this.#options.owner.forwardRefused({ code: 'internal', parameters: { detail: error.message } });
+    this.#options.owner.forwardRefused(
+      { code: 'internal', parameters: { detail: error.message } },
+      'engine_error',
+    );
   }
 
   answerDrained(): void {
