@@ -1,7 +1,7 @@
 /** Forms, and an engine that hashes what it gets instead of keeping it. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync, truncateSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
@@ -131,13 +131,23 @@ async function untilNothingIsHeld(front: Front): Promise<void> {
 
 /** Of this process, as the system sees it. */
 export function openBodyFiles(): number {
-  let count = 0;
-  for (const descriptor of readdirSync('/proc/self/fd')) {
-    try {
-      if (readlinkSync(`/proc/self/fd/${descriptor}`).includes('vllm-gateway-body-')) count += 1;
-    } catch {
-      // Closed meanwhile.
-    }
-  }
-  return count;
+  return bodyFilePaths().length;
+}
+
+/** Makes every file that holds a body so short. */
+export function truncateBodyFiles(bytes: number): void {
+  for (const path of bodyFilePaths()) truncateSync(path, bytes);
+}
+
+function bodyFilePaths(): string[] {
+  return readdirSync('/proc/self/fd')
+    .map((descriptor) => `/proc/self/fd/${descriptor}`)
+    .filter((path) => {
+      try {
+        return readlinkSync(path).includes('vllm-gateway-body-');
+      } catch {
+        // Closed meanwhile.
+        return false;
+      }
+    });
 }
