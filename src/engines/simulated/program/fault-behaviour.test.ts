@@ -65,9 +65,9 @@ test('exit0@serving ends a serving engine with code 0', async (t) => {
 });
 
 test('late@ready listens and answers 503 for a while', async (t) => {
-  const sim = await serving(t, 'late@ready:0.2');
-  assert.equal((await sim.request({ path: '/health' })).status, 503);
-  await until('it is healthy', async () => (await sim.request({ path: '/health' })).status === 200);
+  const [late, soon] = await Promise.all([serving(t, 'late@ready:600'), serving(t, 'late@ready:0.2')]);
+  assert.equal((await late.request({ path: '/health' })).status, 503);
+  await until('it is healthy', async () => (await soon.request({ path: '/health' })).status === 200);
 });
 
 test('probe-hang accepts and never answers', async (t) => {

@@ -21,6 +21,8 @@ export type StartFailure = (typeof START_FAILURES)[number];
 export interface Faults {
   readonly crashAt: StartPhase | null;
   readonly hangAt: StartPhase | null;
+  /** A phase that lasts until the file exists, so that a test can do its part in it without a race. */
+  readonly holdAt: { readonly phase: StartPhase; readonly file: string } | null;
   readonly oomAtStart: boolean;
   readonly oomAtWake: boolean;
   readonly failStart: StartFailure | null;
@@ -50,6 +52,7 @@ export interface Faults {
 const NONE: Faults = {
   crashAt: null,
   hangAt: null,
+  holdAt: null,
   oomAtStart: false,
   oomAtWake: false,
   failStart: null,
@@ -75,6 +78,7 @@ const NONE: Faults = {
 export const FAULT_HELP: readonly (readonly [string, string])[] = [
   ['crash@PHASE', `dies with a traceback and code 1 in ${START_PHASES.join(', ')}`],
   ['hang@PHASE', 'never gets past that phase'],
+  ['hold@PHASE:FILE', 'gets past that phase when FILE exists'],
   ['oom@start', "fails to load with torch's out-of-memory text"],
   ['oom@wake', 'fails to wake with out of memory (HTTP 500)'],
   ['fail@start:KIND', `fails to start with vLLM's text for ${START_FAILURES.join(', ')}`],
@@ -116,6 +120,7 @@ function faultOf(head: string, argument: string | null): Partial<Faults> | null 
   const [name = '', where = ''] = head.split('@');
   if (name === 'crash' && isPhase(where)) return { crashAt: where };
   if (name === 'hang' && isPhase(where)) return { hangAt: where };
+  if (name === 'hold' && isPhase(where) && argument) return { holdAt: { phase: where, file: argument } };
   const number = argument === null ? null : Number(argument);
   if (number !== null && Number.isNaN(number) && NUMERIC.has(head)) return null;
   switch (head) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -13,6 +13,8 @@ import { type Ledger, prepareLedger, processStartTime } from '../ledger.ts';
 import { visibleDevices } from './memory.ts';
 
 interface Machine {
+  /** Of its ledger; tests may keep files there. */
+  readonly directory: string;
   readonly ledger: Ledger;
   start(args: readonly string[], environment?: Record<string, string>, loadSeconds?: number): SimProcess;
   used(): number[];
@@ -27,6 +29,7 @@ function machine(t: TestContext, ...totals: number[]): Machine {
     totals.map((totalMib, index) => ({ id: `sim-${index}`, name: `Simulated GPU ${index}`, totalMib })),
   );
   return {
+    directory,
     ledger,
     start: (args, environment = {}, loadSeconds = 0) =>
       startVllmSim(t, {
@@ -121,22 +124,31 @@ test('of two engines that start at once beyond the memory, one serves and the ot
 });
 
 test('a neighbour that grows during profiling shrinks the cache; one that releases breaks the start', async (t) => {
-  const { start, ledger } = machine(t, 10_000);
+  const { start, ledger, directory } = machine(t, 10_000);
   const neighbour = (usedMib: number): void => {
     assert.equal(ledger.claim(process.pid, 'neighbour', [{ deviceId: 'sim-0', usedMib }]).kind, 'claimed');
   };
   neighbour(1000);
-  const shrunk = start(['--gpu-memory-utilization', '0.5', '--sim-weights-mib', '2000'], {}, 1.5);
+  // It goes on to profile when the neighbour has done its part.
+  const held = (name: string): SimProcess =>
+    start([
+      ...['--gpu-memory-utilization', '0.5', '--sim-weights-mib', '2000'],
+      ...['--sim-fault', `hold@loading:${join(directory, name)}`],
+    ]);
+  const goOn = (name: string): void => writeFileSync(join(directory, name), '');
+  const shrunk = held('shrunk');
   await shrunk.line(/Starting to load model/);
   neighbour(2000);
+  goOn('shrunk');
   await shrunk.line(/Available KV cache memory: 1\.95 GiB/);
   await shrunk.ready();
   shrunk.child.kill('SIGTERM');
   await shrunk.exit;
   neighbour(4000);
-  const broken = start(['--gpu-memory-utilization', '0.5', '--sim-weights-mib', '2000'], {}, 1.5);
+  const broken = held('broken');
   await broken.line(/Starting to load model/);
   neighbour(1000);
+  goOn('broken');
   assert.equal((await broken.exit).code, 1);
   assert.match(
     broken.lines.join('\n'),

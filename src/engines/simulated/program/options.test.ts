@@ -85,7 +85,19 @@ test('faults add up, and arguments may contain colons', () => {
   assert.ok(result.ok);
   const { crashOnText, resetAfterChunks, slowWakeS, hangAt } = result.faults;
   assert.deepEqual([crashOnText, resetAfterChunks, slowWakeS, hangAt], ['a:b', 7, 5, 'profiling']);
-  for (const bad of ['crash@request', 'reset@midstream:x', 'fail@start:x', 'malformed@answer:x', '']) {
+  const held = parseFaults(['hold@loading:/a:b']);
+  assert.ok(held.ok);
+  assert.deepEqual(held.faults.holdAt, { phase: 'loading', file: '/a:b' });
+  for (const bad of [
+    'hold@loading',
+    'hold@loading:',
+    'hold@x:f',
+    'crash@request',
+    'reset@midstream:x',
+    'fail@start:x',
+    'malformed@answer:x',
+    '',
+  ]) {
     assert.equal(parseFaults([bad]).ok, false, bad);
   }
 });

@@ -3,8 +3,11 @@ import { test } from 'node:test';
 import { eventFrames, type SimProcess, startVllmSim } from '../../../../test/fakes/vllm-sim.ts';
 import { until } from '../../../../test/fakes/waiting.ts';
 
-/** A long stream, and what came of it; resolves `started` at its first token. */
-function longStream(sim: SimProcess): { readonly started: Promise<void>; readonly text: Promise<string> } {
+/** A stream of `tokens`, and what came of it; resolves `started` at its first token. */
+function longStream(
+  sim: SimProcess,
+  tokens: number,
+): { readonly started: Promise<void>; readonly text: Promise<string> } {
   let begun: () => void = () => {};
   const started = new Promise<void>((resolve) => {
     begun = resolve;
@@ -12,7 +15,7 @@ function longStream(sim: SimProcess): { readonly started: Promise<void>; readonl
   const text = sim
     .request({
       path: '/v1/completions',
-      body: { prompt: 'x', stream: true, max_tokens: 30, ignore_eos: true },
+      body: { prompt: 'x', stream: true, max_tokens: tokens, ignore_eos: true },
       onChunk: begun,
     })
     .then((answer) => answer.text);
@@ -28,7 +31,7 @@ function finishReason(text: string): string | null | undefined {
 test('SIGTERM without a timeout ends running streams with abort and exits with 0', async (t) => {
   const sim = startVllmSim(t, { args: ['--sim-tokens-per-second', '10'] });
   await sim.ready();
-  const stream = longStream(sim);
+  const stream = longStream(sim, 1000);
   await stream.started;
   sim.child.kill('SIGTERM');
   assert.equal(finishReason(await stream.text), 'abort');
@@ -38,7 +41,7 @@ test('SIGTERM without a timeout ends running streams with abort and exits with 0
 test('with a timeout running streams finish, and what still arrives ends at once with abort', async (t) => {
   const sim = startVllmSim(t, { args: ['--sim-tokens-per-second', '20', '--shutdown-timeout', '20'] });
   await sim.ready();
-  const stream = longStream(sim);
+  const stream = longStream(sim, 30);
   await stream.started;
   sim.child.kill('SIGTERM');
   await sim.line(/stopping engine client mode=drain timeout=20s/);

@@ -1,4 +1,5 @@
 /** A start, in vLLM's phases, order and words. */
+import { existsSync } from 'node:fs';
 import { SIMULATED_VERSION, scaledMs } from './context.ts';
 import type { Faults, StartFailure, StartPhase } from './faults.ts';
 import type { SimLog } from './log.ts';
@@ -14,6 +15,8 @@ const SHARES: Readonly<Record<StartPhase, number>> = {
   capturing: 0.15,
 };
 const SHARDS = 4;
+/** A start that is held looks so often whether it may go on. */
+const HOLD_LOOK_MS = 10;
 
 /**
  * When the phases so far should have ended, in milliseconds since the process began: lateness of one timer is made up in
@@ -102,7 +105,7 @@ async function load(start: Start, memory: DeviceMemory): Promise<void> {
     throw new StartError('torch.OutOfMemoryError', outOfMemoryText(2048, detail));
   }
   act(start, 'loading');
-  await hangIf(start, 'loading');
+  await stayIf(start, 'loading');
   // The memory is taken when the loading begins: two engines that load at once meet each other's weights, as they would.
   const weightsMib = memory.loadWeights();
   for (let shard = 0; shard <= SHARDS; shard++) {
@@ -172,7 +175,7 @@ async function capture(start: Start, memory: DeviceMemory): Promise<void> {
 /** Waits for a phase's share of the load time, with its faults. */
 async function phase(start: Start, name: StartPhase): Promise<void> {
   act(start, name);
-  await hangIf(start, name);
+  await stayIf(start, name);
   await pauseFor(start, scaledMs(start.options, start.options.sim.loadS * SHARES[name]));
 }
 
@@ -185,10 +188,13 @@ function act(start: Start, name: StartPhase): void {
   );
 }
 
-/** Never returns when the fault says so; the timer keeps the process alive. */
-function hangIf(start: Start, name: StartPhase): Promise<void> {
-  if (start.faults.hangAt !== name) return Promise.resolve();
-  return new Promise(() => setInterval(() => {}, 1 << 30));
+/** Never returns, or not before a file exists, when the fault says so; the timers keep the process alive. */
+async function stayIf({ faults }: Start, name: StartPhase): Promise<void> {
+  const { hangAt, holdAt } = faults;
+  if (hangAt === name) return new Promise(() => setInterval(() => {}, 1 << 30));
+  while (holdAt?.phase === name && !existsSync(holdAt.file)) {
+    await new Promise((resolve) => setTimeout(resolve, HOLD_LOOK_MS));
+  }
 }
 
 function pauseFor(start: Start, ms: number): Promise<void> {
