@@ -2,9 +2,10 @@
  * activity.db as the store's thread writes it. A broken file is set aside at once: what was asked yesterday is no reason to
  * lose what is asked today.
  */
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { ACTIVITY_COLUMNS } from './activity-row.ts';
 import { ACTIVITY_MIGRATIONS } from './migrations.ts';
+import { type PackedRows, packedCount, unpackedRows } from './packed-rows.ts';
 import {
   failureOf,
   inTransaction,
@@ -32,7 +33,7 @@ interface Statements {
 }
 
 export interface ActivityBatch {
-  readonly values: readonly SQLInputValue[];
+  readonly rows: PackedRows;
   readonly rowsMax: number;
   readonly oldestMs: number;
 }
@@ -70,15 +71,15 @@ export class ActivityFile {
     open?.connection.close();
   }
 
-  #write({ values, rowsMax, oldestMs }: ActivityBatch): boolean {
+  #write({ rows, rowsMax, oldestMs }: ActivityBatch): boolean {
     this.#open ??= openStatements(this.#path, this.#busyTimeoutMs);
     const open = this.#open;
     return inTransaction(open.connection, () => {
-      const width = ACTIVITY_COLUMNS.length;
-      const block = width * ROWS_PER_INSERT;
+      const count = packedCount(rows);
       let at = 0;
-      for (; at + block <= values.length; at += block) open.insertMany.run(...values.slice(at, at + block));
-      for (; at < values.length; at += width) open.insertOne.run(...values.slice(at, at + width));
+      for (; at + ROWS_PER_INSERT <= count; at += ROWS_PER_INSERT)
+        open.insertMany.run(...unpackedRows(rows, at, at + ROWS_PER_INSERT));
+      for (; at < count; at += 1) open.insertOne.run(...unpackedRows(rows, at, at + 1));
       return prune(open, rowsMax, oldestMs);
     });
   }

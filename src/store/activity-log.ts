@@ -7,9 +7,8 @@
  *  A3. One batch is under way at a time: a launch's record waits behind no more than that.
  */
 import { join } from 'node:path';
-import type { SQLInputValue } from 'node:sqlite';
 import type { ActivityEntry, ActivityLog } from '../telemetry/activity.ts';
-import { activityRow, rowBytes } from './activity-row.ts';
+import { ROW_BYTES_MAX, RowPack } from './packed-rows.ts';
 import type { StoreAnswer } from './store-jobs.ts';
 import type { StoreThread } from './store-thread.ts';
 
@@ -46,7 +45,13 @@ export function openActivityLog(options: ActivityLogOptions): ActivityLog {
 class QueuedActivityLog implements ActivityLog {
   readonly #options: ActivityLogOptions;
   readonly #path: string;
-  #queue: (readonly SQLInputValue[])[] = [];
+  /** The oldest first. */
+  readonly #packs: RowPack[] = [];
+  /** One that was written: its memory serves again. */
+  #spare: RowPack | null = null;
+  /** The first one was given to the thread: it takes no more rows, and is tried again as it is. */
+  #isFirstSealed = false;
+  #queuedRows = 0;
   #queuedBytes = 0;
   #dropped = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -69,17 +74,18 @@ class QueuedActivityLog implements ActivityLog {
   }
 
   add(entry: ActivityEntry): void {
-    const row = activityRow(entry);
-    const bytes = rowBytes(row);
-    const hasRoom = this.#queue.length < QUEUE_ROWS_MAX && this.#queuedBytes + bytes <= QUEUE_BYTES_MAX;
+    const hasRoom = this.#queuedRows < QUEUE_ROWS_MAX && this.#queuedBytes + ROW_BYTES_MAX <= QUEUE_BYTES_MAX;
     if (this.#isClosed || !hasRoom) {
       this.#dropped += 1;
       return;
     }
-    this.#queue.push(row);
-    this.#queuedBytes += bytes;
+    const pack = this.#openPack();
+    const { bytes } = pack;
+    pack.add(entry);
+    this.#queuedRows += 1;
+    this.#queuedBytes += pack.bytes - bytes;
     if (this.#failingSince !== null || this.#isWriting) return;
-    if (this.#queue.length >= BATCH_ROWS_MAX) this.#writeNow();
+    if (pack.isFull) this.#writeNow();
     else this.#writeSoon(BATCH_WAIT_MS);
   }
 
@@ -87,7 +93,7 @@ class QueuedActivityLog implements ActivityLog {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearInterval(this.#pruning);
-    if (!this.#isWriting && this.#queue.length > 0) this.#writeNow();
+    if (!this.#isWriting && this.#queuedRows > 0) this.#writeNow();
     if (this.#isWriting) {
       await new Promise<void>((resolve) => {
         const limit = setTimeout(resolve, CLOSE_LIMIT_MS);
@@ -98,7 +104,7 @@ class QueuedActivityLog implements ActivityLog {
       });
     }
     this.#stopTimer();
-    this.#drop(this.#queue.length);
+    while (this.#packs.length > 0) this.#drop();
   }
 
   #writeSoon(waitMs: number): void {
@@ -111,59 +117,76 @@ class QueuedActivityLog implements ActivityLog {
     this.#stopTimer();
     if (this.#isWriting) return;
     this.#isWriting = true;
-    void this.#write(Math.min(this.#queue.length, BATCH_ROWS_MAX));
+    void this.#write(this.#packs[0] ?? this.#openPack());
   }
 
-  async #write(count: number): Promise<void> {
+  /** An empty one has old rows removed. */
+  async #write(pack: RowPack): Promise<void> {
     const { thread, rowsMax, daysMax } = this.#options;
-    const values: SQLInputValue[] = [];
-    for (let index = 0; index < count; index += 1)
-      for (const value of this.#queue[index] ?? []) values.push(value);
+    this.#isFirstSealed = true;
     const answer = await thread.run({
       kind: 'activity',
       path: this.#path,
-      values,
+      rows: pack.packed(),
       rowsMax,
       oldestMs: Date.now() - daysMax * DAY_MS,
     });
     this.#isWriting = false;
-    if (answer.ok) this.#written(count, answer);
-    else this.#failed(count, answer);
+    if (answer.ok) this.#written(answer);
+    else this.#failed(answer);
   }
 
-  #written(count: number, { more, notice }: Extract<StoreAnswer, { ok: true }>): void {
-    this.#take(count);
+  #written({ more, notice }: Extract<StoreAnswer, { ok: true }>): void {
+    this.#takeFirst();
     if (notice !== null) this.#options.onFault(notice);
     if (this.#failingSince !== null) {
       const lost = this.#dropped - this.#failingSince;
       this.#failingSince = null;
       this.#options.onFault(`what requests did is kept again; ${lost} entries were lost meanwhile`);
     }
-    const isUrgent = this.#queue.length >= BATCH_ROWS_MAX || (this.#isClosed && this.#queue.length > 0);
+    const isUrgent = this.#packs[0]?.isFull === true || (this.#isClosed && this.#queuedRows > 0);
     if (isUrgent) this.#writeNow();
     else if (this.#isClosed) this.#onQuiet?.();
     else if (more) this.#writeSoon(0);
-    else if (this.#queue.length > 0) this.#writeSoon(BATCH_WAIT_MS);
+    else if (this.#queuedRows > 0) this.#writeSoon(BATCH_WAIT_MS);
   }
 
-  #failed(count: number, { failure, text }: Extract<StoreAnswer, { ok: false }>): void {
+  #failed({ failure, text }: Extract<StoreAnswer, { ok: false }>): void {
     if (this.#failingSince === null) {
       this.#failingSince = this.#dropped;
       this.#options.onFault(`what requests did cannot be kept in ${this.#path}: ${text}`);
     }
     // Only a disk may take later what it refuses now; the rest would be refused for ever, or written twice.
-    if (failure !== 'disk') this.#drop(count);
+    if (failure !== 'disk') this.#drop();
     if (this.#isClosed) this.#onQuiet?.();
     else this.#writeSoon(this.#options.retryPauseMs ?? RETRY_PAUSE_MS);
   }
 
-  #drop(count: number): void {
-    this.#take(count);
-    this.#dropped += count;
+  /** Gives up the first pack. */
+  #drop(): void {
+    this.#dropped += this.#packs[0]?.rows ?? 0;
+    this.#takeFirst();
   }
 
-  #take(count: number): void {
-    for (const row of this.#queue.splice(0, count)) this.#queuedBytes -= rowBytes(row);
+  #takeFirst(): void {
+    const pack = this.#packs.shift();
+    if (pack === undefined) return;
+    this.#isFirstSealed = false;
+    this.#queuedRows -= pack.rows;
+    this.#queuedBytes -= pack.bytes;
+    pack.clear();
+    this.#spare = pack;
+  }
+
+  /** The pack that takes rows now. */
+  #openPack(): RowPack {
+    const { length } = this.#packs;
+    const last = this.#packs[length - 1];
+    if (last !== undefined && !last.isFull && !(length === 1 && this.#isFirstSealed)) return last;
+    const pack = this.#spare ?? new RowPack(BATCH_ROWS_MAX);
+    this.#spare = null;
+    this.#packs.push(pack);
+    return pack;
   }
 
   #stopTimer(): void {

@@ -1,5 +1,5 @@
 /** What is asked of the store's thread, and what it answers. Plain data: it crosses threads. */
-import type { SQLInputValue } from 'node:sqlite';
+import type { PackedRows } from './packed-rows.ts';
 import type { SqliteFailure, Statement } from './sqlite-file.ts';
 
 export type StoreJob =
@@ -15,9 +15,8 @@ export type StoreJob =
   | {
       readonly kind: 'activity';
       readonly path: string;
-      /** Row after row, in the order of ACTIVITY_COLUMNS. */
-      readonly values: readonly SQLInputValue[];
-      /** Of the rows the newest ones that stay. */
+      readonly rows: PackedRows;
+      /** Of the file's rows the newest ones that stay. */
       readonly rowsMax: number;
       /** Rows that ended before go. */
       readonly oldestMs: number;
