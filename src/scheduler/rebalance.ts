@@ -32,6 +32,7 @@ import {
   startCostMs,
   stopCostMs,
   switchCostMs,
+  takesLessAnew,
   wakeCostMs,
   yieldsAtMs,
 } from './turn.ts';
@@ -221,7 +222,7 @@ function giveWay(d: Decision, { model: name, how }: Victim, beneficiary: ModelSt
     stopEngine(d, victim, `nobody waits for it any more and ${beneficiary.policy.name} needs its devices`);
   } else if (engine.kind === 'awake') {
     const why = isIdle(victim) ? 'it is idle' : 'its turn has ended';
-    const instead = how === 'stop' && canSleep(victim) ? whyStopped(d, victim) : '';
+    const instead = how === 'stop' ? whyStopped(d, victim) : '';
     beginDrain(
       d,
       victim,
@@ -234,8 +235,11 @@ function giveWay(d: Decision, { model: name, how }: Victim, beneficiary: ModelSt
   }
 }
 
-/** It could sleep, and placement has it stopped. */
+/** It could sleep, and is stopped all the same; empty: it could not. */
 function whyStopped({ state }: Decision, victim: ModelState): string {
+  if (victim.need?.sleepLevel !== 0 && takesLessAnew(victim))
+    return '; started anew it takes no more than it needs';
+  if (!canSleep(victim)) return '';
   if (state.hostBudgetMib === null) return '; how much host memory there is to sleep in is not known';
   const wakeMs = sleepCostMs(victim) + wakeCostMs(victim);
   if (startCostMs(victim) + stopCostMs(victim) <= wakeMs)

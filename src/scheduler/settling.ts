@@ -6,6 +6,7 @@ import { resumeFromDrain, stopEngine } from './moves.ts';
 import { hasDelicateNeighbour, hasNeighbour } from './neighbours.ts';
 import { fallAsleep } from './sleeping.ts';
 import type { Decision } from './state.ts';
+import { canSleep } from './turn.ts';
 
 /**
  * A drain ends when nothing runs any more, and no neighbour is at a delicate point: memory that comes back while vLLM
@@ -34,7 +35,8 @@ export function settleDrains(d: Decision): void {
     if (how === 'wait' || (how === 'sleep' && hasNeighbour(d, model, isMoving))) continue;
     if (how === 'sleep') fallAsleep(d, model);
     else {
-      const instead = engine.how === 'sleep' ? '; host memory has no room for it asleep' : '';
+      const instead =
+        engine.how === 'sleep' && canSleep(model) ? '; host memory has no room for it asleep' : '';
       stopEngine(d, model, `${engine.reason}${instead}`);
     }
   }

@@ -45,6 +45,23 @@ test('an adopted sleeper that is always on is woken', () => {
   assert.equal(world.engineKind('a'), 'awake');
 });
 
+for (const [needMib, ends] of [
+  [8_000, 'stop'],
+  [20_000, 'sleep'],
+] as const)
+  test(`an engine that took the whole device before its size was known: with ${needMib} MiB it gives way by ${ends}`, () => {
+    const world = worldOf([sleeper('a', { memoryMibPerDevice: null }), sleeper('b')], {
+      budgetsMib: [24_000],
+    });
+    serve(world, 'a');
+    world.send({ kind: 'sized', model: 'a', need: testNeed({ sleepLevel: 1, memoryMibPerDevice: needMib }) });
+    serve(world, 'b');
+    assert.deepEqual([world.count('stop'), world.count('sleep')], ends === 'stop' ? [1, 0] : [0, 1]);
+    serve(world, 'a');
+    assert.equal(world.engineKind('a'), 'awake');
+    assert.equal(world.engineKind('b'), ends === 'stop' ? 'awake' : 'asleep');
+  });
+
 test('a sleeper that is to go is stopped when its last request ends, and starts for the next one', () => {
   const world = worldOf([sleeper('a'), sleeper('b')]);
   serve(world, 'a', 'b');

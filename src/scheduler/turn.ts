@@ -65,7 +65,22 @@ const SLEEP_FAULTS_MAX = 2;
 
 /** May it sleep instead of being stopped, as far as it alone is concerned? */
 export function canSleep(model: ModelState): boolean {
-  return model.need !== null && model.need.sleepLevel > 0 && model.sleepFaults < SLEEP_FAULTS_MAX;
+  const mayEver = model.need !== null && model.need.sleepLevel > 0 && model.sleepFaults < SLEEP_FAULTS_MAX;
+  return mayEver && !takesLessAnew(model);
+}
+
+/** So much of what it holds must be saved at the least for a start to be worth it. */
+const SAVED_SHARE_MIN = 0.25;
+
+/**
+ * It got its devices to itself because nobody knew what it takes, and that is known since. Woken it would take the whole of
+ * them each time, and nobody could ever be placed beside it.
+ */
+export function takesLessAnew({ engine, need }: ModelState): boolean {
+  if (engine.kind !== 'awake' && engine.kind !== 'draining') return false;
+  const { exclusive, memoryMibPerDevice } = (engine.kind === 'awake' ? engine : engine.awake).reservation;
+  const anewMib = need?.memoryMibPerDevice ?? null;
+  return exclusive && anewMib !== null && anewMib <= (1 - SAVED_SHARE_MIN) * memoryMibPerDevice;
 }
 
 /** Taking the model off its devices and bringing it back. */
