@@ -275,7 +275,7 @@ class Perspective {
       if (model === this.#except) continue;
       const holder = this.#holder(model);
       parts.reservedMib += reservationOf(model.engine)?.memoryMibPerDevice ?? 0;
-      parts.moving ||= isMoving(model.engine);
+      parts.moving ||= isMoving(model.engine) || isAboutToLeave(model);
       parts.restMib += holder.restMib;
       if (holder.resident !== null) parts.residents.push(holder.resident);
       else if (holder.leaving !== null) parts.leaving.push(holder.leaving);
@@ -303,7 +303,9 @@ class Perspective {
     const extraMib = this.#claimsNow()?.extraMib.get(model) ?? 0;
     const reservation =
       extraMib > 0 ? { ...reserved, memoryMibPerDevice: reserved.memoryMibPerDevice + extraMib } : reserved;
-    const staysMs = Math.max(this.#staying.get(model) ?? 0, quietInMs(state, model, this.#nowMs));
+    // On several devices there might always be a start: it is asked at once, and then nothing starts beside it.
+    const quietMs = reserved.deviceIds.length > 1 ? 0 : quietInMs(state, model, this.#nowMs);
+    const staysMs = Math.max(this.#staying.get(model) ?? 0, quietMs);
     const view = residentView(state, model, reservation, this.#nowMs, staysMs);
     const leaving = leavingView(state, model, reservation, this.#nowMs);
     return {
@@ -402,6 +404,12 @@ class BoardView implements DeviceView {
   as(perspective: Perspective): BoardView {
     return new BoardView(this.#parts, perspective, this.freeing);
   }
+}
+
+/** Nothing runs on it, and it was told to go: whoever came up beside it now would keep it from that. */
+function isAboutToLeave({ engine, running }: ModelState): boolean {
+  if (running.size > 0) return false;
+  return engine.kind === 'draining' || (engine.kind === 'asleep' && engine.leaving !== null);
 }
 
 function holds(model: ModelState, id: DeviceId): boolean {

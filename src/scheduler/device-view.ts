@@ -14,7 +14,7 @@ import { availableMib } from './model-policy.ts';
 import type { ModelState, SchedulerState } from './state.ts';
 
 /** A model waits for so much longer where less is lost by it: longer waits cost more of the device than they spare. */
-const LATER_MS = 20_000;
+export const LATER_MS = 20_000;
 
 /**
  * The placement of `model` among all devices that no plan of another model holds: of a sleeping one, its waking where it
@@ -37,8 +37,10 @@ export function findNow(
   board: DeviceBoard,
   model: ModelState,
   onlyOn: readonly DeviceId[] | null = null,
+  laterMs = LATER_MS,
 ): FoundPlace | null {
-  return find(board, model, needNow(model, onlyOn));
+  const need = needNow(model, onlyOn);
+  return find(board, model, need === null ? null : { ...need, laterMs });
 }
 
 /** The place of a start, also of a model that sleeps somewhere. */
@@ -47,9 +49,9 @@ export function findAnew(board: DeviceBoard, model: ModelState): FoundPlace | nu
 }
 
 /** As `findNow`, in steps; null: what it needs is not known. */
-export function searchNow(board: DeviceBoard, model: ModelState): PlaceSearch | null {
+export function searchNow(board: DeviceBoard, model: ModelState, laterMs: number): PlaceSearch | null {
   const need = needNow(model, null);
-  return need === null ? null : new PlaceSearch(need, board.openFor(model, need.onlyOn));
+  return need === null ? null : new PlaceSearch({ ...need, laterMs }, board.openFor(model, need.onlyOn));
 }
 
 function find(board: DeviceBoard, model: ModelState, need: PlacementNeed | null): FoundPlace | null {

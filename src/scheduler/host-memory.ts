@@ -7,7 +7,7 @@ import { worthOfSaving } from './demand.ts';
 import type { AsleepState } from './engine-state.ts';
 import { hostMibOf } from './host-held.ts';
 import { hasDelicateNeighbour } from './neighbours.ts';
-import type { Decision, ModelState, SchedulerState } from './state.ts';
+import { type Decision, isWaitedFor, type ModelState, type SchedulerState } from './state.ts';
 import { canSleep, startCostMs, wakeCostMs } from './turn.ts';
 import { dismiss } from './withdrawal.ts';
 
@@ -53,7 +53,8 @@ function makeHostRoom(d: Decision, neededMib: number, worthMax: number): boolean
       if (engine.kind === 'stopping' && !engine.unverified) freedMib += hostMibOf(model);
     } else if (isPressing || !hasDelicateNeighbour(d, model)) {
       if (engine.leaving !== null) freedMib += engine.hostMib;
-      else sleepers.push({ model, engine, worth: sleepWorth(model, d.nowMs) });
+      else if (isPressing || !isWaitedFor(model))
+        sleepers.push({ model, engine, worth: sleepWorth(model, d.nowMs) });
     }
   }
   sleepers.sort((a, b) => perMib(a) - perMib(b));

@@ -39,15 +39,16 @@ export function quietInMs(state: SchedulerState, model: ModelState, nowMs: numbe
     for (const other of state.engines.holdersOn(id)) {
       const { engine } = other;
       if (other === model || (engine.kind !== 'starting' && engine.kind !== 'waking')) continue;
-      inMs = Math.max(inMs, bringUpRestMs(other, nowMs - engine.sinceMs));
+      inMs = Math.max(inMs, bringUpRestMs(state, other, nowMs - engine.sinceMs));
     }
   }
   return inMs;
 }
 
-function bringUpRestMs(model: ModelState, elapsedMs: number): number {
-  const takesMs = model.engine.kind === 'waking' ? wakeCostMs(model) : startCostMs(model);
-  return Math.max(0, takesMs - elapsedMs);
+/** At least the rest of the mean; of a start that has outlasted that, what such ones go on to take. */
+function bringUpRestMs(state: SchedulerState, model: ModelState, elapsedMs: number): number {
+  if (model.engine.kind === 'waking') return wakeRestMs(model, elapsedMs);
+  return Math.max(startCostMs(model) - elapsedMs, startRestMs(state, model, elapsedMs));
 }
 
 /** The others hardly vary: one that is overdue ends any moment. */

@@ -12,9 +12,10 @@ import type { FoundPlace, Victim } from '../placement/place.ts';
 import { whomToAsk } from './ask.ts';
 import { lossShare } from './demand.ts';
 import { DeviceBoard } from './device-board.ts';
-import { findAnew, findNow, searchNow } from './device-view.ts';
+import { findAnew, findNow, LATER_MS, searchNow } from './device-view.ts';
 import { drainRestMs } from './drain-time.ts';
 import { type DrainingState, reservationOf } from './engine-state.ts';
+import { goingOf } from './expected-use.ts';
 import { beginFetch } from './fetching.ts';
 import { shrinkToHost } from './host-memory.ts';
 import { budgetReadyMs } from './move-budget.ts';
@@ -66,6 +67,8 @@ function seatAll(d: Decision, before: ReadonlyMap<ModelState, Plan>): void {
   while (!board.isAllHeld) {
     const model = ranking.next();
     if (model === null) break;
+    // A sleeper may have been dismissed meanwhile.
+    if (!d.state.contenders.has(model)) continue;
     const plan = before.get(model) ?? null;
     board.challenge(isDue.has(model) || plan?.hasBegun === true ? null : model);
     seat(d, board, model, plan);
@@ -131,7 +134,7 @@ function seat(d: Decision, board: DeviceBoard, model: ModelState, before: Plan |
     return;
   }
   model.reviewAtMs = nextShortageMs(d.state, d.nowMs);
-  const place = choose(board, model, before);
+  const place = choose(board, model, before, d.nowMs);
   // Nobody is evicted for requests that need no device, and no sleeper stopped that answers them.
   const isLight = model.queue.isLight && !model.wanted && !model.policy.alwaysOn;
   if (engine.kind === 'asleep' && !isLight && mustStartElsewhere(d, board, model, place)) {
@@ -159,15 +162,25 @@ function seat(d: Decision, board: DeviceBoard, model: ModelState, before: Plan |
 /** A new choice must give room this much sooner than the devices held before: else every hiccup would move the plan. */
 const NEW_CHOICE_GAIN_MS = 1_000;
 
-/** Room anywhere beats the devices it held; those beat a new choice unless that is clearly sooner. */
-function choose(board: DeviceBoard, model: ModelState, before: Plan | null): FoundPlace | null {
+/**
+ * Room anywhere beats the devices it held; those beat a new choice unless that is clearly sooner. A plan that has not begun for
+ * as long as a cheaper place is waited for takes the soonest one.
+ */
+function choose(
+  board: DeviceBoard,
+  model: ModelState,
+  before: Plan | null,
+  nowMs: number,
+): FoundPlace | null {
   // Who sleeps has no choice, and whoever holds nothing has nothing to compare with.
-  if (before === null || model.engine.kind === 'asleep') return findNow(board, model);
-  const anywhere = searchNow(board, model);
+  const isLate = before !== null && !before.hasBegun && nowMs - before.sinceMs > LATER_MS;
+  const laterMs = isLate ? 0 : LATER_MS;
+  if (before === null || model.engine.kind === 'asleep') return findNow(board, model, null, laterMs);
+  const anywhere = searchNow(board, model, laterMs);
   const free = anywhere?.free() ?? null;
   if (anywhere === null || free !== null) return free;
   // Held for another size.
-  if (before.deviceIds.length !== anywhere.deviceCount) return anywhere.eviction();
+  if (isLate || before.deviceIds.length !== anywhere.deviceCount) return anywhere.eviction();
   const asBefore = findNow(board, model, before.deviceIds);
   // Mostly this is known before it is known who would have to leave elsewhere.
   const { soonestMs } = anywhere;
@@ -191,9 +204,12 @@ function askVictims(
   return asking.now.length > 0;
 }
 
+/** A start elsewhere takes more of the devices than a waking does, and ends a sleeper: it must be sooner by this factor. */
+const ELSEWHERE_FACTOR = 2;
+
 /**
- * A sleeper whose own devices can not be had at all goes where nobody who works has to give way. However long they are taken
- * otherwise, it waits for them: a start elsewhere takes far more of the devices than its waking does, and stops it where it is.
+ * A sleeper whose own devices can not be had goes where nobody who works has to give way, and to free ones also where that is
+ * much sooner and nobody else wants them. Otherwise it waits for its own, however long they are taken.
  */
 function mustStartElsewhere(
   d: Decision,
@@ -201,13 +217,28 @@ function mustStartElsewhere(
   model: ModelState,
   waking: FoundPlace | null,
 ): boolean {
-  if (waking !== null) return false;
+  // Its own pause or a shortage there is over soon, and devices that are held for somebody come back after its turn.
+  const isShort = model.reviewAtMs < Number.POSITIVE_INFINITY;
+  if (waking?.kind === 'free' || (waking === null && (isShort || isHeldFromIt(board, model)))) return false;
+  if (waking !== null && d.state.contenders.size > 1) return false;
   const anew = findAnew(board, model);
   if (anew === null) return false;
-  // Devices that are held for somebody come back when that one has had its turn.
-  const isHeld = isHeldFromIt(board, model);
-  const isUnclaimed = anew.kind === 'free' || anew.victimsInMs === 0;
-  return isUnclaimed ? !isHeld || d.state.contenders.size === 1 : !isHeld;
+  if (waking === null) return anew.kind === 'free' || anew.victimsInMs === 0;
+  const startMs = ELSEWHERE_FACTOR * (stopCostMs(model) + startCostMs(model));
+  return anew.kind === 'free' && startMs < expectedInMs(d, waking) + wakeCostMs(model);
+}
+
+/** When its victims are expected to be gone: mostly before their turns end, which is what placement counts with. */
+function expectedInMs({ state, nowMs }: Decision, place: Extract<FoundPlace, { kind: 'evict' }>): number {
+  let inMs = 0;
+  for (const { model: name } of place.victims) {
+    const victim = state.models.get(name);
+    if (victim === undefined) continue;
+    const { movesMs, yieldsInMs, drainMs, leaveMs } = goingOf(state, victim, nowMs);
+    inMs = Math.max(inMs, movesMs + yieldsInMs + drainMs + leaveMs);
+  }
+  // Nobody has to be asked any more.
+  return place.victims.length === 0 ? place.inMs : Math.min(place.inMs, inMs);
 }
 
 function isHeldFromIt(board: DeviceBoard, model: ModelState): boolean {
@@ -304,7 +335,7 @@ function takeBackDrains(d: Decision): void {
     const engine = model.engine;
     if (engine.kind !== 'draining' || engine.beneficiary === null) continue;
     if (engine.wasCut && model.running.size > 0) continue;
-    const claim = firstPlanOn(d, engine.awake.reservation.deviceIds);
+    const claim = claimOn(d, engine.awake.reservation.deviceIds, engine.beneficiary);
     if (claim === undefined) resumeFromDrain(d, model);
     else if (claim.model !== engine.beneficiary && !mayPassOn(d, model, engine, claim)) {
       resumeFromDrain(d, model);
@@ -313,9 +344,12 @@ function takeBackDrains(d: Decision): void {
   }
 }
 
-function firstPlanOn(d: Decision, deviceIds: readonly DeviceId[]): Plan | undefined {
-  for (const plan of d.state.plans.values())
-    if (plan.deviceIds.some((id) => deviceIds.includes(id))) return plan;
+/** For whom the devices are cleared: still for whom they were, where its plan has one of them, else the first plan with one. */
+function claimOn({ state }: Decision, deviceIds: readonly DeviceId[], was: ModelName): Plan | undefined {
+  const hasOne = (plan: Plan): boolean => plan.deviceIds.some((id) => deviceIds.includes(id));
+  const own = state.plans.get(was);
+  if (own !== undefined && hasOne(own)) return own;
+  for (const plan of state.plans.values()) if (hasOne(plan)) return plan;
   return undefined;
 }
 

@@ -4,6 +4,7 @@ import { lossShare } from './demand.ts';
 import { drainRestMs, expectedDrainMs } from './drain-time.ts';
 import type { Reservation } from './engine-state.ts';
 import { budgetReadyMs } from './move-budget.ts';
+import { quietInMs } from './move-times.ts';
 import { isWaitedFor, type ModelState, type SchedulerState } from './state.ts';
 import { canSleep, quantumMs, sleepCostMs, startCostMs, stopCostMs, wakeCostMs, yieldsAtMs } from './turn.ts';
 
@@ -114,11 +115,13 @@ export function leavingView(
       return { memoryMib: sleepFreesMib(model, memoryMib), inMs: restMs };
     }
     case 'asleep':
-      return engine.leaving === null ? null : { memoryMib, inMs: stopCostMs(model) };
+      return engine.leaving === null
+        ? null
+        : { memoryMib, inMs: quietInMs(state, model, nowMs) + stopCostMs(model) };
     case 'draining': {
       const freesMib =
         engine.how === 'sleep' && state.hostBudgetMib !== null ? sleepFreesMib(model, memoryMib) : memoryMib;
-      if (model.running.size === 0) return { memoryMib: freesMib, inMs: 0 };
+      if (model.running.size === 0) return { memoryMib: freesMib, inMs: quietInMs(state, model, nowMs) };
       const leaveMs = engine.how === 'sleep' ? sleepCostMs(model) : stopCostMs(model);
       return { memoryMib: freesMib, inMs: drainRestMs(model, engine, nowMs) + leaveMs };
     }
