@@ -9,6 +9,7 @@ import OpenAI from 'openai';
 import { groupMembers } from '../contract/engine-server.ts';
 import { exchange } from '../contract/http-exchange.ts';
 import { processesNaming, type RunningGateway, until } from '../fixtures/gateway.ts';
+import { compareAnswers, compareStoredResponses } from './direct-answers.ts';
 import { findEngine, findEngineCore, type RealGateway, residents, startRealGateway } from './real-gateway.ts';
 
 const question = 'What is the capital of France?';
@@ -102,6 +103,24 @@ realTest('embeddings come from the second model while the first stays', async (g
     a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0);
   assert.ok(dot(cat, kitten) > dot(cat, tax), 'the two cats are nearer to each other than to taxes');
   assert.deepEqual(await residents(gateway), ['minilm', 'smollm2']);
+});
+
+realTest('every route answers through the gateway as the engine itself does', async (gateway) => {
+  await compareAnswers(gateway, 'smollm2', 'chat');
+  await compareAnswers(gateway, 'minilm', 'embed');
+});
+
+realTest('stored and background responses are those of the engine', async (gateway) => {
+  await compareStoredResponses(gateway, 'smollm2');
+});
+
+realTest('an adapter answers under its own name, and otherwise than its model', async ({ url }) => {
+  const client = new OpenAI({ ...clientOptions, baseURL: `${url}/v1` });
+  const asked = { messages, temperature: 0, max_tokens: 10 };
+  const own = await client.chat.completions.create({ ...asked, model: 'noise' });
+  const base = await client.chat.completions.create({ ...asked, model: 'smollm2' });
+  assert.equal(own.model, 'noise');
+  assert.notEqual(own.choices[0]?.message.content, base.choices[0]?.message.content);
 });
 
 realTest('a third model makes room for itself, and the displaced one comes back', async (gateway) => {

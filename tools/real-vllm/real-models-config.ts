@@ -23,7 +23,12 @@ export function realEngineEnvironment(): Record<string, string> {
 }
 
 /** In the shape of models.yaml. */
-export function realModelsConfig(vllm: InstalledVllm, models: RealModels): Record<string, unknown> {
+export interface RealModelsConfig {
+  readonly models: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly [section: string]: unknown;
+}
+
+export function realModelsConfig(vllm: InstalledVllm, models: RealModels): RealModelsConfig {
   return {
     devices: {
       source: 'host',

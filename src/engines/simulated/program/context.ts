@@ -7,6 +7,7 @@ import type { SimLog } from './log.ts';
 import type { DeviceMemory, KvCache } from './memory.ts';
 import type { SimMetrics } from './metrics.ts';
 import type { SimOptions } from './options.ts';
+import type { RequestLog } from './request-log.ts';
 import type { SleepState } from './sleep.ts';
 import type { Vocabulary } from './text.ts';
 
@@ -23,6 +24,7 @@ export interface SimContext {
   readonly generation: Generation;
   readonly sleep: SleepState;
   readonly metrics: SimMetrics;
+  readonly requestLog: RequestLog;
   readonly vocabulary: Vocabulary;
   /** Adapters by name; runtime loading adds to it. */
   readonly loras: Map<string, string>;

@@ -92,6 +92,7 @@ export interface SimSettings {
   readonly engineCore: boolean;
   readonly faults: Faults;
   readonly faultOnceFile: string | null;
+  readonly requestLogFile: string | null;
 }
 
 export type OptionsResult =
@@ -287,6 +288,7 @@ function resolveSim(
     engineCore: !values.has('sim-no-engine-core'),
     faults: faults.faults,
     faultOnceFile: text('sim-fault-once'),
+    requestLogFile: text('sim-request-log'),
   };
 }
 

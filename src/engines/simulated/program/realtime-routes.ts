@@ -36,6 +36,8 @@ export async function acceptRealtime(
   socket: Duplex,
   first: Buffer,
 ): Promise<void> {
+  const logEnd = context.requestLog.began(request);
+  socket.once('close', () => logEnd(101, true));
   const { WebSocketServer } = await import('ws');
   const server = new WebSocketServer({
     noServer: true,

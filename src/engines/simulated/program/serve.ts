@@ -14,6 +14,7 @@ import { createSimLog, type SimLog } from './log.ts';
 import { createDeviceMemory, type MemoryOwner, StartError } from './memory.ts';
 import { createSimMetrics } from './metrics.ts';
 import { parseOptions, type SimOptions } from './options.ts';
+import { openRequestLog } from './request-log.ts';
 import type { Route } from './route.ts';
 import { routesOf } from './routes.ts';
 import { createSimServer, type SimServer } from './server.ts';
@@ -134,6 +135,7 @@ function createContext(
     }),
     sleep: createSleepState(),
     metrics: createSimMetrics(),
+    requestLog: openRequestLog(options.sim.requestLogFile),
     vocabulary: createVocabulary(),
     loras: new Map(options.loras),
     webSockets: new Set(),

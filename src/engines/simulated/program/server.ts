@@ -83,7 +83,11 @@ async function answer(
   response: ServerResponse,
 ): Promise<void> {
   const exchange = exchangeOf(context, request, response);
-  response.once('close', () => finished(context, exchange));
+  const logEnd = context.requestLog.began(request);
+  response.once('close', () => {
+    logEnd(response.headersSent ? response.statusCode : 0, response.writableFinished);
+    finished(context, exchange);
+  });
   if (context.faults.probeHang) {
     request.resume();
     return;

@@ -33,6 +33,7 @@ export const SIM_VALUES = new Map([
   ['sim-refuse-flag', [null, 'a flag of vLLM that an older one does not know, may be repeated']],
   ['sim-fault', [null, 'a fault to have, may be repeated']],
   ['sim-fault-once', [null, 'file: only the process that creates it has the faults']],
+  ['sim-request-log', [null, 'file: a line of JSON for each request that comes, and one for its end']],
 ] as const satisfies readonly (readonly [string, readonly [string | null, string]])[]);
 
 export const SIM_SWITCHES = new Map([
