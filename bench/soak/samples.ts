@@ -19,6 +19,8 @@ export interface OpenFiles {
   readonly sockets: number;
   /** Files without a name: bodies that wait on the disk. */
   readonly unlinked: number;
+  /** Outputs of engines, one for each that lives. */
+  readonly outputs: number;
 }
 
 export class Sampler {
@@ -65,6 +67,7 @@ export async function openFiles(pid: number): Promise<OpenFiles> {
   return {
     total: targets.filter((target) => target !== '').length,
     sockets: targets.filter((target) => target.startsWith('socket:')).length,
+    outputs: targets.filter((target) => target.includes('/state/output/')).length,
     unlinked: targets.filter((target) => target.startsWith('/') && target.endsWith(' (deleted)')).length,
   };
 }

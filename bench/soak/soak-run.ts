@@ -43,7 +43,7 @@ export async function soak({ minutes, clients, seed }: SoakSetup): Promise<SoakR
   try {
     await until('the devices are read', async () => (await fetch(`${gateway.url}/ready`)).status === 200);
     // The front's own connections of this moment are those of the question before.
-    const before = (await openFiles(gateway.pid)).total;
+    const { sockets } = await openFiles(gateway.pid);
     const sampler = new Sampler(gateway);
     const untilMs = performance.now() + minutes * 60_000;
     const crowd = new Crowd({ url: gateway.url, clients, seed, untilMs });
@@ -53,7 +53,7 @@ export async function soak({ minutes, clients, seed }: SoakSetup): Promise<SoakR
     );
     await crowd.run().finally(() => clearInterval(progress));
     await sampler.end();
-    const unrested = await faultsAtRest(gateway, before);
+    const unrested = await faultsAtRest(gateway, sockets);
     const page = await scrape(gateway.url);
     const exitCode = await gateway.stop({ keep: true });
     const rows = bookOf(gateway);
@@ -83,11 +83,12 @@ export async function soak({ minutes, clients, seed }: SoakSetup): Promise<SoakR
 }
 
 /** Everything that counts something must come back to what it was. */
-async function faultsAtRest(gateway: RunningGateway, before: number): Promise<readonly string[]> {
+async function faultsAtRest(gateway: RunningGateway, socketsBefore: number): Promise<readonly string[]> {
   const port = Number(new URL(gateway.url).port);
   let seen: readonly string[] = [];
   const look = async (): Promise<readonly string[]> => {
     const page = await scrape(gateway.url);
+    const residents = Object.values((await gateway.status()).gpus).flatMap((device) => device.residents);
     const files = await openFiles(gateway.pid);
     const connections = await clientConnections(port);
     const figures = {
@@ -95,7 +96,8 @@ async function faultsAtRest(gateway: RunningGateway, before: number): Promise<re
       running: page.sum('vllm_gateway_requests_running'),
       'background responses': page.sum('vllm_gateway_background_responses'),
       'unlinked files': files.unlinked,
-      'more open files than before': Math.max(0, files.total - before),
+      'more sockets than before': Math.max(0, files.sockets - socketsBefore - OWN_CONNECTIONS_MAX),
+      'more outputs than engines': Math.max(0, files.outputs - residents.length),
       'more connections than ours': Math.max(0, connections - OWN_CONNECTIONS_MAX),
       'dropped rows': page.sum('vllm_gateway_activity_dropped_total'),
     };
