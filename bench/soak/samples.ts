@@ -6,6 +6,11 @@ import { scrape } from '../../test/fixtures/metrics-page.ts';
 
 const INTERVAL_MS = 2_000;
 const MIB = 1024 * 1024;
+/** Of the kernel's table of connections. */
+const REMOTE_FIELD = 2;
+const STATE_FIELD = 3;
+const INODE_FIELD = 9;
+const ESTABLISHED = '01';
 
 export interface Sample {
   readonly seconds: number;
@@ -72,14 +77,28 @@ export async function openFiles(pid: number): Promise<OpenFiles> {
   };
 }
 
-/** Established connections of clients to a port of this machine, from the kernel's table. */
-export async function clientConnections(port: number): Promise<number> {
+export interface Connections {
+  /** Established ones at the port, whoever has them. */
+  readonly all: number;
+  /** Those of this process, which asks for metrics. */
+  readonly own: number;
+}
+
+/** Connections to a port of this machine, from the kernel's table. */
+export async function connectionsTo(port: number): Promise<Connections> {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const tables = await Promise.all(
     ['/proc/net/tcp', '/proc/net/tcp6'].map((path) => readFile(path, 'utf8').catch(() => '')),
   );
-  const ESTABLISHED = '01';
-  return tables
+  const names = await readdir('/proc/self/fd');
+  const ours = await Promise.all(names.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')));
+  const established = tables
     .flatMap((table) => table.split('\n').map((line) => line.trim().split(/\s+/)))
-    .filter(([, local = '', , state]) => local.endsWith(suffix) && state === ESTABLISHED).length;
+    .filter((fields) => fields[STATE_FIELD] === ESTABLISHED);
+  return {
+    all: established.filter(([, local = '']) => local.endsWith(suffix)).length,
+    own: established.filter(
+      (fields) => fields[REMOTE_FIELD]?.endsWith(suffix) && ours.includes(`socket:[${fields[INODE_FIELD]}]`),
+    ).length,
+  };
 }

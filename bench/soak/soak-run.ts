@@ -9,15 +9,13 @@ import { type MetricsPage, scrape } from '../../test/fixtures/metrics-page.ts';
 import type { Entry } from './ask.ts';
 import { Crowd } from './crowd.ts';
 import { faultsOf, type Row } from './ledger.ts';
-import { clientConnections, openFiles, type Sample, Sampler } from './samples.ts';
+import { connectionsTo, openFiles, type Sample, Sampler } from './samples.ts';
 import { soakConfig } from './world.ts';
 
 /** Idle connections to engines end after some seconds; moves that were begun end too. */
 const REST_LIMIT_MS = 90_000;
 const PROGRESS_MS = 15_000;
 const ROWS_MAX = 100_000_000;
-/** Of `fetch` in this process, which asks for the metrics. */
-const OWN_CONNECTIONS_MAX = 1;
 /** Levels of the log at which something has failed. */
 const ERROR_LEVEL = 50;
 
@@ -42,8 +40,7 @@ export async function soak({ minutes, clients, seed }: SoakSetup): Promise<SoakR
   const gateway = await startGateway({ config: soakConfig(requestLog) });
   try {
     await until('the devices are read', async () => (await fetch(`${gateway.url}/ready`)).status === 200);
-    // The front's own connections of this moment are those of the question before.
-    const { sockets } = await openFiles(gateway.pid);
+    const sockets = await foreignSockets(gateway);
     const sampler = new Sampler(gateway);
     const untilMs = performance.now() + minutes * 60_000;
     const crowd = new Crowd({ url: gateway.url, clients, seed, untilMs });
@@ -84,21 +81,20 @@ export async function soak({ minutes, clients, seed }: SoakSetup): Promise<SoakR
 
 /** Everything that counts something must come back to what it was. */
 async function faultsAtRest(gateway: RunningGateway, socketsBefore: number): Promise<readonly string[]> {
-  const port = Number(new URL(gateway.url).port);
   let seen: readonly string[] = [];
   const look = async (): Promise<readonly string[]> => {
     const page = await scrape(gateway.url);
     const residents = Object.values((await gateway.status()).gpus).flatMap((device) => device.residents);
     const files = await openFiles(gateway.pid);
-    const connections = await clientConnections(port);
+    const connections = await connectionsTo(portOf(gateway));
     const figures = {
       waiting: page.sum('vllm_gateway_queue_depth'),
       running: page.sum('vllm_gateway_requests_running'),
       'background responses': page.sum('vllm_gateway_background_responses'),
       'unlinked files': files.unlinked,
-      'more sockets than before': Math.max(0, files.sockets - socketsBefore - OWN_CONNECTIONS_MAX),
+      'more sockets than before': Math.max(0, (await foreignSockets(gateway)) - socketsBefore),
       'more outputs than engines': Math.max(0, files.outputs - residents.length),
-      'more connections than ours': Math.max(0, connections - OWN_CONNECTIONS_MAX),
+      'connections of clients': Math.max(0, connections.all - connections.own),
       'dropped rows': page.sum('vllm_gateway_activity_dropped_total'),
     };
     return Object.entries(figures)
@@ -114,6 +110,16 @@ async function faultsAtRest(gateway: RunningGateway, socketsBefore: number): Pro
     REST_LIMIT_MS,
   ).catch(() => undefined);
   return seen;
+}
+
+/** The gateway's sockets without those of this process's questions. */
+async function foreignSockets(gateway: RunningGateway): Promise<number> {
+  const { own } = await connectionsTo(portOf(gateway));
+  return (await openFiles(gateway.pid)).sockets - own;
+}
+
+function portOf(gateway: RunningGateway): number {
+  return Number(new URL(gateway.url).port);
 }
 
 function bookOf(gateway: RunningGateway): readonly Row[] {

@@ -17,7 +17,7 @@ import { findEngine } from './real-gateway.ts';
 const CONTENT_HEADERS = ['content-type', 'content-length', 'server', 'allow'];
 /** Of one answer alone. */
 const VARYING =
-  /"(?:created|created_at|completed_at)":[\d.]+|(?:modelperm-|msg_|resp_|rs_|(?:embd|score|rerank|pool|classify)-)[0-9a-f-]+/g;
+  /"(?:created|created_at|completed_at)":[\d.]+|(?:modelperm-|msg_|resp_|rs_|(?:embd|score|rerank|pooling|classify)-)[0-9a-f-]+/g;
 /** vLLM sends two tokens in one event when it has them at once, so the events of a stream may be told apart differently. */
 const STREAM_ATTEMPTS_MAX = 4;
 const TERMINAL = /"status":"(completed|incomplete|failed|cancelled)"/;
@@ -126,7 +126,8 @@ async function sidesOf(gateway: RunningGateway, model: string): Promise<Sides> {
 function bodyFor(body: Readonly<Record<string, unknown>>, model: string): Record<string, unknown> {
   const name = body['model'] === ADAPTER.theirs ? ADAPTER.ours : model;
   const generates = 'max_tokens' in body || 'max_output_tokens' in body;
-  return { ...body, model: name, ...(generates ? { temperature: 0, seed: 1 } : {}) };
+  const { input_type: _ofOtherModels, ...known } = body;
+  return { ...known, model: name, ...(generates ? { temperature: 0, seed: 1 } : {}) };
 }
 
 interface Plain {

@@ -27,14 +27,25 @@ const NOTHING: RequestLog = { began: () => () => undefined };
 export function openRequestLog(path: string | null): RequestLog {
   if (path === null) return NOTHING;
   const file = openSync(path, 'a');
+  const open = new Set<() => void>();
+  // The last connections may close in the same turn in which the process goes.
+  process.once('exit', () => {
+    for (const cut of open) cut();
+  });
   const write = (line: RequestLine): void => {
     writeSync(file, `${JSON.stringify(line)}\n`);
   };
   return {
     began: ({ headers, url = '' }) => {
       const common = { id: String(headers['x-request-id'] ?? ''), path: url };
+      const end = (status: number, isWhole: boolean): void => {
+        open.delete(cut);
+        write({ event: 'end', ...common, status, isWhole });
+      };
+      const cut = (): void => end(0, false);
+      open.add(cut);
       write({ event: 'begin', ...common, status: 0, isWhole: false });
-      return (status, isWhole) => write({ event: 'end', ...common, status, isWhole });
+      return end;
     },
   };
 }
