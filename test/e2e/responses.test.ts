@@ -98,9 +98,9 @@ describe('responses', { concurrency: true }, () => {
   });
 
   test('a background one is finished before the model that waits for its device gets it', async () => {
-    const gateway = await startGateway({
-      config: machine({ writer: model({ responses_store: true }), other: model() }),
-    });
+    // Dear starts: the engine sleeps afterwards and keeps what it made. One that is stopped takes it along.
+    const config = machine({ writer: model({ responses_store: true }), other: model() });
+    const gateway = await startWithDearStarts(config, { writer: 20, other: 20 });
     const client = clientOf(gateway);
     try {
       const queued = await client.responses.create({ ...tokens(60), background: true });
@@ -120,9 +120,8 @@ describe('responses', { concurrency: true }, () => {
       assert.deepEqual([done.status, done.usage?.output_tokens], ['incomplete', 60]);
       assert.equal((await other).status, 200);
       assert.equal(await gateway.metric('vllm_gateway_background_responses{model="writer"}'), 0);
-      assert.ok(
-        logged(gateway, new RegExp(`background response ${queued.id} of writer has ended: incomplete`)),
-      );
+      const told = new RegExp(`background response ${queued.id} of writer has ended: incomplete`);
+      await until('it is told', () => logged(gateway, told));
       assert.deepEqual(
         gateway.log.filter(({ level }) => level >= 50),
         [],
@@ -143,12 +142,10 @@ describe('responses', { concurrency: true }, () => {
     try {
       const queued = await client.responses.create({ ...tokens(10_000), background: true });
       assert.equal((await chat(gateway.url, 'other')).status, 200);
-      assert.ok(
-        logged(
-          gateway,
-          new RegExp(`background response ${queued.id} of writer: it is cancelled: .*other models wait`),
-        ),
+      const told = new RegExp(
+        `background response ${queued.id} of writer: it is cancelled: .*other models wait`,
       );
+      await until('it is told', () => logged(gateway, told));
       assert.deepEqual(await refusalOf(client.responses.retrieve(queued.id)), {
         status: 404,
         code: 'response_not_found',
@@ -175,7 +172,9 @@ describe('responses', { concurrency: true }, () => {
       const begun = await client.responses.create({ ...tokens(10_000), model: 'slow', background: true });
       assert.equal((await client.responses.cancel(begun.id)).status, 'cancelled');
       await isFree('slow');
-      assert.ok(logged(gateway, new RegExp(`${begun.id} of slow has ended: cancelled`)));
+      await until('it is told', () =>
+        logged(gateway, new RegExp(`${begun.id} of slow has ended: cancelled`)),
+      );
     } finally {
       await gateway.stop();
     }

@@ -20,6 +20,8 @@ const DEAR_S = 30;
 const DEVICE_MIB = 8192;
 const MODEL_MIB = 5000;
 const ANSWER_LIMIT_MS = 60_000;
+/** Of questions to an engine itself. */
+const DIRECT_TRIES_MAX = 20;
 /** What is of one answer alone. */
 const VARYING = /"(created|created_at|completed_at)":\d+|(modelperm-|msg_|rs_)[0-9a-f]+/g;
 const CONTENT_HEADERS = ['content-type', 'content-length', 'transfer-encoding', 'server', 'allow'] as const;
@@ -150,10 +152,22 @@ async function askEngine(model: string, index: number, one: RouteCase): Promise<
     if (!name.endsWith('.sock')) continue;
     const { body } = await ask({ socketPath }, models, '/v1/models', 'who');
     if (body.includes(`"id":"${model}"`)) {
-      return ask({ socketPath }, one, one.enginePath ?? one.path, requestId(index));
+      return askUntilHeard(() => ask({ socketPath }, one, one.enginePath ?? one.path, requestId(index)));
     }
   }
   throw new Error(`no engine serves ${model}`);
+}
+
+/** An engine that answers early closes on a body that still comes: its own answer may be lost to that, and is asked for again. */
+async function askUntilHeard(asking: () => Promise<Seen>): Promise<Seen> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await asking();
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : null;
+      if (tries >= DIRECT_TRIES_MAX || (code !== 'EPIPE' && code !== 'ECONNRESET')) throw error;
+    }
+  }
 }
 
 function ask(
