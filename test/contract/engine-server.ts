@@ -39,7 +39,7 @@ export interface EngineServer {
   readonly address: EngineAddress;
   readonly pid: number;
   readonly lines: readonly OutputLine[];
-  /** Resolves when /health answers 200; rejects with the output when the process ends or the limit passes. */
+  /** Resolves when /health answers 200 and what was written until then is read; rejects with the output when the process ends or the limit passes. */
   ready(): Promise<void>;
   signal(name: NodeJS.Signals): void;
   /** Resolves with how the process ended and all that it wrote; rejects after the limit. */
@@ -88,13 +88,15 @@ export function startEngine(start: EngineStart): EngineServer {
     address: start.address,
     pid,
     lines,
-    ready: () =>
-      until('the engine was not ready', start.startLimitMs, async () => {
+    ready: async () => {
+      await until('the engine was not ready', start.startLimitMs, async () => {
         if (exit.outcome !== null)
           throw new Error(`the engine ended before it was ready:\n${text().slice(-3000)}`);
         const answer = await exchange(start.address, { path: '/health', patienceMs: 1000 });
         return answer.status === 200;
-      }),
+      });
+      await readWhatIsWritten();
+    },
     signal: (name) => child.kill(name),
     exited: async (limitMs) => {
       await until('the engine did not exit', limitMs, () => exit.outcome !== null);

@@ -75,7 +75,9 @@ export const startOutputCases: readonly ContractCase[] = [
             .join('\n'),
         );
       }
-      const phases = server.lines.flatMap(({ text }) => parseVllmLine(text)?.phase ?? []);
+      const phases = server.lines
+        .toSorted((one, other) => Number(one.stream === 'stderr') - Number(other.stream === 'stderr'))
+        .flatMap(({ text }) => parseVllmLine(text)?.phase ?? []);
       note(
         'phases',
         phases.filter((phase, index) => phases.indexOf(phase) === index),
