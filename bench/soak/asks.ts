@@ -1,8 +1,16 @@
 /** Random asks of every kind that a gateway gets. */
 import type { Prng } from '../../src/core/prng.ts';
 import { embed } from '../../src/engines/simulated/program/text.ts';
+import { recording, recordingForm, transcriptOf } from '../../test/fixtures/recordings.ts';
 import type { Ask, HttpAsk, Leaving } from './ask.ts';
-import { CHAT_MODELS, EMBEDDING_MODELS, EMBEDDING_SIZE, FAST_MODEL, KEEPING_MODEL } from './world.ts';
+import {
+  CHAT_MODELS,
+  EMBEDDING_MODELS,
+  EMBEDDING_SIZE,
+  FAST_MODEL,
+  HEARING_MODEL,
+  KEEPING_MODEL,
+} from './world.ts';
 
 const LEAVER_SHARE = 0.2;
 const LEAVES_WITHIN_MS = 2_500;
@@ -18,6 +26,9 @@ const LONG_TOKENS = 2_000;
 const MANY_TOKENS = 20_000;
 const UPLOAD_BYTES_LEAST = 100_000;
 const UPLOAD_BYTES_SPREAD = 600_000;
+/** Some longer than what forms may take of memory: they wait in files. */
+const RECORDING_BYTES_LEAST = 20_000;
+const RECORDING_BYTES_SPREAD = 2_000_000;
 const UTTERANCE_BYTES_SPREAD = 20_000;
 /** Some longer than `ws_idle_timeout`. */
 const SILENCES_MS = [0, 50, 300, 2_600];
@@ -38,7 +49,7 @@ const KINDS: readonly (readonly [weight: number, make: Make])[] = [
   [2, (number, random) => generate('chat', number, random, { stream: true, tokens: LONG_TOKENS })],
   [2, slowReader],
   [3, slowUpload],
-  [1, form],
+  [4, transcription],
   [10, embedding],
   [4, tokenize],
   [6, socket],
@@ -135,23 +146,22 @@ function slowUpload(number: number, random: Prng): HttpAsk {
   return { ...ask, kind: 'upload', pieces: 2 + random.integer(20), pauseMs: random.integer(80) };
 }
 
-/** Engines here hear nothing, and say so; until then the form has gone all the way. */
-function form(number: number, random: Prng): HttpAsk {
-  const boundary = `soak${number}`;
-  const part = (name: string, more: string, value: string): string =>
-    `--${boundary}\r\ncontent-disposition: form-data; name="${name}"${more}\r\n\r\n${value}\r\n`;
-  const sound = 'sound '.repeat(10_000 + random.integer(300_000));
-  const model = popular(CHAT_MODELS, random);
-  const body = `${part('file', '; filename="a.wav"', sound)}${part('model', '', model)}--${boundary}--\r\n`;
+/** A form whose model stands behind its recording, in which the engine hears what no other recording says. */
+function transcription(number: number, random: Prng): HttpAsk {
+  const streams = random.integer(2) === 0;
+  const file = recording(RECORDING_BYTES_LEAST + 4 * random.integer(RECORDING_BYTES_SPREAD / 4), number);
+  const { type, payload } = recordingForm(file, { model: HEARING_MODEL, stream: streams });
+  const heard = transcriptOf(file);
   return {
-    ...http(number, 'form', '/v1/audio/transcriptions', null),
-    headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
+    ...http(number, 'recording', '/v1/audio/transcriptions', null),
+    headers: { 'content-type': type },
     method: 'POST',
-    body: Buffer.from(body),
+    body: payload,
     pieces: 1 + random.integer(8),
     pauseMs: random.integer(60),
-    status: 404,
-    contains: '{"detail":"Not Found"}',
+    streams,
+    echo: streams ? heard : null,
+    contains: streams ? null : heard,
     leaving: leaving(random),
   };
 }

@@ -47,7 +47,7 @@ test('errors in the dialects: OpenAI’s, Anthropic’s, an engine’s own', () 
   const anthropic =
     '{"type":"error","error":{"type":"api_error","message":"m","code":"queue_timeout"},"origin":"gateway"}';
   assert.equal(judge(askOf('message'), 503, anthropic).kind, 'error');
-  assert.equal(judge(askOf('form'), 404, '{"detail":"Not Found"}').kind, 'answered');
+  assert.equal(judge(askOf('chat'), 404, '{"detail":"Not Found"}').kind, 'error');
   assert.equal(judge(askOf('chat'), 500, 'Internal Server Error').kind, 'wrong');
 });
 

@@ -1,9 +1,11 @@
-/** The gateway of the soak: seven simulated engines on two devices and a host that hold four or five of them. */
+/** The gateway of the soak: eight simulated engines on two devices and a host that hold five or so of them. */
 import { simulatedModel } from '../../test/fixtures/gateway.ts';
 
 export const EMBEDDING_SIZE = 16;
 export const CHAT_MODELS = ['writer', 'keeper', 'talker', 'narrow', 'rare'] as const;
 export const EMBEDDING_MODELS = ['embed', 'embed-two'] as const;
+/** Transcribes recordings. */
+export const HEARING_MODEL = 'hearer';
 /** Keeps responses and makes them in the background. */
 export const KEEPING_MODEL = 'keeper';
 /** Says all at once, faster than slow readers take it. */
@@ -18,15 +20,16 @@ export function soakConfig(requestLog: string): Record<string, unknown> {
     memoryMib: number,
     loadSeconds: number,
     keys: Record<string, unknown> = {},
-    tokensPerSecond = 300,
+    args: readonly (string | number)[] = [],
   ) =>
     simulatedModel({
       memoryMib,
       loadSeconds,
       args: [
         ...['--sim-request-log', requestLog, '--sim-answer', 'echo', '--sim-embedding-size', EMBEDDING_SIZE],
-        ...['--sim-tokens-per-second', tokensPerSecond, '--sim-prefill-tokens-per-second', 0],
+        ...['--sim-tokens-per-second', 300, '--sim-prefill-tokens-per-second', 0],
         ...['--sim-sleep-seconds', 0.05, '--sim-wake-seconds', 0.1, '--sim-sleep-residual-mib', 300],
+        ...args,
       ],
       keys,
     });
@@ -49,9 +52,10 @@ export function soakConfig(requestLog: string): Record<string, unknown> {
     models: {
       writer: model(7_000, 3),
       keeper: model(7_000, 3, { responses_store: true }),
-      talker: model(7_000, 0.5, {}, 0),
+      talker: model(7_000, 0.5, {}, ['--sim-tokens-per-second', 0]),
       narrow: model(6_000, 3, { max_concurrent: 1, queue_size: 2 }),
       rare: model(9_000, 0.5),
+      hearer: model(4_000, 1, {}, ['--sim-task', 'transcription']),
       embed: model(3_000, 0.5),
       'embed-two': model(4_000, 3),
     },
