@@ -39,8 +39,7 @@ export function findNow(
   onlyOn: readonly DeviceId[] | null = null,
   laterMs = LATER_MS,
 ): FoundPlace | null {
-  const need = needNow(model, onlyOn);
-  return find(board, model, need === null ? null : { ...need, laterMs });
+  return find(board, model, needNow(model, onlyOn, laterMs));
 }
 
 /** The place of a start, also of a model that sleeps somewhere. */
@@ -50,17 +49,21 @@ export function findAnew(board: DeviceBoard, model: ModelState): FoundPlace | nu
 
 /** As `findNow`, in steps; null: what it needs is not known. */
 export function searchNow(board: DeviceBoard, model: ModelState, laterMs: number): PlaceSearch | null {
-  const need = needNow(model, null);
-  return need === null ? null : new PlaceSearch({ ...need, laterMs }, board.openFor(model, need.onlyOn));
+  const need = needNow(model, null, laterMs);
+  return need === null ? null : new PlaceSearch(need, board.openFor(model, need.onlyOn));
 }
 
 function find(board: DeviceBoard, model: ModelState, need: PlacementNeed | null): FoundPlace | null {
   return need === null ? null : findPlace(need, board.openFor(model, need.onlyOn));
 }
 
-function needNow(model: ModelState, onlyOn: readonly DeviceId[] | null): PlacementNeed | null {
+function needNow(
+  model: ModelState,
+  onlyOn: readonly DeviceId[] | null,
+  laterMs = LATER_MS,
+): PlacementNeed | null {
   const { engine } = model;
-  if (engine.kind !== 'asleep') return needAnew(model, onlyOn);
+  if (engine.kind !== 'asleep') return needAnew(model, onlyOn, laterMs);
   const { deviceIds, memoryMibPerDevice, exclusive } = engine.awakeReservation;
   return {
     deviceCount: deviceIds.length,
@@ -69,14 +72,18 @@ function needNow(model: ModelState, onlyOn: readonly DeviceId[] | null): Placeme
     memoryMibPerDevice: exclusive ? null : memoryMibPerDevice,
     leastMibPerDevice: memoryMibPerDevice,
     onlyOn: deviceIds,
-    laterMs: LATER_MS,
+    laterMs,
   };
 }
 
-function needAnew({ need, policy }: ModelState, onlyOn: readonly DeviceId[] | null): PlacementNeed | null {
+function needAnew(
+  { need, policy }: ModelState,
+  onlyOn: readonly DeviceId[] | null,
+  laterMs = LATER_MS,
+): PlacementNeed | null {
   if (need === null) return null;
   const { deviceCount, memoryMibPerDevice, leastMibPerDevice } = need;
-  return { deviceCount, pool: policy.pool, memoryMibPerDevice, leastMibPerDevice, onlyOn, laterMs: LATER_MS };
+  return { deviceCount, pool: policy.pool, memoryMibPerDevice, leastMibPerDevice, onlyOn, laterMs };
 }
 
 /** Finds out anew, after a change of policies or devices, which models can never be loaded. */

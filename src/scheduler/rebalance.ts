@@ -172,9 +172,9 @@ function choose(
   before: Plan | null,
   nowMs: number,
 ): FoundPlace | null {
-  // Who sleeps has no choice, and whoever holds nothing has nothing to compare with.
   const isLate = before !== null && !before.hasBegun && nowMs - before.sinceMs > LATER_MS;
   const laterMs = isLate ? 0 : LATER_MS;
+  // Who sleeps has no choice, and whoever holds nothing has nothing to compare with.
   if (before === null || model.engine.kind === 'asleep') return findNow(board, model, null, laterMs);
   const anywhere = searchNow(board, model, laterMs);
   const free = anywhere?.free() ?? null;
