@@ -2,11 +2,12 @@
  * The front and the byte path alone, in a process of their own in front of the stub engine, with metrics on and a gate
  * that always grants: what they cost without scheduler and control loop (`--target front`). Argument: the stub's port. Prints its own port.
  */
+
 import { tmpdir } from 'node:os';
 import type { ResolvedModel } from '../../src/config/resolved-config.ts';
 import { BackgroundResponses } from '../../src/control/background-responses.ts';
 import type { Admission, FrontGate, WaitEstimate, Waiter } from '../../src/control/gate.ts';
-import type { Clock } from '../../src/core/clock.ts';
+import { createSystemClock } from '../../src/control/system-clock.ts';
 import { createNameResolver } from '../../src/http/names.ts';
 import { ResponseDesk } from '../../src/http/response-desk.ts';
 import { ResponseOwners } from '../../src/http/response-owners.ts';
@@ -17,14 +18,7 @@ import { GatewayMetrics } from '../../src/telemetry/metrics.ts';
 import { CONCURRENT_MAX, MODEL } from './workload.ts';
 
 const MIB = 1024 * 1024;
-const clock: Clock = {
-  nowMs: () => performance.now(),
-  wallMs: () => Date.now(),
-  setTimer: (atMs, fire) => {
-    const timer = setTimeout(fire, atMs - performance.now());
-    return () => clearTimeout(timer);
-  },
-};
+const clock = createSystemClock();
 
 class OpenGate implements FrontGate {
   readonly #endpoint: Endpoint;

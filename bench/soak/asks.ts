@@ -1,6 +1,8 @@
 /** Random asks of every kind that a gateway gets. */
+
 import type { Prng } from '../../src/core/prng.ts';
 import { embed } from '../../src/engines/simulated/program/text.ts';
+import { popular } from '../../test/fixtures/popularity.ts';
 import { recording, recordingForm, transcriptOf } from '../../test/fixtures/recordings.ts';
 import type { Ask, HttpAsk, Leaving } from './ask.ts';
 import {
@@ -92,7 +94,7 @@ function generate(
   dialect: keyof typeof DIALECTS,
   number: number,
   random: Prng,
-  { stream = false, tokens, model = popular(CHAT_MODELS, random), filler = '' }: Generating,
+  { stream = false, tokens, model = popular(CHAT_MODELS, random, SKEW), filler = '' }: Generating,
 ): HttpAsk {
   const echo = `#${number}#`;
   const content = `${echo} of the soak ${filler}`;
@@ -168,14 +170,14 @@ function transcription(number: number, random: Prng): HttpAsk {
 
 function embedding(number: number, random: Prng): HttpAsk {
   const input = `text ${number} of the soak`;
-  const model = popular(EMBEDDING_MODELS, random);
+  const model = popular(EMBEDDING_MODELS, random, SKEW);
   const [expected] = embed(input, EMBEDDING_SIZE);
   const ask = http(number, 'embedding', '/v1/embeddings', { model, input });
   return { ...ask, contains: String(expected), leaving: leaving(random) };
 }
 
 function tokenize(number: number, random: Prng): HttpAsk {
-  const body = { model: popular(CHAT_MODELS, random), prompt: 'one two three' };
+  const body = { model: popular(CHAT_MODELS, random, SKEW), prompt: 'one two three' };
   return { ...http(number, 'tokenize', '/tokenize', body), contains: '"count":3' };
 }
 
@@ -186,7 +188,7 @@ function unknownModel(number: number): HttpAsk {
 }
 
 function socket(number: number, random: Prng): Ask {
-  const model = popular(CHAT_MODELS, random);
+  const model = popular(CHAT_MODELS, random, SKEW);
   const utterances = Array.from({ length: 1 + random.integer(3) }, () =>
     Buffer.alloc(2 + random.integer(UTTERANCE_BYTES_SPREAD), `${number} ${random.next()}`),
   );
@@ -228,14 +230,4 @@ function leaving(random: Prng): Leaving | null {
   const chance = random.next();
   if (chance < LEAVER_SHARE / 2) return { afterMs: random.integer(LEAVES_WITHIN_MS) };
   return chance < LEAVER_SHARE ? { atBytes: 1 + random.integer(LEAVES_WITHIN_BYTES) } : null;
-}
-
-function popular(models: readonly string[], random: Prng): string {
-  const shares = models.map((_model, index) => 1 / (index + 1) ** SKEW);
-  let place = random.next() * shares.reduce((sum, share) => sum + share, 0);
-  const found = shares.findIndex((share) => {
-    place -= share;
-    return place < 0;
-  });
-  return models.at(found) ?? '';
 }

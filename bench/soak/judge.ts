@@ -1,11 +1,10 @@
 /** What a client makes of an answer that ended as HTTP says that it must: whole and its own, an honest error, or a fault. */
+import { firstOf, objectIn, parsed, type Shape } from '../../test/fixtures/json-shape.ts';
 import type { Ending, HttpAsk } from './ask.ts';
 
 const SHOWN_CHARACTERS = 300;
 /** Last event of a whole stream, in one of the three dialects. */
 const LAST_EVENT = /^data: \[DONE\]$|"type": ?"(message_stop|response\.completed|response\.incomplete)"/;
-
-type Shape = Readonly<Record<string, unknown>>;
 
 export function judge(ask: HttpAsk, status: number, text: string): Ending {
   const told = ask.streams && status === 200 ? errorOfStream(text) : status >= 400 ? errorOf(text) : null;
@@ -61,7 +60,7 @@ function linesOf(text: string): readonly string[] {
 
 /** The words of an answer, whole or a part of a stream, in every dialect. */
 function saidBy(body: Shape | null): string {
-  const choice = first(body?.['choices']);
+  const choice = firstOf(body?.['choices']);
   if (choice !== null) {
     const message = objectIn(choice, 'message') ?? objectIn(choice, 'delta');
     return String(message?.['content'] ?? choice['text'] ?? '');
@@ -69,8 +68,8 @@ function saidBy(body: Shape | null): string {
   if (body?.['type'] === 'response.output_text.delta') return String(body['delta']);
   const delta = objectIn(body, 'delta');
   if (delta !== null) return String(delta['text'] ?? '');
-  const item = first(body?.['output']) ?? body;
-  return String(first(item?.['content'])?.['text'] ?? '');
+  const item = firstOf(body?.['output']) ?? body;
+  return String(firstOf(item?.['content'])?.['text'] ?? '');
 }
 
 function saidByStream(text: string): string {
@@ -82,27 +81,4 @@ function saidByStream(text: string): string {
     )
     .map(saidBy)
     .join('');
-}
-
-function parsed(text: string): Shape | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isShape(value) ? value : null;
-  } catch {
-    return null;
-  }
-}
-
-function objectIn(value: Shape | null, key: string): Shape | null {
-  const found = value?.[key];
-  return isShape(found) ? found : null;
-}
-
-function first(value: unknown): Shape | null {
-  const found: unknown = Array.isArray(value) ? value[0] : null;
-  return isShape(found) ? found : null;
-}
-
-function isShape(value: unknown): value is Shape {
-  return typeof value === 'object' && value !== null;
 }

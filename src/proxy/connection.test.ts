@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { FakeEngine, type FakeRequest } from '../../test/fakes/fake-engine.ts';
-import { createEndpoint } from './endpoint.ts';
+import { endpointAt, endpointOnPort } from '../../test/fakes/test-endpoint.ts';
 import type { AnswerHandler, Endpoint, EndpointOptions, UpstreamRequest } from './endpoint-types.ts';
 import type { TransportFault } from './transport-fault.ts';
 
@@ -49,26 +49,12 @@ class Recorder implements AnswerHandler {
 async function start(context: TestContext, options: Partial<EndpointOptions> = {}) {
   const engine = new FakeEngine();
   const port = await engine.listen();
-  const endpoint = endpointAt({ kind: 'tcp', host: '127.0.0.1', port }, options);
+  const endpoint = endpointOnPort(port, options);
   context.after(async () => {
     endpoint.destroy(new Error('over'));
     await engine.die();
   });
   return { engine, endpoint };
-}
-
-function endpointAt(address: EndpointOptions['address'], options: Partial<EndpointOptions> = {}): Endpoint {
-  return createEndpoint({
-    address,
-    connectionsMax: 4,
-    keepAliveMs: 60_000,
-    connectTimeoutMs: 5_000,
-    firstByteTimeoutMs: 60_000,
-    streamIdleTimeoutMs: 60_000,
-    headers: {},
-    pathPrefix: '',
-    ...options,
-  });
 }
 
 /** Makes this many idle connections. */

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createServer as createTlsServer, setDefaultCACertificates } from 'node:tls';
 import { FakeEngine } from '../../test/fakes/fake-engine.ts';
+import { endpointOnPort } from '../../test/fakes/test-endpoint.ts';
 import { createEndpoint } from './endpoint.ts';
 import type { AnswerHandler, Endpoint, EndpointOptions, UpstreamRequest } from './endpoint-types.ts';
 import type { TransportFault } from './transport-fault.ts';
@@ -51,17 +52,7 @@ class Recorder implements AnswerHandler {
 async function start(context: TestContext, options: Partial<EndpointOptions> = {}) {
   const engine = new FakeEngine();
   const port = await engine.listen();
-  const endpoint = createEndpoint({
-    address: { kind: 'tcp', host: '127.0.0.1', port },
-    connectionsMax: 2,
-    keepAliveMs: 60_000,
-    connectTimeoutMs: 5_000,
-    firstByteTimeoutMs: 60_000,
-    streamIdleTimeoutMs: 60_000,
-    headers: {},
-    pathPrefix: '',
-    ...options,
-  });
+  const endpoint = endpointOnPort(port, { connectionsMax: 2, ...options });
   context.after(async () => {
     endpoint.destroy(new Error('over'));
     await engine.die();

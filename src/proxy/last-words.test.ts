@@ -1,11 +1,12 @@
 /** Engines that answer before they have read a long request, and break the connection. */
+
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { createEndpoint } from './endpoint.ts';
+import { endpointAt } from '../../test/fakes/test-endpoint.ts';
 import type { Endpoint, EndpointOptions, FileBody } from './endpoint-types.ts';
 import type { TransportFault } from './transport-fault.ts';
 
@@ -59,15 +60,10 @@ async function start(context: TestContext, kind: 'tcp' | 'unix', words: string):
   });
   const address: EndpointOptions['address'] =
     socketPath === null ? { kind: 'tcp', host: '127.0.0.1', port } : { kind: 'unix', socketPath };
-  const endpoint = createEndpoint({
-    address,
-    connectionsMax: 4,
-    keepAliveMs: 60_000,
+  const endpoint = endpointAt(address, {
     connectTimeoutMs: DEADLINE_MS,
     firstByteTimeoutMs: DEADLINE_MS,
     streamIdleTimeoutMs: DEADLINE_MS,
-    headers: {},
-    pathPrefix: '',
   });
   context.after(async () => {
     endpoint.destroy(new Error('over'));

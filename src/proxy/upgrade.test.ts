@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { FakeEngine, type FakeRequest } from '../../test/fakes/fake-engine.ts';
+import { endpointOnPort } from '../../test/fakes/test-endpoint.ts';
 import { UPGRADED_CONNECTIONS_MAX } from '../core/limits.ts';
-import { createEndpoint } from './endpoint.ts';
 import type { Endpoint, EndpointOptions, UpgradeHandler, UpstreamRequest } from './endpoint-types.ts';
 import type { TransportFault } from './transport-fault.ts';
 
@@ -73,17 +73,7 @@ async function start(
   const engine = new FakeEngine();
   engine.behaviour = behaviour;
   const port = await engine.listen();
-  const endpoint = createEndpoint({
-    address: { kind: 'tcp', host: '127.0.0.1', port },
-    connectionsMax: 2,
-    keepAliveMs: 60_000,
-    connectTimeoutMs: 5_000,
-    firstByteTimeoutMs: 60_000,
-    streamIdleTimeoutMs: 60_000,
-    headers: {},
-    pathPrefix: '',
-    ...options,
-  });
+  const endpoint = endpointOnPort(port, { connectionsMax: 2, ...options });
   context.after(async () => {
     endpoint.destroy(new Error('over'));
     await engine.die();

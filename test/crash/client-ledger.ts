@@ -2,6 +2,7 @@
  * The clients' own book: each request is numbered, and how it ended is judged by what came over the wire alone. An answer is
  * whole, or honestly an error, or visibly broken off; anything else is a fault of the gateway.
  */
+import { firstOf, objectIn, parsed, type Shape } from '../fixtures/json-shape.ts';
 
 /** What came back. */
 export interface Exchange {
@@ -65,7 +66,7 @@ export function judge(exchange: Exchange): Outcome {
 }
 
 function judgeError(status: number, text: string): Outcome {
-  const error = objectAt(parsed(text), 'error');
+  const error = objectIn(parsed(text), 'error');
   const code = error?.['code'];
   if (typeof error?.['message'] === 'string' && (typeof code === 'string' || typeof code === 'number'))
     return { kind: 'error', status, code: String(code) };
@@ -77,7 +78,7 @@ function errorFrameOf(text: string): Shape | null {
   const last = framesOf(text)
     .filter((frame) => frame !== DONE)
     .at(-1);
-  return objectAt(parsed(last ?? ''), 'error');
+  return objectIn(parsed(last ?? ''), 'error');
 }
 
 /** Null where nothing is missing. */
@@ -88,7 +89,7 @@ function missingOfStream({ text, tokens }: Exchange): string | null {
   const reasons = choices.map((choice) => choice?.['finish_reason']).filter((reason) => reason != null);
   if (reasons.join() !== 'length')
     return `a stream of ${tokens} tokens that finished with "${reasons.join()}"`;
-  const spoken = choices.filter((choice) => objectAt(choice, 'delta')?.['content']).length;
+  const spoken = choices.filter((choice) => objectIn(choice, 'delta')?.['content']).length;
   return spoken >= tokens ? null : `a stream with ${spoken} of ${tokens} tokens`;
 }
 
@@ -96,7 +97,7 @@ function missingOfAnswer({ text, tokens }: Exchange): string | null {
   const answer = parsed(text);
   const reason = choiceOf(answer)?.['finish_reason'];
   if (reason !== 'length') return `an answer that finished with "${String(reason)}": ${text.slice(0, 120)}`;
-  const count = objectAt(answer, 'usage')?.['completion_tokens'];
+  const count = objectIn(answer, 'usage')?.['completion_tokens'];
   return count === tokens ? null : `an answer with ${String(count)} of ${tokens} tokens`;
 }
 
@@ -108,30 +109,8 @@ function framesOf(text: string): readonly string[] {
     .map((frame) => frame.replace(/^(event: .*\n)?data: /, ''));
 }
 
-type Shape = Readonly<Record<string, unknown>>;
-
-function parsed(text: string): Shape | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isShape(value) ? value : null;
-  } catch {
-    return null;
-  }
-}
-
 function choiceOf(value: Shape | null): Shape | null {
-  const choices = value?.['choices'];
-  const first: unknown = Array.isArray(choices) ? choices[0] : null;
-  return isShape(first) ? first : null;
-}
-
-function objectAt(value: Shape | null, key: string): Shape | null {
-  const found = value?.[key];
-  return isShape(found) ? found : null;
-}
-
-function isShape(value: unknown): value is Shape {
-  return typeof value === 'object' && value !== null;
+  return firstOf(value?.['choices']);
 }
 
 /** What must not have happened, in words. `sent`: how many numbers were given out; every one of them must have ended. */

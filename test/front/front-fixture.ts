@@ -1,10 +1,12 @@
 /** A front with a fake gate and a fake engine behind it, on free ports, for one test. */
+
 import { tmpdir } from 'node:os';
 import type { TestContext } from 'node:test';
 import type { StaticKeys } from '../../src/access/static-keys.ts';
 import type { ResolvedAlias, ResolvedModel } from '../../src/config/resolved-config.ts';
 import { BackgroundResponses, type EndedBackground } from '../../src/control/background-responses.ts';
 import type { StandingEngine } from '../../src/control/standing-engine.ts';
+import { createSystemClock } from '../../src/control/system-clock.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import { POOL_SPARE_CONNECTIONS } from '../../src/core/limits.ts';
 import type { FrontOptions } from '../../src/http/front-context.ts';
@@ -15,20 +17,13 @@ import type { RequestEnd } from '../../src/http/request-observer.ts';
 import { ResponseDesk } from '../../src/http/response-desk.ts';
 import { ResponseOwners } from '../../src/http/response-owners.ts';
 import { createFront, type Front } from '../../src/http/server.ts';
-import { createEndpoint } from '../../src/proxy/endpoint.ts';
 import type { Endpoint, EndpointOptions } from '../../src/proxy/endpoint-types.ts';
 import { FakeEngine } from '../fakes/fake-engine.ts';
 import { FakeGate, type FakeModel } from '../fakes/fake-gate.ts';
+import { endpointOnPort } from '../fakes/test-endpoint.ts';
 import { RawClient } from './raw-client.ts';
 
-const realClock: Clock = {
-  nowMs: () => performance.now(),
-  wallMs: () => Date.now(),
-  setTimer: (atMs, fire) => {
-    const timer = setTimeout(fire, Math.max(0, atMs - performance.now()));
-    return () => clearTimeout(timer);
-  },
-};
+const realClock = createSystemClock();
 
 export interface FixtureOptions {
   readonly server?: Partial<FrontOptions['server']>;
@@ -169,17 +164,7 @@ export async function startFixture(context: TestContext, options: FixtureOptions
 }
 
 export function endpointFor(port: number, slots: number, options: Partial<EndpointOptions> = {}): Endpoint {
-  return createEndpoint({
-    address: { kind: 'tcp', host: '127.0.0.1', port },
-    connectionsMax: slots + POOL_SPARE_CONNECTIONS,
-    keepAliveMs: 60_000,
-    connectTimeoutMs: 5_000,
-    firstByteTimeoutMs: 60_000,
-    streamIdleTimeoutMs: 60_000,
-    headers: {},
-    pathPrefix: '',
-    ...options,
-  });
+  return endpointOnPort(port, { connectionsMax: slots + POOL_SPARE_CONNECTIONS, ...options });
 }
 
 const MIB = 1024 * 1024;

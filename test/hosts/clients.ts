@@ -2,8 +2,10 @@
  * Clients of a simulated host: popularity is skewed, requests come in bursts for one model, some answers are streams, and
  * some clients leave before they are answered.
  */
+
 import { Agent, request } from 'node:http';
 import { createPrng, type Prng } from '../../src/core/prng.ts';
+import { popular } from '../fixtures/popularity.ts';
 
 /** Longer than any wait that the run may have. */
 const ANSWER_LIMIT_MS = 240_000;
@@ -67,7 +69,7 @@ export async function sendCrowd(crowd: Crowd): Promise<CrowdResult> {
     while (begun < crowd.requests) {
       const size = Math.min(crowd.requests - begun, 1 + random.integer(BURST_MAX));
       begun += size;
-      const model = popular(crowd.models, random);
+      const model = popular(crowd.models, random, SKEW);
       await Promise.all(Array.from({ length: size }, () => one(model)));
     }
   };
@@ -75,16 +77,6 @@ export async function sendCrowd(crowd: Crowd): Promise<CrowdResult> {
   agent.destroy();
   const told = [...faults].map(([text, count]) => `${count} x ${text}`);
   return { sent: ended, answered, left, faults: told, longestWaitMs, tookMs: performance.now() - startedMs };
-}
-
-function popular(models: readonly string[], random: Prng): string {
-  const shares = models.map((_model, index) => 1 / (index + 1) ** SKEW);
-  let place = random.next() * shares.reduce((sum, share) => sum + share, 0);
-  const found = shares.findIndex((share) => {
-    place -= share;
-    return place < 0;
-  });
-  return models.at(found) ?? '';
 }
 
 function sendOne(url: string, agent: Agent, model: string, random: Prng): Promise<Outcome> {

@@ -6,14 +6,14 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { ResolvedModel } from '../../src/config/resolved-config.ts';
 import { BackgroundResponses } from '../../src/control/background-responses.ts';
-import type { Clock } from '../../src/core/clock.ts';
+import { createSystemClock } from '../../src/control/system-clock.ts';
 import { createNameResolver } from '../../src/http/names.ts';
 import { ResponseDesk } from '../../src/http/response-desk.ts';
 import { ResponseOwners } from '../../src/http/response-owners.ts';
 import { createFront, type Front } from '../../src/http/server.ts';
-import { createEndpoint } from '../../src/proxy/endpoint.ts';
 import type { Endpoint } from '../../src/proxy/endpoint-types.ts';
 import { FakeGate } from '../../test/fakes/fake-gate.ts';
+import { endpointOnPort } from '../../test/fakes/test-endpoint.ts';
 import { EchoEngine } from './echo-engine.ts';
 import type { Ledger } from './ledger.ts';
 import { MODEL } from './valid-request.ts';
@@ -42,14 +42,7 @@ const SERVER = {
   queueTimeoutMaxMs: 60_000,
 } as const;
 
-const clock: Clock = {
-  nowMs: () => performance.now(),
-  wallMs: () => Date.now(),
-  setTimer: (atMs, fire) => {
-    const timer = setTimeout(fire, Math.max(0, atMs - performance.now()));
-    return () => clearTimeout(timer);
-  },
-};
+const clock = createSystemClock();
 
 export interface World {
   readonly port: number;
@@ -62,15 +55,9 @@ export interface World {
 
 export async function startWorld(ledger: Ledger): Promise<World> {
   const engine = new EchoEngine(ledger);
-  const endpoint = createEndpoint({
-    address: { kind: 'tcp', host: '127.0.0.1', port: await engine.listen() },
+  const endpoint = endpointOnPort(await engine.listen(), {
     connectionsMax: SLOTS + 4,
-    keepAliveMs: 60_000,
     connectTimeoutMs: 10_000,
-    firstByteTimeoutMs: 60_000,
-    streamIdleTimeoutMs: 60_000,
-    headers: {},
-    pathPrefix: '',
   });
   const gate = new FakeGate();
   gate.recording = false;
