@@ -27,6 +27,8 @@ export const RETRY_AFTER_MIN_S = 1;
 export const RETRY_AFTER_MAX_S = 60;
 /** A load whose last waiter left keeps its room this long at most, so that a client's retry finds it. */
 export const ABANDONED_LOAD_KEEP_MS = 60_000;
+/** Give-backs of one request that reached no socket; then its engine counts as unreachable. */
+export const UNSENT_TRIES_MAX = 10;
 /** Connections of an engine's pool beyond its concurrency: control calls and sockets that are closing. */
 export const POOL_SPARE_CONNECTIONS = 4;
 /** Connections of another protocol (WebSockets) to one engine; those at rest hold no slot, but memory and a file each. */

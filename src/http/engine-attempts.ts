@@ -5,10 +5,12 @@
  * 1. A granted lease ends by exactly one `finish` or `giveBack`.
  * 2. The owner hears exactly one of `refuse` and `answered`, unless it said `leave` or `breakOff` first.
  */
+
 import type { Gate, GiveBackCause, Lease, Outcome, Waiter } from '../control/gate.ts';
 import { assert } from '../core/assert.ts';
 import { errorMessage, type Refusal } from '../core/errors.ts';
 import type { ModelName, RequestId } from '../core/ids.ts';
+import { UNSENT_TRIES_MAX } from '../core/limits.ts';
 import type { AnswerHead } from '../proxy/answer.ts';
 import type { CollectedAnswer } from '../proxy/collected-answer.ts';
 import type { RequestBody } from '../proxy/endpoint-types.ts';
@@ -26,8 +28,6 @@ import type { RequestRecord } from './request-record.ts';
 import type { ResponseErrand } from './response-errand.ts';
 import type { WaitWishes } from './wait-wishes.ts';
 
-/** Give-backs of one request that reached no socket; then its engine counts as unreachable. */
-const UNSENT_TRIES_MAX = 10;
 const CHAT_PATH = '/v1/chat/completions';
 
 /** The request that the attempts are made for; what is learned of it is noted there. */

@@ -5,8 +5,10 @@
  * 2. Retry-After is clamped, because official SDKs sleep it silently; the body tells the true estimate.
  * 3. What a retry cannot mend carries `x-should-retry: false`, which the official SDKs obey.
  */
+
 import { ERRORS, type ErrorType, errorMessage, type Refusal } from '../core/errors.ts';
 import { RETRY_AFTER_MAX_S, RETRY_AFTER_MIN_S } from '../core/limits.ts';
+import { clipped } from './clipped.ts';
 
 /** How a route's clients expect errors: OpenAI's object, OpenAI's Responses events, Anthropic's object. */
 export type Dialect = 'openai' | 'responses' | 'anthropic';
@@ -112,7 +114,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 /** Null for what is no text, or none. */
 function text(value: unknown): string | null {
   if (typeof value !== 'string' || value === '') return null;
-  return value.length > ENGINE_MESSAGE_CHARS_MAX ? `${value.slice(0, ENGINE_MESSAGE_CHARS_MAX)}…` : value;
+  return clipped(value, ENGINE_MESSAGE_CHARS_MAX);
 }
 
 interface EventError {

@@ -7,11 +7,11 @@
  * 3. An answer of ours is written only while nothing of an engine's answer is.
  */
 import { ERRORS, type Refusal } from '../core/errors.ts';
-import { CLIENT_REQUEST_ID } from '../core/ids.ts';
 import { BodyIntake, type IntakeOwner } from './body-intake.ts';
 import { checkCaller } from './caller.ts';
 import type { ClientConnection } from './client-connection.ts';
 import { headerText } from './client-head.ts';
+import { clientRequestIdOf } from './client-request-id.ts';
 import { headerOf } from './cors.ts';
 import { type AttemptsOwner, EngineAttempts } from './engine-attempts.ts';
 import { type Dialect, errorBody } from './error-body.ts';
@@ -124,9 +124,7 @@ export class Exchange extends RequestRecord implements AttemptsOwner, IntakeOwne
     this.#response.on('close', responseClosed);
     this.#dialect = dialectOf(this.target);
     const head = checkHead(this.#request as { method: string; url: string } & FrontRequest);
-    const wanted = head.kind === 'ok' ? head.requestId : null;
-    this.clientRequestId =
-      wanted !== null && CLIENT_REQUEST_ID.test(wanted) ? wanted : context.nextRequestId();
+    this.clientRequestId = clientRequestIdOf(head, context);
     if (context.cors !== null) {
       // A head that was refused was not read to its end.
       const origin = head.kind === 'ok' ? head.origin : headerOf(this.#request.rawHeaders, 'origin');

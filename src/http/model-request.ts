@@ -1,9 +1,11 @@
 /** What the head and the body of a request say about its model, as values; `Exchange` acts on them. */
+
 import type { ServerConfig } from '../config/resolved-config.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { ModelName } from '../core/ids.ts';
 import type { RequestBody } from '../proxy/endpoint-types.ts';
 import { scanBody } from './body-scan.ts';
+import { clipped } from './clipped.ts';
 import { beginsObject } from './json-reader.ts';
 import { MultipartScan, type ScannedForm } from './multipart-scan.ts';
 import type { NameResolution, NameResolver, ResolvedName } from './names.ts';
@@ -211,7 +213,7 @@ function conflict(name: ResolvedName, written: string): Fault {
 }
 
 function echo(name: string): string {
-  return (name.length > ECHO_CHARS_MAX ? `${name.slice(0, ECHO_CHARS_MAX)}…` : name).toWellFormed();
+  return clipped(name, ECHO_CHARS_MAX).toWellFormed();
 }
 
 function queryModel(target: string): string | null {

@@ -5,10 +5,12 @@
  * 1. The cost of a look-up is bounded, whatever a client sends: long names are not compared, globs never backtrack
  *    beyond pattern times name, and suggestions look at a limited number of names.
  */
+
 import { distance } from 'fastest-levenshtein';
 import type { ResolvedConfig, ResolvedModel } from '../config/resolved-config.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { ModelName } from '../core/ids.ts';
+import { clipped } from './clipped.ts';
 import { type BodyEdits, prepareEdits } from './splice.ts';
 
 /** Longer names exist nowhere: they are unknown without a look at the globs. */
@@ -184,7 +186,7 @@ export function matchesGlob(pattern: string, name: string): boolean {
 }
 
 function unknownModel(name: string, known: Iterable<string>): Refusal {
-  const echo = name.length > ECHO_CHARS_MAX ? `${name.slice(0, ECHO_CHARS_MAX)}…` : name;
+  const echo = clipped(name, ECHO_CHARS_MAX);
   const closest = closestNames(name, known);
   const hint =
     closest.length === 0 ? '' : ` Did you mean ${closest.map((near) => `\`${near}\``).join(' or ')}?`;

@@ -3,7 +3,9 @@
  * pass over Node's `rawHeaders`. It refuses what Node's parser lets through although two servers may read it in two
  * ways: repeated headers, other transfer codings, bodies on GET, targets with a second host in them.
  */
+
 import type { Refusal } from '../core/errors.ts';
+import { clipped } from './clipped.ts';
 
 /** The part of Node's IncomingMessage that is judged. */
 export interface RawHead {
@@ -67,6 +69,8 @@ const CANDIDATE_LENGTHS: readonly boolean[] = Array.from({ length: 32 }, (_, len
   SINGLE_HEADERS.some((name) => name.length === length),
 );
 const SINGLE_SET: ReadonlySet<string> = new Set(SINGLE_HEADERS);
+/** What of a header's value an error repeats. */
+const ECHO_CHARS_MAX = 100;
 /** Repeating these means the same as a list, so the first one is kept and none refused. */
 const REPEATABLE: ReadonlySet<string> = new Set(['accept', 'upgrade', 'x-request-id']);
 const BODYLESS_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'TRACE', 'OPTIONS']);
@@ -141,11 +145,17 @@ function checkFraming(head: RawHead, values: Partial<Record<SingleHeader, string
   }
   const encoding = values['content-encoding'];
   if (encoding !== undefined && encoding !== '' && encoding.toLowerCase() !== 'identity') {
-    return { kind: 'fault', refusal: { code: 'body_encoding', parameters: { encoding: clip(encoding) } } };
+    return {
+      kind: 'fault',
+      refusal: { code: 'body_encoding', parameters: { encoding: clipped(encoding, ECHO_CHARS_MAX) } },
+    };
   }
   const { expect } = values;
   if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
-    return { kind: 'fault', refusal: { code: 'expectation_failed', parameters: { expect: clip(expect) } } };
+    return {
+      kind: 'fault',
+      refusal: { code: 'expectation_failed', parameters: { expect: clipped(expect, ECHO_CHARS_MAX) } },
+    };
   }
   return null;
 }
@@ -199,7 +209,10 @@ export function checkContentType(
   const type = (semicolon < 0 ? contentType : contentType?.slice(0, semicolon))?.trim().toLowerCase() ?? '';
   if (TYPE_RULES[rule](type)) return null;
   const expected = rule === 'multipart' ? 'multipart/form-data' : 'application/json';
-  return { code: 'content_type', parameters: { contentType: clip(contentType ?? '(none)'), expected } };
+  return {
+    code: 'content_type',
+    parameters: { contentType: clipped(contentType ?? '(none)', ECHO_CHARS_MAX), expected },
+  };
 }
 
 const TYPE_RULES = {
@@ -219,9 +232,4 @@ function malformed(detail: string): Refusal {
 
 function fault(code: 'request_malformed' | 'request_ambiguous', detail: string): HeadCheck {
   return { kind: 'fault', refusal: { code, parameters: { detail } } };
-}
-
-/** Repeats at most this much of what a client sent in an error. */
-function clip(text: string): string {
-  return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }

@@ -6,7 +6,9 @@
  * 2. Known paths are found by one look-up; everything else takes the slower, stricter way.
  * 3. OPTIONS reaches no engine: it is a question about the route, and the gateway knows its routes.
  */
+
 import type { Refusal } from '../core/errors.ts';
+import { clipped } from './clipped.ts';
 import type { Dialect } from './error-body.ts';
 import { isForbiddenPath, pathFlaw } from './forbidden-paths.ts';
 import type { NameResolver, ResolvedName } from './names.ts';
@@ -227,24 +229,23 @@ function ownRoute(route: OwnRoute, label: string, modelId: string, method: strin
 }
 
 function wrongMethod(method: string, path: string, allowed: string, dialect: Dialect): Route {
-  const parameters = { method, path: clip(path), allowed };
+  const parameters = { method, path: clipped(path, ECHO_CHARS_MAX), allowed };
   return fault({ code: 'method_not_allowed', parameters, headers: { allow: allowed } }, dialect);
 }
 
 function notFound(method: string, path: string, dialect: Dialect): Route {
-  return fault({ code: 'route_not_found', parameters: { method, path: clip(path) } }, dialect);
+  return fault(
+    { code: 'route_not_found', parameters: { method, path: clipped(path, ECHO_CHARS_MAX) } },
+    dialect,
+  );
 }
 
 function forbidden(path: string, dialect: Dialect): Route {
-  return fault({ code: 'route_forbidden', parameters: { path: clip(path) } }, dialect);
+  return fault({ code: 'route_forbidden', parameters: { path: clipped(path, ECHO_CHARS_MAX) } }, dialect);
 }
 
 function fault(refusal: Refusal, dialect: Dialect): Route {
   return { kind: 'fault', label: 'none', refusal, dialect };
-}
-
-function clip(text: string): string {
-  return text.length > ECHO_CHARS_MAX ? `${text.slice(0, ECHO_CHARS_MAX)}…` : text;
 }
 
 function decodePath(path: string): string | null {

@@ -1,5 +1,7 @@
 /** How a request wishes to wait: the headers `X-Queue-Timeout` and `X-Progress`. Neither reaches an engine. */
+
 import type { Refusal } from '../core/errors.ts';
+import { clipped } from './clipped.ts';
 import type { RequestHead } from './request-checks.ts';
 
 /** What a stream is told while it waits. */
@@ -48,7 +50,7 @@ function fault(
   expected: string,
   value: string,
 ): { readonly kind: 'fault'; readonly refusal: Refusal } {
-  const shown = value.length > ECHO_CHARS_MAX ? `${value.slice(0, ECHO_CHARS_MAX)}…` : value;
+  const shown = clipped(value, ECHO_CHARS_MAX);
   const detail = `the header ${header} must be ${expected}, but it is \`${shown}\``;
   return { kind: 'fault', refusal: { code: 'request_malformed', parameters: { detail } } };
 }

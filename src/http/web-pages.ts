@@ -6,8 +6,10 @@
  *    127.0.0.1 after it was loaded (DNS rebinding) counts as ours for the browser.
  * 2. A request that a page of another host sends, whatever its method, starts no engine.
  */
+
 import { isIP } from 'node:net';
 import type { Refusal } from '../core/errors.ts';
+import { clipped } from './clipped.ts';
 import type { RequestHead } from './request-checks.ts';
 
 type PageHead = Pick<RequestHead, 'host' | 'origin' | 'fetchSite'>;
@@ -20,7 +22,7 @@ const PRIVATE_DOMAINS = ['.localhost', '.internal'] as const;
 /** Judges the Host of any request to a gateway on a loopback address. */
 export function checkHost(host: string | null): Refusal | null {
   if (host === null || isPrivateHost(hostName(host))) return null;
-  return { code: 'host_forbidden', parameters: { host: clip(host) } };
+  return { code: 'host_forbidden', parameters: { host: clipped(host, ECHO_CHARS_MAX) } };
 }
 
 /** Judges who sent a request that may start an engine. */
@@ -33,7 +35,7 @@ export function checkPage({ host, origin, fetchSite }: PageHead): Refusal | null
   const web = /^https?:\/\/(.*)$/i.exec(origin)?.[1];
   if (web === undefined && origin.toLowerCase() !== 'null') return null;
   if (web !== undefined && host !== null && hostName(web) === hostName(host)) return null;
-  return { code: 'page_forbidden', parameters: { origin: clip(origin) } };
+  return { code: 'page_forbidden', parameters: { origin: clipped(origin, ECHO_CHARS_MAX) } };
 }
 
 /** Is this address one that only programs of the same machine reach? */
@@ -53,8 +55,4 @@ function isPrivateHost(name: string): boolean {
   // A name without a dot comes from the machine's own files or its own network.
   if (!name.includes('.') || isIP(name) !== 0) return true;
   return PRIVATE_DOMAINS.some((domain) => name.endsWith(domain));
-}
-
-function clip(text: string): string {
-  return text.length > ECHO_CHARS_MAX ? `${text.slice(0, ECHO_CHARS_MAX)}…` : text;
 }

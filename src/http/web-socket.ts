@@ -7,11 +7,12 @@
  *    only at the engine that it is connected to.
  * 3. Before 101 every refusal is an HTTP answer; afterwards it is a close frame.
  */
+
 import type { Socket } from 'node:net';
 import type { GiveBackCause, Lease, Outcome, Waiter } from '../control/gate.ts';
 import { assert } from '../core/assert.ts';
 import { errorMessage, type Refusal } from '../core/errors.ts';
-import { CLIENT_REQUEST_ID } from '../core/ids.ts';
+import { UNSENT_TRIES_MAX } from '../core/limits.ts';
 import type { CloseReason } from '../proxy/close-frame.ts';
 import type { Transmission, UpgradeHandler } from '../proxy/endpoint-types.ts';
 import { faultRefusal } from '../proxy/forward.ts';
@@ -21,6 +22,7 @@ import { HELD_BYTES_MAX } from '../proxy/tunnel-way.ts';
 import { checkCaller } from './caller.ts';
 import type { ClientConnection } from './client-connection.ts';
 import { clientHead, headerText } from './client-head.ts';
+import { clientRequestIdOf } from './client-request-id.ts';
 import { EarlyClient, type EarlyClientOwner } from './early-client.ts';
 import { type Dialect, errorBody } from './error-body.ts';
 import { clientAddress, pushForwarded } from './forwarded.ts';
@@ -44,8 +46,6 @@ import {
 } from './web-socket-head.ts';
 import { webSocketTarget } from './web-socket-target.ts';
 
-/** Give-backs that reached no socket; then its engine counts as unreachable. */
-const UNSENT_TRIES_MAX = 10;
 /** WebSockets come and go slowly. */
 const FULL_RETRY_S = 30;
 /** A client that is gone without a word is noticed by the kernel, also where nothing passes. */
@@ -120,9 +120,7 @@ export class WebSocketExchange
     socket.setKeepAlive(true, TCP_KEEP_ALIVE_MS);
     socket.on('error', ignore);
     const head = checkHead(this.#request as { method: string; url: string } & FrontRequest);
-    const wanted = head.kind === 'ok' ? head.requestId : null;
-    this.clientRequestId =
-      wanted !== null && CLIENT_REQUEST_ID.test(wanted) ? wanted : context.nextRequestId();
+    this.clientRequestId = clientRequestIdOf(head, context);
     this.#host = head.kind === 'ok' ? head.host : null;
     const refusal = head.kind === 'ok' ? this.#judge(head) : head.refusal;
     if (refusal !== null) {

@@ -1,5 +1,7 @@
 /** A WebSocket's close frame as bytes (RFC 6455 section 5.5.1). */
+
 import { randomBytes } from 'node:crypto';
+import { MASK_BYTES, MASKED_BIT } from './frame-reader.ts';
 
 /** The codes that the gateway closes with. */
 export const CLOSE_GOING_AWAY = 1001;
@@ -13,8 +15,6 @@ export interface CloseReason {
 }
 
 const FINAL_CLOSE = 0x88;
-const MASKED_BIT = 0x80;
-const MASK_BYTES = 4;
 const CODE_BYTES = 2;
 const TEXT_BYTES_MAX = 123;
 

@@ -9,7 +9,7 @@
  */
 
 const FINAL_BIT = 0x80;
-const MASKED_BIT = 0x80;
+export const MASKED_BIT = 0x80;
 const OPCODE_BITS = 0x0f;
 const LENGTH_BITS = 0x7f;
 const FIRST_CONTROL_OPCODE = 0x8;
@@ -18,7 +18,7 @@ const CONTROL_PAYLOAD_BYTES_MAX = 125;
 /** In place of a length: it follows in two bytes, or in eight. */
 const LENGTH_IN_TWO = 126;
 const LENGTH_IN_EIGHT = 127;
-const MASK_BYTES = 4;
+export const MASK_BYTES = 4;
 
 type Phase = 'first' | 'second' | 'length' | 'rest';
 
