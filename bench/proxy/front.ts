@@ -5,16 +5,14 @@
 
 import { tmpdir } from 'node:os';
 import type { ResolvedModel } from '../../src/config/resolved-config.ts';
-import { BackgroundResponses } from '../../src/control/background-responses.ts';
 import type { Admission, FrontGate, WaitEstimate, Waiter } from '../../src/control/gate.ts';
 import { createSystemClock } from '../../src/control/system-clock.ts';
 import { createNameResolver } from '../../src/http/names.ts';
-import { ResponseDesk } from '../../src/http/response-desk.ts';
-import { ResponseOwners } from '../../src/http/response-owners.ts';
 import { createFront } from '../../src/http/server.ts';
 import { createEndpoint } from '../../src/proxy/endpoint.ts';
 import type { Endpoint } from '../../src/proxy/endpoint-types.ts';
 import { GatewayMetrics } from '../../src/telemetry/metrics.ts';
+import { storelessDesk } from '../../test/fakes/storeless-desk.ts';
 import { CONCURRENT_MAX, MODEL } from './workload.ts';
 
 const MIB = 1024 * 1024;
@@ -103,12 +101,7 @@ const front = createFront({
   },
   spoolDirectory: tmpdir(),
   gate,
-  responses: new ResponseDesk({
-    models: new Map(),
-    owners: new ResponseOwners(() => null),
-    background: new BackgroundResponses({ gate, clock, log: () => {}, ended: () => {} }),
-    gate,
-  }),
+  responses: storelessDesk(gate, clock),
   names: createNameResolver({ models: new Map([[MODEL, model]]), aliases: [], defaultModel: null }),
   keys: null,
   data: {

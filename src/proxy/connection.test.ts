@@ -5,9 +5,9 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { FakeEngine, type FakeRequest } from '../../test/fakes/fake-engine.ts';
-import { endpointAt, endpointOnPort } from '../../test/fakes/test-endpoint.ts';
-import type { AnswerHandler, Endpoint, EndpointOptions, UpstreamRequest } from './endpoint-types.ts';
+import type { FakeEngine, FakeRequest } from '../../test/fakes/fake-engine.ts';
+import { endpointAt, engineWithEndpoint } from '../../test/fakes/test-endpoint.ts';
+import type { AnswerHandler, Endpoint, UpstreamRequest } from './endpoint-types.ts';
 import type { TransportFault } from './transport-fault.ts';
 
 const POST: UpstreamRequest = { method: 'POST', path: '/x', headers: [], body: Buffer.from('{}') };
@@ -46,17 +46,6 @@ class Recorder implements AnswerHandler {
   }
 }
 
-async function start(context: TestContext, options: Partial<EndpointOptions> = {}) {
-  const engine = new FakeEngine();
-  const port = await engine.listen();
-  const endpoint = endpointOnPort(port, options);
-  context.after(async () => {
-    endpoint.destroy(new Error('over'));
-    await engine.die();
-  });
-  return { engine, endpoint };
-}
-
 /** Makes this many idle connections. */
 async function warm(engine: FakeEngine, endpoint: Endpoint, count: number): Promise<void> {
   const { behaviour } = engine;
@@ -78,7 +67,7 @@ function sendTwice(endpoint: Endpoint): Promise<string | TransportFault> {
 }
 
 test('after an idle connection was found lost, the next try goes out on a new one', async (context) => {
-  const { engine, endpoint } = await start(context);
+  const { engine, endpoint } = await engineWithEndpoint(context);
   const served = new Set<Socket>();
   engine.behaviour = (request) => {
     if (served.has(request.socket)) request.socket.destroy();
@@ -92,7 +81,7 @@ test('after an idle connection was found lost, the next try goes out on a new on
 });
 
 test('a loss after the first bytes of an answer, or on a new connection, leaves idle connections alone', async (context) => {
-  const { engine, endpoint } = await start(context);
+  const { engine, endpoint } = await engineWithEndpoint(context);
   await warm(engine, endpoint, 2);
   engine.behaviour = (request) => {
     request.raw('HTTP/1.1 200 OK\r\n');
@@ -110,7 +99,7 @@ test('a loss after the first bytes of an answer, or on a new connection, leaves 
 
 for (const event of ['onHead', 'onData', 'onComplete', 'onError'] as const) {
   test(`what ${event} of a handler throws is not swallowed`, async (context) => {
-    const { engine, endpoint } = await start(context);
+    const { engine, endpoint } = await engineWithEndpoint(context);
     if (event === 'onError') engine.behaviour = (request) => request.raw('nonsense');
     const uncaught = new Promise<Error>((resolve) => process.setUncaughtExceptionCaptureCallback(resolve));
     context.after(() => process.setUncaughtExceptionCaptureCallback(null));
@@ -170,7 +159,7 @@ test('an upload that the engine stops reading ends as silence', async (context) 
 });
 
 test('a large body arrives as it is, and its memory is free with the answer', async (context) => {
-  const { engine, endpoint } = await start(context);
+  const { engine, endpoint } = await engineWithEndpoint(context);
   const whole = Buffer.alloc(3 * 1024 * 1024 + 7);
   for (let at = 0; at < whole.length; at++) whole[at] = 0x61 + (at % 23);
   for (let round = 0; round < 2; round++) {
@@ -185,7 +174,7 @@ test('a large body arrives as it is, and its memory is free with the answer', as
 });
 
 test('interim answers are no sign of life, and only so many are taken', async (context) => {
-  const { engine, endpoint } = await start(context, { firstByteTimeoutMs: 150 });
+  const { engine, endpoint } = await engineWithEndpoint(context, { firstByteTimeoutMs: 150 });
   engine.behaviour = (request) => {
     const timer = setInterval(() => {
       if (request.socket.destroyed) clearInterval(timer);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createServer as createTlsServer, setDefaultCACertificates } from 'node:tls';
 import { FakeEngine } from '../../test/fakes/fake-engine.ts';
-import { endpointOnPort } from '../../test/fakes/test-endpoint.ts';
+import { engineWithEndpoint } from '../../test/fakes/test-endpoint.ts';
 import { createEndpoint } from './endpoint.ts';
 import type { AnswerHandler, Endpoint, EndpointOptions, UpstreamRequest } from './endpoint-types.ts';
 import type { TransportFault } from './transport-fault.ts';
@@ -49,15 +49,8 @@ class Recorder implements AnswerHandler {
   }
 }
 
-async function start(context: TestContext, options: Partial<EndpointOptions> = {}) {
-  const engine = new FakeEngine();
-  const port = await engine.listen();
-  const endpoint = endpointOnPort(port, { connectionsMax: 2, ...options });
-  context.after(async () => {
-    endpoint.destroy(new Error('over'));
-    await engine.die();
-  });
-  return { engine, endpoint };
+function start(context: TestContext, options: Partial<EndpointOptions> = {}) {
+  return engineWithEndpoint(context, { connectionsMax: 2, ...options });
 }
 
 function send(endpoint: Endpoint, request: UpstreamRequest = GET): Recorder {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { FakeEngine, type FakeRequest } from '../../test/fakes/fake-engine.ts';
-import { endpointOnPort } from '../../test/fakes/test-endpoint.ts';
+import type { FakeRequest } from '../../test/fakes/fake-engine.ts';
+import { engineWithEndpoint } from '../../test/fakes/test-endpoint.ts';
 import { UPGRADED_CONNECTIONS_MAX } from '../core/limits.ts';
 import type { Endpoint, EndpointOptions, UpgradeHandler, UpstreamRequest } from './endpoint-types.ts';
 import type { TransportFault } from './transport-fault.ts';
@@ -70,15 +70,9 @@ async function start(
   behaviour: (request: FakeRequest) => void,
   options: Partial<EndpointOptions> = {},
 ) {
-  const engine = new FakeEngine();
-  engine.behaviour = behaviour;
-  const port = await engine.listen();
-  const endpoint = endpointOnPort(port, { connectionsMax: 2, ...options });
-  context.after(async () => {
-    endpoint.destroy(new Error('over'));
-    await engine.die();
-  });
-  return { engine, endpoint };
+  const parts = await engineWithEndpoint(context, { connectionsMax: 2, ...options });
+  parts.engine.behaviour = behaviour;
+  return parts;
 }
 
 function upgrade(endpoint: Endpoint): Recorder {

@@ -5,14 +5,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { ResolvedModel } from '../../src/config/resolved-config.ts';
-import { BackgroundResponses } from '../../src/control/background-responses.ts';
 import { createSystemClock } from '../../src/control/system-clock.ts';
 import { createNameResolver } from '../../src/http/names.ts';
-import { ResponseDesk } from '../../src/http/response-desk.ts';
-import { ResponseOwners } from '../../src/http/response-owners.ts';
 import { createFront, type Front } from '../../src/http/server.ts';
 import type { Endpoint } from '../../src/proxy/endpoint-types.ts';
 import { FakeGate } from '../../test/fakes/fake-gate.ts';
+import { storelessDesk } from '../../test/fakes/storeless-desk.ts';
 import { endpointOnPort } from '../../test/fakes/test-endpoint.ts';
 import { EchoEngine } from './echo-engine.ts';
 import type { Ledger } from './ledger.ts';
@@ -67,12 +65,7 @@ export async function startWorld(ledger: Ledger): Promise<World> {
     server: SERVER,
     spoolDirectory: tmpdir(),
     gate,
-    responses: new ResponseDesk({
-      models: new Map(),
-      owners: new ResponseOwners(() => null),
-      background: new BackgroundResponses({ gate, clock, log: () => {}, ended: () => {} }),
-      gate,
-    }),
+    responses: storelessDesk(gate, clock),
     names: createNameResolver({
       // The front reads these fields of a model and no other.
       models: new Map([
